@@ -1,0 +1,3 @@
+namespace paste {
+const char* library_name() { return "paste-switch"; }
+}
