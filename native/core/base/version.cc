@@ -1,3 +1,0 @@
-namespace paste {
-const char* library_name() { return "paste-switch"; }
-}

@@ -1,0 +1,56 @@
+// The client library: what a program uses to be a port. One thread per client; no call blocks but wait() and open().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+#include "core/ports/netmap_abi.h"
+
+namespace paste {
+
+struct ClientOptions {
+  std::string socket;        // path of the daemon's ports.sock
+  std::string name;          // "vale0:a"
+  uint32_t slots = 1024;     // per ring, power of two not required; 4096 at most
+  uint32_t buffer_bytes = 2048;
+  bool exclusive = false;
+  int reconnect_ms = 10'000; // how long wait() tries to come back when the daemon went away; 0 = never
+};
+
+class PortClient {
+ public:
+  static Status open(const ClientOptions& options, std::unique_ptr<PortClient>* client);
+  virtual ~PortClient() = default;   // detaches
+
+  // Copies frames into free transmit slots, several slots for a long one; returns how many went in. Publish with flush().
+  // frames: `count` of them, frame i at data + offsets[i], lengths[i] bytes.
+  virtual uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) = 0;
+  // Publishes what was sent and rings the daemon if it sleeps. Returns false when the daemon is gone.
+  virtual bool flush() = 0;
+  // Free transmit slots right now.
+  virtual uint32_t room() = 0;
+  // Copies waiting frames out: at most `max` and `size` bytes; returns how many. Offsets and lengths as in send().
+  virtual uint32_t receive(uint8_t* data, size_t size, uint32_t* offsets, uint32_t* lengths, uint32_t max) = 0;
+  // Frames that wait.
+  virtual uint32_t pending() = 0;
+  enum class Wake : uint8_t { kReady, kTimeout, kReconnected, kGone };
+  // Sleeps until there is something to receive (for_room: until a transmit slot is free), at most timeout_ms (-1 = for ever).
+  virtual Wake wait(bool for_room, int timeout_ms) = 0;
+  // True when every frame that was flushed has been taken by the switch.
+  virtual bool sent_all() = 0;
+
+  // The rings themselves, for programs (and tests) that work in place as with netmap.
+  virtual netmap::If* interface() = 0;
+  virtual netmap::Ring* tx_ring() = 0;
+  virtual netmap::Ring* rx_ring() = 0;
+  virtual netmap::RingSync* tx_sync() = 0;
+  virtual netmap::RingSync* rx_sync() = 0;
+  virtual uint8_t* memory() = 0;
+  virtual size_t memory_bytes() const = 0;
+  virtual int doorbell() const = 0;
+  virtual const std::string& name() const = 0;
+};
+
+}  // namespace paste

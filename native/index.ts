@@ -1,0 +1,4 @@
+// The one door from TypeScript to the addon.
+export * from "./engine.js";
+export * from "./load.js";
+export * from "./store.js";
