@@ -1,0 +1,105 @@
+import { PasteError } from "../errors.js";
+import { type ByteSource, iterableSource, openByteSource } from "./byte-source.js";
+import { ByteWindow } from "./byte-window.js";
+import type { CaptureBatch, CaptureFormat, CaptureInterface, CaptureOptions } from "./capture.js";
+import type { FormatReader } from "./format-reader.js";
+import { identifyCapture } from "./identify.js";
+import { PcapReader } from "./pcap-reader.js";
+import { PcapngReader } from "./pcapng-reader.js";
+import { EthernetSynthesizer } from "./synthesize-ethernet.js";
+
+/**
+ * A capture that is read from its beginning to its end, once: `for await (const batch of reader)`. Frames before damage
+ * are delivered, then the loop throws CAPTURE with record number, byte offset and how many frames were whole. The source
+ * is closed when the loop ends, however it ends.
+ */
+export class CaptureReader implements AsyncIterable<CaptureBatch> {
+  readonly #source: ByteSource;
+  readonly #reader: FormatReader;
+  readonly #synthesizer: EthernetSynthesizer | null;
+  #begun = false;
+
+  constructor(
+    readonly format: CaptureFormat,
+    source: ByteSource,
+    reader: FormatReader,
+    synthesizeEthernet: boolean,
+  ) {
+    this.#source = source;
+    this.#reader = reader;
+    this.#synthesizer = synthesizeEthernet ? new EthernetSynthesizer(reader.interfaces) : null;
+  }
+
+  get name(): string {
+    return this.#source.name;
+  }
+
+  /** All interfaces that were described so far; a pcapng file may add to them while it is read. */
+  get interfaces(): readonly CaptureInterface[] {
+    return this.#reader.interfaces;
+  }
+
+  /** What was done to the frames, to be told to the user. Complete at the end. */
+  get notes(): readonly string[] {
+    return [...this.#reader.notes, ...(this.#synthesizer?.notes() ?? [])];
+  }
+
+  /** What is odd about the file and cost no whole frame, one line each. Complete at the end. */
+  get warnings(): readonly string[] {
+    return this.#reader.warnings.lines();
+  }
+
+  /** Whole frames that were found so far. */
+  get frameCount(): number {
+    return this.#reader.frameCount;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<CaptureBatch, void, void> {
+    if (this.#begun) throw new PasteError("USAGE", `${this.name}: is being read already: open it again`);
+    this.#begun = true;
+    try {
+      for await (const batch of this.#reader.batches()) yield this.#synthesizer?.convert(batch) ?? batch;
+    } finally {
+      await this.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#begun = true;
+    await this.#source.close();
+  }
+}
+
+/**
+ * Opens a capture file, or standard input for "-": classic pcap with micro- or nanoseconds, or pcapng.
+ * Throws CAPTURE when it is none of these, empty, of another version, or of a link type that cannot be read.
+ */
+export async function openCapture(path: string, options: CaptureOptions = {}): Promise<CaptureReader> {
+  return openSource(await openByteSource(path), options);
+}
+
+/** As openCapture, over bytes from elsewhere. `name` is how messages call them. */
+export function openCaptureBytes(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  name: string,
+  options: CaptureOptions = {},
+): Promise<CaptureReader> {
+  return openSource(iterableSource(chunks, name), options);
+}
+
+async function openSource(source: ByteSource, options: CaptureOptions): Promise<CaptureReader> {
+  try {
+    const window = new ByteWindow(source);
+    await window.ensure(4);
+    const kind = identifyCapture(window.buffer.subarray(0, Math.min(64, window.length)), source.name);
+    const reader =
+      kind.format === "pcapng"
+        ? await PcapngReader.open(window, source.name, options)
+        : await PcapReader.open(window, kind, source.name, options);
+    reader.prime();
+    return new CaptureReader(kind.format, source, reader, options.synthesizeEthernet ?? false);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
