@@ -52,8 +52,12 @@ class Port {
   // Promises room for the first n of `frames` (indexes into the batch, arrival order) and returns n.
   virtual uint32_t reserve(const Batch& batch, std::span<const uint16_t> frames) = 0;
   // Fills the oldest promises with these frames (all promised before, in that order) and makes them visible. Returns how
-  // many were really delivered: a client may have ruined a slot meanwhile; the rest is counted as refused by the port.
+  // many were really delivered: a client may have ruined a slot meanwhile; the rest is counted as refused by the port. The
+  // first n of the frames are the delivered ones: a ruined slot ends the run, or is skipped over for another.
   virtual uint32_t deliver(const Batch& batch, std::span<const uint16_t> frames) = 0;
+  // Gives the oldest promises back unfilled: these frames (all promised before, in that order) will not leave after all, because
+  // the medium failed before their records were durable. Counts nothing.
+  virtual void cancel(const Batch& batch, std::span<const uint16_t> frames) = 0;
   // Wakes the other side if it sleeps. At most one system call, never blocking. Called once after a round of deliveries.
   virtual void notify() = 0;
   // Collects finished transmissions (asynchronous kinds).

@@ -12,30 +12,33 @@
 
 namespace paste {
 
-#define PASTE_DROPS(X)                                                                                     \
-  X(runt, "shorter than an Ethernet header (14 bytes)")                                                    \
-  X(oversize, "longer than the ingress port accepts")                                                      \
-  X(bad_slot, "the client's slot named a buffer, an offset or a length outside its own region")            \
-  X(broken_chain, "a frame of several slots was longer than its ring or changed while it was read")        \
-  X(no_destination, "no other port was attached to the switch")                                            \
-  X(hairpin, "the destination is behind the port the frame came from")                                     \
-  X(destination_full, "every destination's ring was full")                                                 \
-  X(destination_gone, "every destination was detached before delivery")                                    \
-  X(destination_oversize, "longer than any destination port accepts")                                      \
-  X(crossing_full, "the ring to the destination's forwarding thread was full")
+#define PASTE_DROPS(X)                                                                                   \
+  X(runt, "shorter than an Ethernet header (14 bytes)")                                                  \
+  X(oversize, "longer than the ingress port accepts")                                                    \
+  X(bad_slot, "the client's slot named a buffer, an offset or a length outside its own region")          \
+  X(broken_chain, "a frame of several slots was longer than its ring or changed while it was read")      \
+  X(no_destination, "no other port was attached to the switch")                                          \
+  X(hairpin, "the destination is behind the port the frame came from")                                   \
+  X(destination_full, "every destination's ring was full")                                               \
+  X(destination_gone, "every destination was detached before delivery")                                  \
+  X(destination_oversize, "longer than any destination port accepts")                                    \
+  X(destination_bad_slot, "every destination's client had ruined its receive slots")                     \
+  X(crossing_full, "the ring to the destination's forwarding thread was full")                           \
+  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")
 
-#define PASTE_REFUSALS(X)                                                                                  \
-  X(full, "the port's receive ring was full")                                                              \
-  X(gone, "the port was detached before delivery")                                                         \
-  X(oversize, "longer than the port accepts")                                                              \
-  X(bad_slot, "the client's receive slot named a buffer outside its own region")                           \
-  X(crossing_full, "the ring to the port's forwarding thread was full")
+#define PASTE_REFUSALS(X)                                                                                \
+  X(full, "the port's receive ring was full")                                                            \
+  X(gone, "the port was detached before delivery")                                                       \
+  X(oversize, "longer than the port accepts")                                                            \
+  X(bad_slot, "the client's receive slot named a buffer outside its own region")                         \
+  X(crossing_full, "the ring to the port's forwarding thread was full")                                  \
+  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")
 
-#define PASTE_NOT_LOGGED(X)                                                                                \
-  X(no_store, "the daemon runs without a store")                                                           \
-  X(store_full, "no free block: the policy is `stop`, or the oldest block was still in use")               \
-  X(block_timeout, "no free block within blockTimeoutMs")                                                  \
-  X(sync_failed, "the medium failed: nothing is acknowledged any more")                                    \
+#define PASTE_NOT_LOGGED(X)                                                                              \
+  X(no_store, "the daemon runs without a store")                                                         \
+  X(store_full, "no free block: the policy is `stop`, or the oldest block was still in use")             \
+  X(block_timeout, "no free block within blockTimeoutMs")                                                \
+  X(sync_failed, "the medium failed: nothing is acknowledged any more")                                  \
   X(sampled_out, "the rule keeps one frame in N")
 
 #define PASTE_LIST(name, sentence) name,
