@@ -35,9 +35,12 @@ class Domain {
   virtual void store(void* to, const void* from, size_t size_bytes) = 0;
   // One aligned 8-byte store with release order: the only store that is atomic with respect to a crash and to readers.
   virtual void store64(void* to, uint64_t value) = 0;
-  // Whole lines, past the cache where that is faster; `to` and `from` 64-byte aligned. Needs the fence, but no flush.
+  // Whole lines, past the cache where that is faster; `to` and `from` 64-byte aligned. Needs the fence, but no flush, where the
+  // domain is immediate; on a disk it is an ordinary store, takes no lock, and the keeper flushes what lanes streamed.
   virtual void stream(void* to, const void* from, size_t lines) = 0;
-  // Starts the write-back of every line that the range touches (its first and last line may be partial).
+  // Starts the write-back of every line that the range touches (its first and last line may be partial). On a disk it takes a
+  // short lock and notes whole pages for the next sync(), which writes what they hold then: bytes stored beside or after may
+  // become persistent with them, as a line may always be evicted early. Several threads may flush.
   virtual void flush(const void* from, size_t size_bytes) = 0;
   // Orders all of this thread's flushes and streams before what follows.
   virtual void fence() = 0;

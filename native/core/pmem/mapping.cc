@@ -1,0 +1,52 @@
+#include "core/pmem/mapping.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace paste {
+
+Mapping::~Mapping() {
+  if (base_ != nullptr) munmap(base_, info_.size_bytes);
+  close(descriptor_);  // the lock goes with it
+}
+
+Status Mapping::map(bool writable) {
+  const size_t size = info_.size_bytes;
+  const bool device = info_.medium == Medium::kDeviceDax;
+  // On a disk a writer only reads through the mapping: it writes with pwrite.
+  bool stores = writable && info_.medium != Medium::kDisk;
+  void* address = MAP_FAILED;
+#ifdef MAP_SYNC
+  if (!device && info_.medium == Medium::kDisk) {
+    address = mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, descriptor_, 0);
+    if (address != MAP_FAILED) {
+      info_.medium = Medium::kDaxFile;
+      stores = writable;
+    }
+  }
+#endif
+  if (address == MAP_FAILED)
+    address = mmap(nullptr, size, stores ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (address == MAP_FAILED) {
+    const int reason = errno;
+    const Code code = reason == ENOMEM ? Code::kResource : reason == EACCES ? Code::kPrivilege : Code::kStore;
+    return {code, path_ + ": cannot map " + std::to_string(size) + " bytes: " + std::strerror(reason)};
+  }
+  base_ = static_cast<uint8_t*>(address);
+  // Advice only, each may be unknown to the kernel: huge pages where tmpfs offers them, and no store in core dumps.
+  if (info_.medium == Medium::kMemory && stores) madvise(base_, size, MADV_HUGEPAGE);
+  madvise(base_, size, MADV_DONTDUMP);
+  return {};
+}
+
+bool Mapping::intact() const {
+  if (info_.medium == Medium::kDeviceDax) return true;
+  struct stat file;
+  return fstat(descriptor_, &file) == 0 && static_cast<uint64_t>(file.st_size) >= info_.size_bytes;
+}
+
+}  // namespace paste

@@ -1,0 +1,35 @@
+// An open store file: descriptor and mapping, closed and unmapped together.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/pmem/medium.h"
+
+namespace paste {
+
+class Mapping {
+ public:
+  Mapping(int descriptor, std::string path, MediumInfo info)
+      : descriptor_(descriptor), path_(std::move(path)), info_(std::move(info)) {}
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  // Maps everything. Tries MAP_SYNC on a file that may be fs-DAX, and corrects info().medium when it is.
+  Status map(bool writable);
+
+  int descriptor() const { return descriptor_; }
+  uint8_t* base() const { return base_; }
+  const MediumInfo& info() const { return info_; }
+  const std::string& path() const { return path_; }
+  bool intact() const;  // the file is still as long as it was
+
+ private:
+  int descriptor_;
+  std::string path_;
+  MediumInfo info_;
+  uint8_t* base_ = nullptr;
+};
+
+}  // namespace paste
