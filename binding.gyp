@@ -4,6 +4,7 @@
   "variables": { "with_tests%": 0 },
   "target_defaults": {
     "include_dirs": ["native"],
+    "cflags_cc!": ["-std=gnu++17"],
     "cflags_cc": ["-std=c++20", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-fvisibility=hidden"],
     "cflags": ["-fPIC"],
     "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
