@@ -10,6 +10,8 @@
 
 namespace paste {
 
+struct ClientEnd;
+
 struct ClientOptions {
   std::string socket;        // path of the daemon's ports.sock
   std::string name;          // "vale0:a"
@@ -22,21 +24,27 @@ struct ClientOptions {
 class PortClient {
  public:
   static Status open(const ClientOptions& options, std::unique_ptr<PortClient>* client);
+  // The client of a port in the same process (vale_port.h): no socket, no reconnecting. Owns what `end` holds.
+  static Status join(const std::string& name, const ClientEnd& end, std::unique_ptr<PortClient>* client);
   virtual ~PortClient() = default;   // detaches
 
   // Copies frames into free transmit slots, several slots for a long one; returns how many went in. Publish with flush().
-  // frames: `count` of them, frame i at data + offsets[i], lengths[i] bytes.
+  // frames: `count` of them, frame i at data + offsets[i], lengths[i] bytes; one of no bytes is passed over, one longer than
+  // kLiveFrameBytesMax ends the call.
   virtual uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) = 0;
   // Publishes what was sent and rings the daemon if it sleeps. Returns false when the daemon is gone.
   virtual bool flush() = 0;
   // Free transmit slots right now.
   virtual uint32_t room() = 0;
-  // Copies waiting frames out: at most `max` and `size` bytes; returns how many. Offsets and lengths as in send().
+  // Copies waiting frames out: at most `max` and `size` bytes; returns how many. Offsets (multiples of 64) and lengths as in
+  // send(). A frame that does not fit into `size` at all stays: give it kLiveFrameBytesMax rounded up to 64 at least.
   virtual uint32_t receive(uint8_t* data, size_t size, uint32_t* offsets, uint32_t* lengths, uint32_t max) = 0;
   // Frames that wait.
   virtual uint32_t pending() = 0;
   enum class Wake : uint8_t { kReady, kTimeout, kReconnected, kGone };
-  // Sleeps until there is something to receive (for_room: until a transmit slot is free), at most timeout_ms (-1 = for ever).
+  // Sleeps until there is something to receive (for_room: until the frame that the last send() had no room for fits), at most
+  // timeout_ms (-1 = for ever). When the daemon went away it comes back here, with fresh rings; kGone: it did not within
+  // reconnect_ms, or it refused.
   virtual Wake wait(bool for_room, int timeout_ms) = 0;
   // True when every frame that was flushed has been taken by the switch.
   virtual bool sent_all() = 0;
@@ -51,6 +59,12 @@ class PortClient {
   virtual size_t memory_bytes() const = 0;
   virtual int doorbell() const = 0;
   virtual const std::string& name() const = 0;
+  // Times that wait() found a daemon again, and the frames that were still in the rings each time: sent but not taken by the
+  // daemon that died, or delivered but not yet received. They are lost, as when a link goes down.
+  virtual uint32_t reconnects() const = 0;
+  virtual uint64_t lost_on_reconnect() const = 0;
+  // Times the daemon reset a ring of this port after rubbish in it.
+  virtual uint32_t ring_resets() const = 0;
 };
 
 }  // namespace paste

@@ -38,6 +38,8 @@ class Port {
   virtual const std::string& name() const = 0;      // with its switch, such as "vale0:a"
   virtual uint32_t frame_bytes_max() const = 0;     // longest frame it takes or gives
   virtual bool trusted() const { return false; }
+  // False for a pure source (pcap): never a destination, floods leave it out.
+  virtual bool sink() const { return true; }
 
   // Appends received frames to the batch, at most `max` and as many as fit. Counts received_*, runts, oversize and bad
   // slots itself (those frames never enter the batch). Stamps frames with `clock` times (ClockReader), at least one reading per 1 us
@@ -69,6 +71,8 @@ class Port {
   virtual bool arm() = 0;
   // Awake again: no ringing needed.
   virtual void disarm() = 0;
+  // poll() found the doorbell readable: takes what lies in it (bounded). Without this call the doorbell stays readable.
+  virtual void rang() {}
   // False once the other side is gone or the source is at its end; the owner detaches it then.
   virtual bool alive() const = 0;
   virtual const char* state() const = 0;            // "up", "end of file", "gone"...: for people

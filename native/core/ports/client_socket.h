@@ -1,0 +1,33 @@
+// The client's side of ports.sock: from a socket path to memory and a doorbell.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+#include "core/ports/client.h"
+#include "core/ports/ports_protocol.h"
+#include "core/ports/vale_region.h"
+
+namespace paste {
+
+// Everything a client holds of its port. Descriptors are closed by close_descriptors(), the memory goes with `region`.
+struct Attachment {
+  std::unique_ptr<ValeRegion> region;
+  int doorbell = -1;
+  int connection = -1;  // -1: a port of this process
+  uint8_t token[ports_protocol::kTokenBytes] = {};
+
+  void close_descriptors();
+};
+
+// Connects and says hello. `attachment` may hold region and token of an earlier life: the memory is offered back, and kept when
+// the daemon takes it. On failure `attachment` keeps region and token. `transient`: trying again later may help. Blocks up to
+// 2 s for the answer.
+Status attach_to_daemon(const ClientOptions& options, Attachment* attachment, bool* transient);
+
+// Reads what the daemon says on a connection that is up; false when it is over. `bye`: on purpose.
+bool connection_stands(int connection, bool* bye);
+
+}  // namespace paste

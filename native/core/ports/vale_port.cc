@@ -1,0 +1,416 @@
+#include "core/ports/vale_port.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace paste {
+
+namespace {
+
+constexpr uint32_t kLookahead = 8;         // slots whose buffers are on their way while one is copied
+constexpr uint32_t kFramesPerReading = 16; // of the clock: 16 small frames take well under 1 us
+constexpr uint32_t kBytesPerReading = 8192;
+constexpr uint32_t kDrainBytes = 512;      // of the doorbell per wake
+
+// A slot but for its `ptr`, which vale ports have no use for: one aligned 8-byte word, so that one load reads it whole.
+struct SlotWord {
+  uint32_t buffer;
+  uint16_t length;
+  uint16_t flags;
+};
+
+SlotWord load_slot(const netmap::Slot* slot) {
+  const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(slot), __ATOMIC_RELAXED);
+  return {static_cast<uint32_t>(word), static_cast<uint16_t>(word >> 32), static_cast<uint16_t>(word >> 48)};
+}
+
+void store_slot(netmap::Slot* slot, const SlotWord& word) {
+  __atomic_store_n(reinterpret_cast<uint64_t*>(slot),
+                   uint64_t{word.buffer} | uint64_t{word.length} << 32 | uint64_t{word.flags} << 48, __ATOMIC_RELAXED);
+}
+
+uint32_t load_acquire(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_ACQUIRE); }
+uint32_t load_relaxed(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_RELAXED); }
+void store_release(uint32_t& field, uint32_t value) { __atomic_store_n(&field, value, __ATOMIC_RELEASE); }
+void store_relaxed(uint32_t& field, uint32_t value) { __atomic_store_n(&field, value, __ATOMIC_RELAXED); }
+
+}  // namespace
+
+// Reads slots in order, each once, a few ahead of their use so that their buffers are on their way from the client's cache.
+class ValePort::SlotReader {
+ public:
+  SlotReader(const ValePort& port, uint32_t from, uint32_t count)
+      : port_(port), position_(from), load_position_(from), left_(count), to_load_(count) {
+    for (uint32_t i = 0; i < kLookahead; i++) load_one();
+  }
+  uint32_t position() const { return position_; }
+  uint32_t left() const { return left_; }
+  SlotWord take() {
+    const SlotWord word = words_[taken_++ % kLookahead];
+    position_ = port_.tx_.next(position_);
+    left_--;
+    load_one();
+    return word;
+  }
+
+ private:
+  void load_one() {
+    if (to_load_ == 0) return;
+    to_load_--;
+    const SlotWord word = load_slot(port_.tx_.slot + load_position_);
+    load_position_ = port_.tx_.next(load_position_);
+    words_[loaded_++ % kLookahead] = word;
+    if (word.buffer >= port_.buffer_count_) return;
+    const uint8_t* bytes = port_.tx_.buffers + uint64_t{word.buffer} * port_.buffer_bytes_;
+    prefetch_line(bytes);
+    if (word.length > 64 && word.length <= port_.buffer_bytes_) prefetch_line(bytes + 64);
+  }
+
+  const ValePort& port_;
+  uint32_t position_, load_position_, left_, to_load_;
+  uint32_t taken_ = 0, loaded_ = 0;
+  SlotWord words_[kLookahead];
+};
+
+// What became of the slots that one frame took.
+struct ValePort::Taken {
+  enum Kind : uint8_t { kFrame, kNothing, kDropped, kNoRoom } kind;
+  uint32_t length = 0;
+  const uint8_t* bytes = nullptr;
+  Drop reason = Drop::kCount;
+};
+
+Status ValePort::create(const std::string& name, const RegionGeometry& geometry, const Clock& clock,
+                        std::unique_ptr<ValePort>* port, ClientEnd* end) {
+  if (Status status = check_vale_name(name); !status.ok()) return status;
+  std::unique_ptr<ValeRegion> region;
+  if (Status status = ValeRegion::create(name, geometry, &region); !status.ok()) return status;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+    return Status(Code::kResource, "port " + name + ": no doorbell (socketpair: " + std::strerror(errno) + ")");
+  const int memory_fd = dup(region->fd());
+  if (memory_fd < 0) {
+    close(pair[0]);
+    close(pair[1]);
+    return Status(Code::kResource, "port " + name + ": no descriptor (" + std::strerror(errno) + ")");
+  }
+  *end = {memory_fd, pair[1], geometry};
+  *port = std::make_unique<ValePort>(name, std::move(region), pair[0], clock, ClientIdentity{});
+  return {};
+}
+
+ValePort::ValePort(std::string name, std::unique_ptr<ValeRegion> region, int doorbell, const Clock& clock,
+                   const ClientIdentity& client)
+    : name_(std::move(name)), region_(std::move(region)), clock_(clock), client_(client), doorbell_(doorbell),
+      copy_long_(choose_long_copy()) {
+  const RegionLayout& layout = region_->layout();
+  buffer_bytes_ = layout.geometry.buffer_bytes;
+  buffer_count_ = layout.buffer_count;
+  uint8_t* buffers = region_->memory() + layout.buffers;
+  const auto view = [&](netmap::Ring* ring, netmap::RingSync* sync, uint32_t slots, uint32_t first_buffer) {
+    return RingView{ring, sync, ring->slot, buffers, slots, first_buffer};
+  };
+  tx_ = view(region_->tx_ring(0), region_->tx_sync(0), layout.geometry.tx_slots, layout.tx_first_buffer(0));
+  rx_ = view(region_->rx_ring(0), region_->rx_sync(0), layout.geometry.rx_slots, layout.rx_first_buffer(0));
+}
+
+ValePort::~ValePort() { close(doorbell_); }
+
+layout::PortKind ValePort::kind() const { return layout::kValePort; }
+
+// --- from the client -------------------------------------------------------------------------------------------------------
+
+// Reads a ring's client.head; false when it lies outside the `most` slots from `from` on.
+bool ValePort::client_head(const RingView& view, uint32_t from, uint32_t most, uint32_t* head) const {
+  const uint32_t value = load_acquire(view.sync->client.head);
+  *head = value;
+  return value < view.slots && view.distance(from, value) <= most;
+}
+
+// As netmap_ring_reinit(): the client's positions go back to the daemon's, and the ring goes on.
+void ValePort::reset_ring(RingView& view, uint32_t head, uint32_t tail) {
+  counters.client_faults++;
+  store_relaxed(view.ring->head, head);
+  store_relaxed(view.ring->cur, head);
+  store_relaxed(view.ring->tail, tail);
+  store_relaxed(view.sync->client.cur, head);
+  store_release(view.sync->client.head, head);
+  store_relaxed(view.sync->daemon.resets, load_relaxed(view.sync->daemon.resets) + 1);
+}
+
+uint32_t ValePort::receive(Batch& batch, uint32_t max) {
+  last_count_ = 0;
+  uint32_t head;
+  // Between what was released and the slot before it (one stays empty); and not behind what was taken since.
+  const uint32_t taken = tx_.distance(tx_released_, tx_next_);
+  if (!client_head(tx_, tx_next_, tx_.slots - 1 - taken, &head)) {
+    reset_ring(tx_, tx_next_, tx_.advance(tx_released_, tx_.slots - 1));
+    return 0;
+  }
+  if (head == tx_next_) return 0;
+  max = std::min(max, kBatchFrames - batch.count);
+  SlotReader slots(*this, tx_next_, tx_.distance(tx_next_, head));
+  uint64_t time_ns = clock_.now_ns();
+  uint32_t frames_since = 0, bytes_since = 0;
+  uint64_t bytes = 0;
+  uint32_t count = 0;
+  while (slots.left() > 0 && count < max) {
+    if (frames_since == kFramesPerReading || bytes_since >= kBytesPerReading) {
+      time_ns = clock_.now_ns();
+      frames_since = bytes_since = 0;
+    }
+    const uint32_t start = slots.position();
+    const Taken taken_frame = take_frame(slots, batch, time_ns);
+    if (taken_frame.kind == Taken::kNoRoom) break;
+    tx_next_ = slots.position();
+    const uint32_t used = tx_.distance(start, tx_next_);
+    if (taken_frame.kind == Taken::kFrame) {
+      last_start_[count] = start;
+      last_length_[count] = taken_frame.length;
+      count++;
+      bytes += taken_frame.length;
+      frames_since++;
+      bytes_since += taken_frame.length;
+    } else if (taken_frame.kind == Taken::kDropped) {
+      count_drop(taken_frame.reason, used, taken_frame.length);
+      frames_since++;
+    }
+    tx_counted_slots_ = tx_counted_slots_ > used ? tx_counted_slots_ - used : 0;
+  }
+  counters.received_frames += count;
+  counters.received_bytes += bytes;
+  counters.copied_frames += count;
+  last_count_ = count;
+  return count;
+}
+
+// A frame that never enters the batch was received and dropped; once, even when its slots were taken back and come again.
+void ValePort::count_drop(Drop reason, uint32_t used, uint32_t bytes) {
+  if (tx_counted_slots_ >= used) return;
+  counters.received_frames++;
+  counters.received_bytes += bytes;
+  counters.dropped[static_cast<size_t>(reason)]++;
+}
+
+ValePort::Taken ValePort::take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns) {
+  if (batch.arena.room() < 64 + kLiveFrameBytesMax) return {Taken::kNoRoom};
+  const SlotWord word = slots.take();
+  Taken taken;
+  if (__builtin_expect(word.flags & netmap::kMoreFrag, 0)) {
+    taken = take_chain(slots, batch, uint64_t{word.buffer} | uint64_t{word.length} << 32 | uint64_t{word.flags} << 48);
+    if (taken.kind != Taken::kFrame) return taken;
+  } else {
+    if (word.length == 0) return {Taken::kNothing};
+    if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers ||
+        word.length > buffer_bytes_ || (word.flags & netmap::kIndirect))
+      return {Taken::kDropped, 0, nullptr, Drop::bad_slot};
+    if (word.length < kEthernetHeaderBytes) return {Taken::kDropped, word.length, nullptr, Drop::runt};
+    if (word.length > kLiveFrameBytesMax) return {Taken::kDropped, word.length, nullptr, Drop::oversize};
+    uint8_t* snapshot = batch.arena.take(word.length);
+    copy_lines(copy_long_, snapshot, tx_.buffers + uint64_t{word.buffer} * buffer_bytes_, word.length);
+    taken = {Taken::kFrame, word.length, snapshot};
+  }
+  Frame& frame = batch.frames[batch.count++];
+  frame.bytes = taken.bytes;
+  frame.length = frame.wire_length = taken.length;
+  frame.time_ns = time_ns;
+  frame.store_offset = 0;
+  frame.buffer_block = 0;
+  frame.ingress = index;
+  frame.framed = true;
+  return taken;
+}
+
+// A frame of several slots, gathered into one snapshot. The whole chain is taken, whatever is wrong with it; a chain cut by the
+// end of what the client published counts as complete, as on VALE.
+ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t first_word) {
+  SlotWord word = {static_cast<uint32_t>(first_word), static_cast<uint16_t>(first_word >> 32),
+                   static_cast<uint16_t>(first_word >> 48)};
+  uint8_t* snapshot = batch.arena.take(kLiveFrameBytesMax);
+  uint32_t length = 0, fragments = 0;
+  Drop reason = Drop::kCount;
+  for (;;) {
+    fragments++;
+    if (word.length > 0 && reason == Drop::kCount) {
+      if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers ||
+          word.length > buffer_bytes_ || (word.flags & netmap::kIndirect))
+        reason = Drop::bad_slot;
+      else if (fragments > netmap::kFragmentsMax)
+        reason = Drop::broken_chain;
+      else if (length + word.length > kLiveFrameBytesMax)
+        reason = Drop::oversize;
+      else
+        std::memcpy(snapshot + length, tx_.buffers + uint64_t{word.buffer} * buffer_bytes_, word.length);
+      if (reason == Drop::kCount) length += word.length;
+    }
+    if (!(word.flags & netmap::kMoreFrag) || slots.left() == 0) break;
+    word = slots.take();
+  }
+  if (reason == Drop::kCount && length > 0 && length < kEthernetHeaderBytes) reason = Drop::runt;
+  batch.arena.give_back_to(snapshot);
+  if (reason != Drop::kCount) return {Taken::kDropped, length, nullptr, reason};
+  if (length == 0) return {Taken::kNothing};
+  PASTE_CHECK(batch.arena.take(length) == snapshot);
+  std::memset(snapshot + length, 0, (64 - length % 64) % 64);
+  return {Taken::kFrame, length, snapshot};
+}
+
+void ValePort::unreceive(uint32_t count) {
+  PASTE_CHECK(count <= last_count_);
+  if (count == 0) return;
+  const uint32_t first = last_count_ - count;
+  for (uint32_t i = first; i < last_count_; i++) counters.received_bytes -= last_length_[i];
+  counters.received_frames -= count;
+  counters.copied_frames -= count;
+  tx_counted_slots_ += tx_.distance(last_start_[first], tx_next_);
+  tx_next_ = last_start_[first];
+  last_count_ = first;
+}
+
+// Everything was copied by receive(): the slots go back to the client at once, whichever batch this is.
+void ValePort::release(const Batch&, std::span<const uint16_t>) {
+  last_count_ = 0;
+  if (tx_released_ == tx_next_) return;
+  tx_released_ = tx_next_;
+  store_relaxed(tx_.sync->daemon.hwcur, tx_released_);
+  store_release(tx_.sync->daemon.hwtail, tx_.advance(tx_released_, tx_.slots - 1));
+  // A client that waits for room: see notify() for the fence.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (load_relaxed(tx_.sync->client.need_kick)) ring_doorbell();
+}
+
+// --- to the client ---------------------------------------------------------------------------------------------------------
+
+uint32_t ValePort::reserve(const Batch& batch, std::span<const uint16_t> frames) {
+  uint32_t head;
+  const uint32_t filled = rx_.distance(rx_head_, rx_tail_);
+  if (client_head(rx_, rx_head_, filled, &head))
+    rx_head_ = head;
+  else
+    reset_ring(rx_, rx_head_, rx_tail_);
+  uint32_t free = rx_.slots - 1 - rx_.distance(rx_head_, rx_tail_) - rx_promised_;
+  uint32_t count = 0;
+  for (const uint16_t i : frames) {
+    const uint32_t need = slots_for(batch.frames[i].length);
+    if (need > free) break;
+    free -= need;
+    rx_promised_ += need;
+    count++;
+  }
+  return count;
+}
+
+uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames) {
+  // The slots and buffers that come next were last in the client's cache.
+  const uint32_t ahead = std::min<uint32_t>(kLookahead, static_cast<uint32_t>(frames.size()));
+  const auto prefetch_slot = [&](uint32_t at) {
+    const uint32_t buffer = load_slot(rx_.slot + at).buffer;
+    if (buffer < buffer_count_) prefetch_line_owned(rx_.buffers + uint64_t{buffer} * buffer_bytes_);
+  };
+  for (uint32_t i = 0; i < ahead; i++) prefetch_slot(rx_.advance(rx_tail_, i));
+
+  uint32_t at = rx_tail_;
+  uint64_t bytes = 0;
+  uint32_t count = 0;
+  for (; count < frames.size(); count++) {
+    const Frame& frame = batch.frames[frames[count]];
+    prefetch_slot(rx_.advance(at, kLookahead % rx_.slots));
+    const uint32_t start = at;
+    if (!fill(frame, &at)) {
+      at = start;
+      break;
+    }
+    rx_promised_ -= slots_for(frame.length);
+    bytes += frame.length;
+  }
+  rx_tail_ = at;
+  if (count > 0) {
+    store_release(rx_.sync->daemon.hwtail, rx_tail_);
+    unnotified_ = true;
+  }
+  counters.delivered_copies += count;
+  counters.delivered_bytes += bytes;
+  if (count == frames.size()) return count;
+  cancel(batch, frames.subspan(count));
+  counters.refused[static_cast<size_t>(Refusal::bad_slot)] += frames.size() - count;
+  return count;
+}
+
+// Writes one frame into slots from *at on, and moves *at behind them. False when a slot names no buffer of the client's: the
+// slot gets back the buffer it started with, and the ring goes on from there.
+bool ValePort::fill(const Frame& frame, uint32_t* at) {
+  const uint32_t fragments = slots_for(frame.length);
+  const uint8_t* from = frame.bytes;
+  uint32_t left = frame.length;
+  for (uint32_t i = 0; i < fragments; i++) {
+    netmap::Slot* slot = rx_.slot + *at;
+    SlotWord word = load_slot(slot);
+    if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers) {
+      counters.client_faults++;
+      store_slot(slot, {rx_.first_buffer + *at, 0, 0});
+      return false;
+    }
+    const uint32_t part = std::min(left, buffer_bytes_);
+    copy_lines(copy_long_, rx_.buffers + uint64_t{word.buffer} * buffer_bytes_, from, part);
+    word.length = static_cast<uint16_t>(part);
+    word.flags = 0;
+    if (fragments > 1)
+      word.flags = static_cast<uint16_t>(fragments << 8 | (i + 1 < fragments ? netmap::kMoreFrag : 0));
+    store_slot(slot, word);
+    from += part;
+    left -= part;
+    *at = rx_.next(*at);
+  }
+  return true;
+}
+
+void ValePort::cancel(const Batch& batch, std::span<const uint16_t> frames) {
+  for (const uint16_t i : frames) rx_promised_ -= slots_for(batch.frames[i].length);
+}
+
+// --- doorbells -------------------------------------------------------------------------------------------------------------
+//
+// No wake-up is lost. The side that publishes stores its position, fences, and loads the other's need_kick. The side that wants to
+// sleep stores need_kick = 1, fences, and loads the other's position once more. With two sequentially consistent fences at
+// least one of the two loads sees the other side's store (a store buffer cannot hide both): either the publisher rings, or the
+// sleeper finds the work and stays awake. The ring itself is a byte in a socket, so it waits for a sleeper that is not there yet.
+
+void ValePort::notify() {
+  if (!unnotified_) return;
+  unnotified_ = false;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (load_relaxed(rx_.sync->client.need_kick)) ring_doorbell();
+}
+
+void ValePort::ring_doorbell() {
+  const uint8_t one = 1;
+  // A full socket (EAGAIN) is as good as rung; a client that shut its end down is gone.
+  const ssize_t sent = send(doorbell_, &one, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent == 1)
+    counters.kicks_sent++;
+  else if (errno != EAGAIN && errno != EINTR)
+    alive_.store(false, std::memory_order_relaxed);
+}
+
+bool ValePort::arm() {
+  store_relaxed(tx_.sync->daemon.need_kick, 1);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return load_relaxed(tx_.sync->client.head) != tx_next_;
+}
+
+void ValePort::disarm() { store_relaxed(tx_.sync->daemon.need_kick, 0); }
+
+// One bounded read a wake: a client that fills its doorbell makes the daemon look at its ring, as traffic would, and no more.
+void ValePort::rang() {
+  uint8_t bytes[kDrainBytes];
+  const ssize_t got = recv(doorbell_, bytes, sizeof bytes, MSG_DONTWAIT);
+  if (got > 0)
+    counters.kicks_received += static_cast<uint64_t>(got);
+  else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+    alive_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace paste
