@@ -1,8 +1,8 @@
 // The addon of the tests: drivers that the product does not carry.
-#include <napi.h>
+#include "test/binding.h"
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  (void)env;
+  paste::test::add_pmem(env, exports);
   return exports;
 }
 

@@ -1,0 +1,30 @@
+// What the test addon's binding files share.
+#pragma once
+
+#include <napi.h>
+
+#include "core/base/status.h"
+
+namespace paste::test {
+
+// Each binding file adds its functions to the exports; addon.cc calls them all.
+void add_pmem(Napi::Env env, Napi::Object exports);
+
+// Throws "CODE: message" to JavaScript unless ok, and says whether it was.
+inline bool ok_or_throw(Napi::Env env, const Status& status) {
+  static constexpr const char* kNames[] = {"OK", "USAGE", "STORE", "PORT", "CAPTURE", "PRIVILEGE", "RESOURCE", "INTERNAL"};
+  if (status.ok()) return true;
+  Napi::Error::New(env, std::string(kNames[static_cast<size_t>(status.code())]) + ": " + status.message())
+      .ThrowAsJavaScriptException();
+  return false;
+}
+
+template <typename Call>
+void add_function(Napi::Env env, Napi::Object object, const char* name, Call call) {
+  object.Set(name, Napi::Function::New(env, std::move(call), name));
+}
+
+inline uint64_t to_u64(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
+inline Napi::Value from_u64(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+
+}  // namespace paste::test

@@ -1,0 +1,27 @@
+import test from "ava";
+import { pmem } from "../support/native-pmem.js";
+
+test("the clock tells wall-clock time", (t) => {
+  const clock = pmem.createClock();
+  for (let i = 0; i < 5; ++i) {
+    const before = BigInt(Date.now());
+    const now = clock.now() / 1_000_000n;
+    const after = BigInt(Date.now());
+    t.true(now >= before - 2n && now <= after + 2n, `${before} ${now} ${after}`);
+    t.false(clock.calibrate().stepped);
+  }
+});
+
+test("the clock never runs back while it is calibrated without a pause", (t) => {
+  t.is(pmem.createClock().backwards(20_000), 0);
+});
+
+test("a held clock stands still, does not step, and runs again when let go", (t) => {
+  const clock = pmem.createClock();
+  clock.hold(1_700_000_000_000_000_000n);
+  t.is(clock.now(), 1_700_000_000_000_000_000n);
+  t.false(clock.calibrate().stepped);
+  t.is(clock.now(), 1_700_000_000_000_000_000n);
+  clock.hold(0n);
+  t.true(clock.now() > 1_700_000_000_000_000_000n);
+});
