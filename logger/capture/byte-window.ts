@@ -26,6 +26,11 @@ export class ByteWindow {
     return this.end - this.start;
   }
 
+  /** The first bytes of the view, `count` at most. */
+  head(count: number): Buffer {
+    return this.buffer.subarray(this.start, Math.min(this.end, this.start + count));
+  }
+
   /** Marks `count` bytes as used. */
   advance(count: number): void {
     this.start += count;

@@ -36,12 +36,18 @@ const lookAlikes: readonly (readonly [string, string])[] = [
   ["5452534e49464620", "a Sniffer capture: convert it with `editcap -F pcapng`"],
 ];
 
-/** The kind of the capture that starts with `head` (its first bytes, up to 64). Throws CAPTURE for anything else. */
-export function identifyCapture(head: Buffer, name: string): CaptureKind {
-  if (head.length === 0) throw new PasteError("CAPTURE", `${name}: is empty: not even a file header`);
-  const kind = kinds.get(head.toString("hex", 0, 4));
-  if (kind) return kind;
-  throw new PasteError("CAPTURE", `${name}: is no pcap or pcapng capture: it looks like ${describe(head)}`);
+/** How many first bytes a refusal looks at to say what a foreign file is. */
+export const foreignHeadSize = 64;
+
+/** The kind of a capture that starts with these four bytes; null when it is none. */
+export function captureKind(magic: Buffer): CaptureKind | null {
+  return kinds.get(magic.toString("hex", 0, 4)) ?? null;
+}
+
+/** The error for a file that is no capture and starts with `head`. */
+export function foreignFile(head: Buffer, name: string): PasteError {
+  if (head.length === 0) return new PasteError("CAPTURE", `${name}: is empty: not even a file header`);
+  return new PasteError("CAPTURE", `${name}: is no pcap or pcapng capture: it looks like ${describe(head)}`);
 }
 
 function describe(head: Buffer): string {

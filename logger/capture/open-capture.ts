@@ -3,7 +3,7 @@ import { type ByteSource, iterableSource, openByteSource } from "./byte-source.j
 import { ByteWindow } from "./byte-window.js";
 import type { CaptureBatch, CaptureFormat, CaptureInterface, CaptureOptions } from "./capture.js";
 import type { FormatReader } from "./format-reader.js";
-import { identifyCapture } from "./identify.js";
+import { captureKind, foreignFile, foreignHeadSize } from "./identify.js";
 import { PcapReader } from "./pcap-reader.js";
 import { PcapngReader } from "./pcapng-reader.js";
 import { EthernetSynthesizer } from "./synthesize-ethernet.js";
@@ -90,8 +90,12 @@ export function openCaptureBytes(
 async function openSource(source: ByteSource, options: CaptureOptions): Promise<CaptureReader> {
   try {
     const window = new ByteWindow(source);
-    await window.ensure(4);
-    const kind = identifyCapture(window.buffer.subarray(0, Math.min(64, window.length)), source.name);
+    // No more is asked for than is needed to know: a live source may send its first frame much later.
+    const kind = (await window.ensure(4)) ? captureKind(window.head(4)) : null;
+    if (!kind) {
+      await window.ensure(foreignHeadSize);
+      throw foreignFile(window.head(foreignHeadSize), source.name);
+    }
     const reader =
       kind.format === "pcapng"
         ? await PcapngReader.open(window, source.name, options)
