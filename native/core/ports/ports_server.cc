@@ -1,0 +1,393 @@
+#include "core/ports/ports_server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+#include <unordered_map>
+
+#include "core/ports/ports_listener.h"
+#include "core/ports/ports_protocol.h"
+
+namespace paste {
+
+namespace {
+
+using namespace ports_protocol;
+
+constexpr uint32_t kSilentMax = 64;        // connections that have not said hello yet; the oldest makes way
+constexpr int kAcceptsPerWake = 64;
+constexpr uint32_t kOfferedMax = 4;        // descriptors taken from one message; all but the first are closed
+constexpr uint64_t kRegionBytesMax = 64u << 20;
+constexpr uint8_t kNone[kTokenBytes] = {};  // no token
+constexpr uint64_t kListener = 0, kWaker = 1, kFirstSession = 2;
+
+uint64_t now_ms() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1000 + static_cast<uint64_t>(time.tv_nsec) / 1'000'000;
+}
+
+struct Connection {
+  int fd = -1;
+  uint64_t session = 0;
+  uint64_t deadline_ms = 0;  // while it has not said hello; 0 = attached
+  ClientIdentity client;
+  std::string name;
+  uint8_t token[kTokenBytes] = {};
+};
+
+// One packet with what came along; the descriptors are closed unless taken.
+struct Packet {
+  uint8_t bytes[sizeof(Hello) + 1];
+  ssize_t size = -1;
+  bool truncated = false;
+  int fds[kOfferedMax] = {-1, -1, -1, -1};
+  uint32_t fd_count = 0;
+
+  ~Packet() {
+    for (uint32_t i = 0; i < fd_count; i++)
+      if (fds[i] >= 0) close(fds[i]);
+  }
+  int take_first() { return std::exchange(fds[0], -1); }
+};
+
+void receive_packet(int fd, Packet* packet) {
+  iovec part = {packet->bytes, sizeof packet->bytes};
+  alignas(cmsghdr) char control[CMSG_SPACE(kOfferedMax * sizeof(int))];
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  packet->size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (packet->size < 0) return;
+  packet->truncated = message.msg_flags & MSG_TRUNC;
+  for (cmsghdr* item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
+    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
+    const uint32_t count = static_cast<uint32_t>((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    packet->fd_count = std::min(count, kOfferedMax);
+    std::memcpy(packet->fds, CMSG_DATA(item), packet->fd_count * sizeof(int));
+  }
+}
+
+Status check_hello(const Packet& packet, Hello* hello) {
+  if (packet.truncated || packet.size < static_cast<ssize_t>(sizeof(Header)))
+    return Status(Code::kUsage, "a message of a wrong size");
+  Header header;
+  std::memcpy(&header, packet.bytes, sizeof header);
+  if (header.magic != kMagic) return Status(Code::kUsage, "this is no message of paste-switch's ports protocol");
+  if (header.version != kVersion)
+    return Status(Code::kUsage, "the daemon speaks version " + std::to_string(kVersion) +
+                                    " of the ports protocol, the client version " + std::to_string(header.version));
+  if (header.type != kHello) return Status(Code::kUsage, "a message of a wrong type: a hello comes first");
+  if (packet.size != static_cast<ssize_t>(sizeof *hello) || header.size != sizeof *hello)
+    return Status(Code::kUsage, "a message of a wrong size");
+  std::memcpy(hello, packet.bytes, sizeof *hello);
+  if (std::memchr(hello->name, 0, sizeof hello->name) == nullptr)
+    return Status(Code::kUsage, "the port's name does not end");
+  if (Status status = check_vale_name(hello->name); !status.ok()) return status;
+  const Geometry& g = hello->geometry;
+  if (g.tx_rings != 1 || g.rx_rings != 1)
+    return Status(Code::kUsage, "a vale port has one ring in each direction so far");
+  const RegionGeometry geometry = {g.tx_rings, g.rx_rings, g.tx_slots, g.rx_slots, g.buffer_bytes};
+  if (Status status = check_geometry(geometry); !status.ok()) return status;
+  if (RegionLayout(geometry).bytes > kRegionBytesMax)
+    return Status(Code::kUsage, "slots x buffer size come to more than 64 MiB");
+  return {};
+}
+
+class Server final : public PortsServer {
+ public:
+  Server(const PortsServerOptions& options, const Clock& clock, PortsHost& host)
+      : options_(options), clock_(clock), host_(host) {}
+  ~Server() override;
+  Status open();
+  void dismiss(uint64_t session) override;
+
+ private:
+  void run();
+  int next_timeout_ms();
+  void accept_some();
+  void add(int fd);
+  void serve(uint64_t session);
+  Status attach(Connection& connection, const Hello& hello, Packet& packet, Reply* reply, int fds[2]);
+  void displace(const Connection& comer, const Hello& hello);
+  void drop(uint64_t session);
+  void drop_silent();
+  void dismiss_waiting();
+
+  PortsServerOptions options_;
+  const Clock& clock_;
+  PortsHost& host_;
+  int listener_ = -1, epoll_ = -1, waker_ = -1;
+  int spare_ = -1;  // a descriptor in reserve, to turn a connection away when there is no other
+  std::unordered_map<uint64_t, Connection> connections_;
+  uint64_t next_session_ = kFirstSession;
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;  // guards dismissed_
+  std::vector<uint64_t> dismissed_;
+  std::thread thread_;
+};
+
+Status Server::open() {
+  if (Status status = listen_at(options_, &listener_); !status.ok()) return status;
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  waker_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  epoll_event event = {EPOLLIN, {.u64 = kListener}};
+  epoll_event wake = {EPOLLIN, {.u64 = kWaker}};
+  if (epoll_ < 0 || waker_ < 0 || spare_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event) != 0 ||
+      epoll_ctl(epoll_, EPOLL_CTL_ADD, waker_, &wake) != 0)
+    return Status(Code::kResource, "ports socket " + options_.path + ": no descriptors (" + std::strerror(errno) + ")");
+  // The thread takes no signals: those are for the thread that runs JavaScript.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+Server::~Server() {
+  stop_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) {
+    const uint64_t one = 1;
+    (void)!write(waker_, &one, sizeof one);
+    thread_.join();
+  }
+  for (auto& [session, connection] : connections_) close(connection.fd);
+  if (listener_ >= 0) unlink(options_.path.c_str());
+  for (const int fd : {listener_, epoll_, waker_, spare_})
+    if (fd >= 0) close(fd);
+}
+
+void Server::run() {
+  pthread_setname_np(pthread_self(), "paste-ports");
+  epoll_event events[64];
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const int count = epoll_wait(epoll_, events, 64, next_timeout_ms());
+    // Ends before beginnings: a client that comes back finds its name free.
+    for (int i = 0; i < count; i++)
+      if (events[i].data.u64 >= kFirstSession) serve(events[i].data.u64);
+    for (int i = 0; i < count; i++)
+      if (events[i].data.u64 == kListener) accept_some();
+    dismiss_waiting();
+    drop_silent();
+  }
+}
+
+// --- connections -----------------------------------------------------------------------------------------------------------
+
+int Server::next_timeout_ms() {
+  uint64_t earliest = ~0ull;
+  for (const auto& [session, connection] : connections_)
+    if (connection.deadline_ms != 0) earliest = std::min(earliest, connection.deadline_ms);
+  if (earliest == ~0ull) return -1;
+  const uint64_t now = now_ms();
+  return earliest <= now ? 0 : static_cast<int>(earliest - now);
+}
+
+void Server::accept_some() {
+  for (int i = 0; i < kAcceptsPerWake; i++) {
+    const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      add(fd);
+      continue;
+    }
+    if (errno != EMFILE && errno != ENFILE) return;
+    // Out of descriptors: turned away, rather than waiting in the queue and waking this thread for ever.
+    if (spare_ >= 0) close(spare_);
+    const int unwanted = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (unwanted >= 0) close(unwanted);
+    spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (unwanted < 0) return;
+  }
+}
+
+void Server::add(int fd) {
+  Connection connection;
+  connection.fd = fd;
+  const uint64_t session = next_session_++;
+  connection.session = session;
+  Status status;
+  if (!identify(options_, fd, &connection.client))
+    status = Status(Code::kPrivilege, "user " + std::to_string(connection.client.uid) + " may not attach ports here");
+  else if (connections_.size() >= options_.connections_max)
+    status = Status(Code::kResource, "the daemon has no room for more connections");
+  epoll_event event = {EPOLLIN | EPOLLRDHUP, {.u64 = session}};
+  if (status.ok() && epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
+    status = Status(Code::kResource, std::strerror(errno));
+  if (!status.ok()) {
+    Reply reply = {};
+    reply.header = header_of(kReply, sizeof reply);
+    reply.status = static_cast<uint32_t>(status.code());
+    std::strncpy(reply.text, status.message().c_str(), sizeof reply.text - 1);
+    (void)!send(fd, &reply, sizeof reply, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+    return;
+  }
+  connection.deadline_ms = now_ms() + options_.hello_ms;
+  connection.client.session = session;
+  connections_.emplace(session, std::move(connection));
+}
+
+// Closes connections that said nothing in time, and the oldest of those when there are too many.
+void Server::drop_silent() {
+  const uint64_t now = now_ms();
+  std::vector<uint64_t> silent;
+  for (const auto& [session, connection] : connections_)
+    if (connection.deadline_ms != 0) silent.push_back(session);
+  std::sort(silent.begin(), silent.end());
+  for (size_t i = 0; i < silent.size(); i++)
+    if (silent.size() - i > kSilentMax || connections_[silent[i]].deadline_ms <= now) drop(silent[i]);
+}
+
+void Server::drop(uint64_t session) {
+  const auto found = connections_.find(session);
+  if (found == connections_.end()) return;
+  const Connection connection = std::move(found->second);
+  connections_.erase(found);
+  close(connection.fd);
+  if (connection.deadline_ms == 0) host_.on_gone(connection.name, session);
+}
+
+void Server::dismiss(uint64_t session) {
+  {
+    const std::lock_guard<std::mutex> hold(mutex_);
+    dismissed_.push_back(session);
+  }
+  const uint64_t one = 1;
+  (void)!write(waker_, &one, sizeof one);
+}
+
+void Server::dismiss_waiting() {
+  uint64_t count;
+  (void)!read(waker_, &count, sizeof count);
+  std::vector<uint64_t> sessions;
+  {
+    const std::lock_guard<std::mutex> hold(mutex_);
+    sessions.swap(dismissed_);
+  }
+  for (const uint64_t session : sessions) {
+    const auto found = connections_.find(session);
+    if (found == connections_.end()) continue;
+    Bye bye = {};
+    bye.header = header_of(kBye, sizeof bye);
+    std::strncpy(bye.text, "the port was detached", sizeof bye.text - 1);
+    (void)!send(found->second.fd, &bye, sizeof bye, MSG_DONTWAIT | MSG_NOSIGNAL);
+    drop(session);
+  }
+}
+
+// --- hello -----------------------------------------------------------------------------------------------------------------
+
+void Server::serve(uint64_t session) {
+  const auto found = connections_.find(session);
+  if (found == connections_.end()) return;
+  Connection& connection = found->second;
+  Packet packet;
+  receive_packet(connection.fd, &packet);
+  if (packet.size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (packet.size <= 0) return drop(session);
+
+  Reply reply = {};
+  reply.header = header_of(kReply, sizeof reply);
+  int fds[2] = {-1, -1};
+  Hello hello;
+  Status status = connection.deadline_ms == 0 ? Status(Code::kUsage, "a hello was said already")
+                                              : check_hello(packet, &hello);
+  if (status.ok()) status = attach(connection, hello, packet, &reply, fds);
+  reply.status = static_cast<uint32_t>(status.code());
+  std::strncpy(reply.text, status.message().c_str(), sizeof reply.text - 1);
+
+  iovec part = {&reply, sizeof reply};
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (status.ok()) {
+    const bool adopted = reply.flags & kAdopted;
+    const uint32_t count = adopted ? 1 : 2;
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    cmsghdr* item = CMSG_FIRSTHDR(&message);
+    item->cmsg_level = SOL_SOCKET;
+    item->cmsg_type = SCM_RIGHTS;
+    item->cmsg_len = CMSG_LEN(count * sizeof(int));
+    std::memcpy(CMSG_DATA(item), adopted ? fds + 1 : fds, count * sizeof(int));
+  }
+  const bool told = sendmsg(connection.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
+  for (const int fd : fds)
+    if (fd >= 0) close(fd);
+  if (!status.ok() || !told) drop(session);
+}
+
+// A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
+void Server::displace(const Connection& comer, const Hello& hello) {
+  if (std::memcmp(hello.token, kNone, kTokenBytes) == 0) return;
+  for (const auto& [session, other] : connections_) {
+    if (session == comer.session || other.deadline_ms != 0 || other.name != hello.name) continue;
+    if (std::memcmp(other.token, hello.token, kTokenBytes) != 0) continue;
+    drop(session);
+    return;
+  }
+}
+
+// On success fds are the client's: its memory (a copy of the descriptor) and its end of the doorbell.
+Status Server::attach(Connection& connection, const Hello& hello, Packet& packet, Reply* reply, int fds[2]) {
+  const Geometry& g = hello.geometry;
+  const RegionGeometry geometry = {g.tx_rings, g.rx_rings, g.tx_slots, g.rx_slots, g.buffer_bytes};
+  displace(connection, hello);
+  std::unique_ptr<ValeRegion> region;
+  bool adopted = false;
+  if ((hello.flags & kOffersMemory) && packet.fd_count > 0)
+    adopted = ValeRegion::adopt(packet.take_first(), hello.name, geometry, &region).ok();
+  if (!adopted)
+    if (Status status = ValeRegion::create(hello.name, geometry, &region); !status.ok()) return status;
+
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+    return Status(Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
+  fds[1] = pair[1];
+  fds[0] = dup(region->fd());
+  if (fds[0] < 0) {
+    close(pair[0]);
+    return Status(Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
+  }
+  if (adopted) reply->flags |= kAdopted;
+  reply->geometry = hello.geometry;
+  reply->memory_bytes = region->layout().bytes;
+  if (adopted && std::memcmp(hello.token, kNone, kTokenBytes) != 0)
+    std::memcpy(reply->token, hello.token, kTokenBytes);
+  else if (getrandom(reply->token, kTokenBytes, 0) != static_cast<ssize_t>(kTokenBytes))
+    return close(pair[0]), Status(Code::kResource, "no random numbers");
+  auto port = std::make_unique<ValePort>(hello.name, std::move(region), pair[0], clock_, connection.client);
+  if (Status status = host_.on_attach(std::move(port)); !status.ok()) return status;
+  connection.name = hello.name;
+  connection.deadline_ms = 0;
+  std::memcpy(connection.token, reply->token, kTokenBytes);
+  return {};
+}
+
+}  // namespace
+
+Status PortsServer::start(const PortsServerOptions& options, const Clock& clock, PortsHost& host,
+                          std::unique_ptr<PortsServer>* server) {
+  auto made = std::make_unique<Server>(options, clock, host);
+  if (Status status = made->open(); !status.ok()) return status;
+  *server = std::move(made);
+  return {};
+}
+
+}  // namespace paste
