@@ -1,0 +1,77 @@
+// What a filter says, before anything is known of BPF. Every node carries `at`, the place of its first character, so that a
+// later stage can still point at it. Words that test more than the frame's bytes (time, port, rule) will be nodes beside
+// these: the code generator then refuses them, and the query planner takes them out first.
+import type { AluOperator, LoadSize } from "./instruction.js";
+import type { Protocol } from "./words.js";
+
+export type Direction = "src" | "dst" | "src or dst" | "src and dst";
+export type Kind = "host" | "net" | "port" | "portrange" | "proto";
+
+/** The words before a value: `tcp src port` 80. What was not written is absent. */
+export interface Qualifier {
+  protocol?: Protocol;
+  direction?: Direction;
+  kind?: Kind;
+}
+
+/** A bare value; a name is not yet looked up, because what it may name depends on the qualifier. */
+export type FilterValue =
+  | { form: "number"; value: number }
+  | { form: "name"; name: string }
+  /** `address` is left-justified; `bits` is how many of its bits were written: 10.1 has 16. */
+  | { form: "ipv4"; address: number; bits: number }
+  | { form: "ipv4 network"; address: number; mask: number; text: string }
+  | { form: "ipv6"; address: Uint8Array; prefixBits?: number; text: string }
+  | { form: "ethernet"; address: Uint8Array };
+
+/** An unsigned 32-bit expression. */
+export type FilterTerm =
+  | { kind: "number"; value: number; at: number }
+  | { kind: "frame length"; at: number }
+  | { kind: "load"; protocol: Protocol; offset: FilterTerm; size: LoadSize; at: number }
+  | { kind: "arithmetic"; operator: AluOperator; left: FilterTerm; right: FilterTerm; at: number }
+  | { kind: "negate"; operand: FilterTerm; at: number };
+
+export type Relation = "=" | "!=" | ">" | ">=" | "<" | "<=";
+
+interface Chain<Kind extends string> {
+  kind: Kind;
+  left: FilterExpression;
+  right: FilterExpression;
+  at: number;
+}
+interface Cast<Kind extends string> {
+  kind: Kind;
+  protocol?: Protocol;
+  at: number;
+}
+interface Length<Kind extends string> {
+  kind: Kind;
+  length: number;
+  at: number;
+}
+interface Encapsulation<Kind extends string> {
+  kind: Kind;
+  id?: number;
+  at: number;
+}
+
+export type FilterExpression =
+  | { kind: "everything"; at: number }
+  | Chain<"and">
+  | Chain<"or">
+  | { kind: "not"; operand: FilterExpression; at: number }
+  | { kind: "protocol"; protocol: Protocol; at: number }
+  | { kind: "match"; qualifier: Qualifier; value: FilterValue; at: number }
+  | { kind: "relation"; relation: Relation; left: FilterTerm; right: FilterTerm; at: number }
+  | Cast<"broadcast">
+  | Cast<"multicast">
+  /** `less N`: at most N bytes on the wire; `greater N`: at least N. */
+  | Length<"less">
+  | Length<"greater">
+  | { kind: "byte"; offset: number; relation: "=" | "<" | ">"; value: number; at: number }
+  | Encapsulation<"vlan">
+  | Encapsulation<"mpls">
+  | Encapsulation<"pppoes">
+  | { kind: "pppoed"; at: number }
+  | { kind: "llc"; type?: string; at: number };

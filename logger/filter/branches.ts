@@ -1,0 +1,192 @@
+// Shortens the ways through a decision graph. What it does is visible: where a test is moved before a load that would have
+// rejected a short frame, the frame is selected. tcpdump's optimiser does that, so these are its moves (the predicate
+// movement of Begel, McCanne and Graham, "BPF+", SIGCOMM 1999, section 6.1), in its order:
+//  1. a way that leads to a test whose outcome is known on it leads past that test;
+//  2. of tests in a row that lead to the same place, those of the value that was tested just before come first.
+import { type GraphNode, postorder, type TestNode, type Way } from "./condition.js";
+
+/** Graphs beyond this are left alone: the sets below grow with its square. */
+const maxNodes = 1500;
+/** The moves may chase each other in a circle; tcpdump gives up after as many rounds. */
+const maxRounds = 100;
+
+const ways: readonly Way[] = ["whenTrue", "whenFalse"];
+
+/** Moves the branches of the graph in place; returns its root, which may be a plain return now. */
+export function moveBranches(root: GraphNode): GraphNode {
+  if (root.kind === "return") return root;
+  if (postorder(root).length <= maxNodes) for (let round = 0; round < maxRounds && new Round(root).run(); round++);
+  let end: GraphNode = root;
+  while (end.kind === "test" && end.whenTrue === end.whenFalse) end = end.whenTrue;
+  return end.kind === "return" ? end : root;
+}
+
+/** One round over a graph whose tests it numbers; each number is a bit of the sets, each way has two numbers of its own. */
+class Round {
+  private changed = false;
+  private readonly numbers = new Map<TestNode, number>();
+  /** Tests by their longest distance to a return, the farthest last. */
+  private readonly levels: TestNode[][] = [];
+  /** For each test, the tests that every way from the root to it passes. */
+  private readonly dominators: Uint32Array[];
+  /** For each way, the ways (test number * 2, + 1 for false) that every way from the root through it passes. */
+  private readonly dominatingWays: Uint32Array[];
+  private readonly nodes: TestNode[] = [];
+
+  constructor(private readonly root: TestNode) {
+    this.findLevels();
+    this.dominators = newSets(this.nodes.length, this.nodes.length);
+    this.dominatingWays = newSets(this.nodes.length * 2, this.nodes.length * 2);
+    this.findDominators();
+  }
+
+  /** Whether anything moved. */
+  run(): boolean {
+    for (const level of this.levels) for (const node of level) for (const way of ways) this.shorten(node, way);
+    const incoming = this.findIncoming();
+    for (const level of this.levels)
+      for (const node of level) for (const way of ways) this.pullUp(node, way, incoming.get(node));
+    return this.changed;
+  }
+
+  private findLevels(): void {
+    const heights = new Map<GraphNode, number>();
+    for (const node of postorder(this.root)) {
+      if (node.kind === "return") heights.set(node, 0);
+      else {
+        const height = Math.max(heights.get(node.whenTrue)!, heights.get(node.whenFalse)!) + 1;
+        heights.set(node, height);
+        this.levels[height - 1] ??= [];
+        this.levels[height - 1]!.unshift(node);
+        this.numbers.set(node, this.nodes.length);
+        this.nodes.push(node);
+      }
+    }
+  }
+
+  private findDominators(): void {
+    const rootNumber = this.numbers.get(this.root)!;
+    this.dominators[rootNumber]!.fill(0);
+    for (const index of [0, 1]) this.dominatingWays[rootNumber * 2 + index]!.fill(0);
+    for (const level of this.levels.toReversed())
+      for (const node of level) {
+        const number = this.numbers.get(node)!;
+        insert(this.dominators[number]!, number);
+        for (const [index, way] of ways.entries()) {
+          const set = this.dominatingWays[number * 2 + index]!;
+          insert(set, number * 2 + index);
+          const target = node[way];
+          if (target.kind === "return") continue;
+          const next = this.numbers.get(target)!;
+          intersect(this.dominators[next]!, this.dominators[number]!);
+          for (const each of [0, 1]) intersect(this.dominatingWays[next * 2 + each]!, set);
+        }
+      }
+  }
+
+  /** Leads a way past tests that do not matter or whose outcome a way before it has settled. */
+  private shorten(node: TestNode, way: Way): void {
+    const first = node[way];
+    if (first.kind === "test" && first.whenTrue === first.whenFalse) this.lead(node, way, first.whenTrue);
+    const settled = this.dominatingWays[this.numbers.get(node)! * 2 + ways.indexOf(way)]!;
+    for (;;) {
+      const target = node[way];
+      if (target.kind === "return") return;
+      const outcome = this.settledOutcome(target, settled);
+      if (!outcome) return;
+      this.lead(node, way, target[outcome]);
+    }
+  }
+
+  private settledOutcome(target: TestNode, settled: Uint32Array): Way | undefined {
+    for (const [word, bits] of settled.entries())
+      for (let rest = bits; rest !== 0; rest &= rest - 1) {
+        const number = word * 32 + 31 - Math.clz32(rest & -rest);
+        const before = this.nodes[number >> 1]!;
+        const outcome = before.left === target.left ? outcomeAfter(before, ways[number & 1]!, target) : undefined;
+        if (outcome) return outcome;
+      }
+    return undefined;
+  }
+
+  private lead(node: TestNode, way: Way, target: GraphNode): void {
+    node[way] = target;
+    this.changed = true;
+  }
+
+  /** The ways into each test, the latest found first. */
+  private findIncoming(): Map<TestNode, { from: TestNode; way: Way }[]> {
+    const incoming = new Map<TestNode, { from: TestNode; way: Way }[]>();
+    for (const level of this.levels.toReversed())
+      for (const from of level)
+        for (const way of ways) {
+          const target = from[way];
+          if (target.kind === "return") continue;
+          const list = incoming.get(target);
+          if (list) list.unshift({ from, way });
+          else incoming.set(target, [{ from, way }]);
+        }
+    return incoming;
+  }
+
+  /**
+   * For a row of tests that starts at `first` and whose `shared` ways all lead to one place: the first test of the value
+   * that all tests before the row have looked at, behind tests of other values, moves before them.
+   */
+  private pullUp(first: TestNode, shared: Way, incoming: { from: TestNode; way: Way }[] | undefined): void {
+    const value = incoming?.[0]?.from.left;
+    if (!incoming || !value || incoming.some(({ from }) => from.left !== value)) return;
+    const onward: Way = shared === "whenTrue" ? "whenFalse" : "whenTrue";
+    const inRow = (node: GraphNode): node is TestNode =>
+      node.kind === "test" && node[shared] === first[shared] && this.dominates(first, node);
+
+    const entry = incoming[0]!;
+    // The slot is read, not known: an earlier move of this round may have put another test into it.
+    let before = { from: entry.from, way: entry.from.whenTrue === first ? ("whenTrue" as Way) : ("whenFalse" as Way) };
+    let other: GraphNode = before.from[before.way];
+    let atTop = true;
+    for (; ; other = before.from[before.way]) {
+      if (!inRow(other)) return;
+      if (other.left !== value) break;
+      before = { from: other, way: onward };
+      atTop = false;
+    }
+    let last: TestNode = other;
+    let pulled: GraphNode = last[onward];
+    for (; ; pulled = last[onward]) {
+      if (!inRow(pulled)) return;
+      if (pulled.left === value) break;
+      last = pulled;
+    }
+    last[onward] = pulled[onward];
+    pulled[onward] = other;
+    if (atTop) for (const { from } of incoming) from[from.whenTrue === first ? "whenTrue" : "whenFalse"] = pulled;
+    else before.from[before.way] = pulled;
+    this.changed = true;
+  }
+
+  private dominates(first: TestNode, node: TestNode): boolean {
+    const number = this.numbers.get(first)!;
+    return (this.dominators[this.numbers.get(node)!]![number >> 5]! & (1 << (number & 31))) !== 0;
+  }
+}
+
+/** Which way `target` goes for a frame that left `before`, a test of the same value, by `way`; undefined if unknown. */
+function outcomeAfter(before: TestNode, way: Way, target: TestNode): Way | undefined {
+  const againstConstant = before.right.kind === "constant";
+  if (before.test !== target.test || againstConstant !== (target.right.kind === "constant")) return undefined;
+  if (before.right === target.right) return way;
+  return way === "whenTrue" && before.test === "equal" && againstConstant ? "whenFalse" : undefined;
+}
+
+function newSets(count: number, bits: number): Uint32Array[] {
+  return Array.from({ length: count }, () => new Uint32Array((bits + 31) >> 5).fill(0xffffffff));
+}
+
+function insert(set: Uint32Array, bit: number): void {
+  set[bit >> 5]! |= 1 << (bit & 31);
+}
+
+function intersect(set: Uint32Array, other: Uint32Array): void {
+  for (let word = 0; word < set.length; word++) set[word]! &= other[word]!;
+}

@@ -1,0 +1,40 @@
+// The filter language's front door: text to a BPF program that the C++ side verifies and runs.
+import { PasteError } from "../errors.js";
+import { assemble } from "./assembler.js";
+import { moveBranches } from "./branches.js";
+import { toGraph } from "./condition.js";
+import { generate } from "./generator.js";
+import { type BpfInstruction, encodeProgram } from "./instruction.js";
+import { parseFilter } from "./parser.js";
+import { ValueTable } from "./values.js";
+
+/** What a selected frame's program returns unless told otherwise: more than any frame has. */
+export const defaultSnaplen = 262144;
+
+export interface CompiledFilter {
+  /** The filter as given. */
+  readonly text: string;
+  /** At most 4096 instructions, every jump forward, a return at the end. */
+  readonly program: readonly BpfInstruction[];
+  /** The same as `struct bpf_insn`s, little endian. */
+  readonly bytes: Uint8Array;
+}
+
+export interface CompileOptions {
+  /** What the program returns for a selected frame, 1 to 2^32 - 1. */
+  snaplen?: number;
+}
+
+/**
+ * Compiles a filter in the language of pcap-filter(7) for Ethernet frames; it selects the frames that tcpdump would select from
+ * a capture file. Empty text selects every frame. Throws a PasteError with code FILTER that names the column and a way out.
+ */
+export function compileFilter(text: string, options: CompileOptions = {}): CompiledFilter {
+  const snaplen = options.snaplen ?? defaultSnaplen;
+  if (!Number.isInteger(snaplen) || snaplen < 1 || snaplen > 0xffffffff)
+    throw new PasteError("USAGE", `snaplen must be an integer from 1 to 4294967295, it is ${snaplen}`);
+  const values = new ValueTable();
+  const graph = moveBranches(toGraph(generate(parseFilter(text), values)));
+  const program = assemble(graph, values, snaplen);
+  return { text, program, bytes: encodeProgram(program) };
+}

@@ -1,0 +1,122 @@
+// Text to tokens, by the rules of pcap-filter(7): the longest match wins, so `80-90`, `tcp-syn` and `1.2.3.4` are one word each.
+import { parseEthernet, parseIpv4, parseIpv6 } from "./addresses.js";
+import { filterError } from "./filter-error.js";
+import { keywords, numbers, protocolOf, refusedWords } from "./words.js";
+
+export type TokenType = "word" | "name" | "number" | "ipv4" | "ipv6" | "ethernet" | "symbol" | "end";
+
+/** `text` is what was written, but `symbol` and `word` tokens are normalised: `&&` is `and`, `==` is `=`, `!` is `not`. */
+export interface Token {
+  type: TokenType;
+  text: string;
+  /** Of a number: its value, unsigned 32 bits. */
+  value: number;
+  at: number;
+  /** For parentheses and brackets: index of the token that closes them. */
+  closing?: number;
+}
+
+/** Longest filter; far over anything that a person writes, and it bounds every later stage. */
+export const maxTextLength = 65536;
+
+const symbols = ["&&", "||", ">=", "<=", "!=", "==", "<<", ">>", ..."+-*/%:[]!<>()&|^="];
+const normalised: Record<string, string> = { "&&": "and", "||": "or", "==": "=", "!": "not" };
+const plainWord = /[A-Za-z0-9](?:[-_.A-Za-z0-9]*[.A-Za-z0-9])?/y;
+const colonWord = /[0-9A-Fa-f:][0-9A-Fa-f:.]{0,63}/y;
+const escapedWord = /\\[^ !()\n\t]+/y;
+const numberForm = /^(?:\d+|0x[0-9a-f]+)$/i;
+const shortIpv4Form = /^\d+(?:\.\d+){1,3}$/;
+
+/** Tokens of `text`, the last of type `end`; parentheses and brackets are matched here. Throws FILTER errors. */
+export function tokenize(text: string): Token[] {
+  if (text.length > maxTextLength)
+    throw filterError(
+      maxTextLength,
+      `the text is longer than ${maxTextLength} characters`,
+      "split it into several rules",
+    );
+  const tokens: Token[] = [];
+  let at = 0;
+  while (at < text.length) {
+    if (" \r\n\t".includes(text[at]!)) {
+      at++;
+      continue;
+    }
+    const [token, length] = nextToken(text, at);
+    tokens.push(token);
+    at += length;
+  }
+  tokens.push({ type: "end", text: "", value: 0, at: text.trimEnd().length });
+  matchBrackets(tokens);
+  return tokens;
+}
+
+function nextToken(text: string, at: number): [Token, number] {
+  const word = matchAt(plainWord, text, at);
+  const address = addressWithColons(text, at);
+  if (address && address.length > word.length)
+    return [{ type: parseEthernet(address) ? "ethernet" : "ipv6", text: address, value: 0, at }, address.length];
+  if (word) return [classify(word, at), word.length];
+  const escaped = matchAt(escapedWord, text, at);
+  if (escaped) return [{ type: "name", text: escaped.slice(1), value: 0, at }, escaped.length];
+  const symbol = symbols.find((candidate) => text.startsWith(candidate, at));
+  if (!symbol)
+    throw filterError(at, `unexpected character ${JSON.stringify(String.fromCodePoint(text.codePointAt(at)!))}`);
+  const normal = normalised[symbol] ?? symbol;
+  return [{ type: /^[a-z]/.test(normal) ? "word" : "symbol", text: normal, value: 0, at }, symbol.length];
+}
+
+function matchAt(pattern: RegExp, text: string, at: number): string {
+  pattern.lastIndex = at;
+  return pattern.exec(text)?.[0] ?? "";
+}
+
+/** The longest Ethernet or IPv6 address with colons that starts here. */
+function addressWithColons(text: string, at: number): string | undefined {
+  const run = matchAt(colonWord, text, at);
+  if (!run.includes(":")) return undefined;
+  for (let length = run.length; length > 1; length--) {
+    const candidate = run.slice(0, length);
+    if (candidate.includes(":") && (parseEthernet(candidate) || parseIpv6(candidate))) return candidate;
+  }
+  return undefined;
+}
+
+function classify(word: string, at: number): Token {
+  const named = numbers.get(word);
+  if (named !== undefined) return { type: "number", text: word, value: named, at };
+  if (keywords.has(word) || protocolOf(word) || refusedWords.has(word))
+    return { type: "word", text: word === "length" ? "len" : word, value: 0, at };
+  if (parseEthernet(word)) return { type: "ethernet", text: word, value: 0, at };
+  if (numberForm.test(word)) return { type: "number", text: word, value: numberValue(word, at), at };
+  if (shortIpv4Form.test(word)) {
+    if (!parseIpv4(word)) throw filterError(at, `"${word}" is no IPv4 address`, "each part is at most 255");
+    return { type: "ipv4", text: word, value: 0, at };
+  }
+  return { type: "name", text: word, value: 0, at };
+}
+
+/** As in C: 0x is hexadecimal, a leading 0 is octal. */
+function numberValue(word: string, at: number): number {
+  const octal = /^0\d+$/.test(word);
+  if (octal && /[89]/.test(word))
+    throw filterError(at, `"${word}" starts with 0, so it is octal, and has a digit over 7`);
+  const value = octal ? Number.parseInt(word, 8) : Number(word);
+  if (value > 0xffffffff) throw filterError(at, `"${word}" is over 32 bits`, "the largest number is 4294967295");
+  return value;
+}
+
+function matchBrackets(tokens: Token[]): void {
+  const open: number[] = [];
+  for (const [index, token] of tokens.entries()) {
+    if (token.type !== "symbol") continue;
+    if (token.text === "(" || token.text === "[") open.push(index);
+    if (token.text !== ")" && token.text !== "]") continue;
+    const opening = tokens[open.pop() ?? -1];
+    if (opening?.text !== (token.text === ")" ? "(" : "["))
+      throw filterError(token.at, `"${token.text}" closes nothing`);
+    opening.closing = index;
+  }
+  const unclosed = tokens[open.pop() ?? -1];
+  if (unclosed) throw filterError(unclosed.at, `"${unclosed.text}" is never closed`);
+}
