@@ -1,8 +1,10 @@
 // The addon's one entry: every binding file adds its functions and classes to `exports`.
 #include <napi.h>
 
+void init_bpf(Napi::Env env, Napi::Object exports);
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  (void)env;
+  init_bpf(env, exports);
   return exports;
 }
 

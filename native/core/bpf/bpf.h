@@ -1,4 +1,4 @@
-// Classic BPF: verified once, run per frame.
+// Classic BPF (McCanne and Jacobson, USENIX 1993; opcodes as in <linux/filter.h>): verified once, run per frame.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,43 @@ struct BpfInsn {  // struct bpf_insn, little-endian
 };
 static_assert(sizeof(BpfInsn) == 8);
 
+constexpr uint32_t kBpfInstructionsMax = 4096;  // BPF_MAXINSNS
+constexpr uint32_t kBpfScratchWords = 16;       // BPF_MEMWORDS
+
 class BpfProgram {
  public:
-  // Refuses (Code::kUsage) whatever could run wrong: jumps out of range, bad opcodes, scratch out of range, no final ret.
+  // Refuses (Code::kUsage) whatever could run wrong: jumps out of range, bad opcodes, scratch out of range, division by a
+  // constant zero, shifts over 31 bits, no final ret. `program` is unchanged then.
   static Status load(std::span<const BpfInsn> instructions, BpfProgram* program);
-  // Bytes to keep, 0 = reject. A load past captured_length rejects.
-  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const;
+  // Bytes to keep, 0 = reject. A load past captured_length and a division by zero reject. Any number of threads may run one
+  // program at once. A program that was never loaded rejects everything.
+  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const {
+    return accepts_all_ ? accepted_ : interpret(frame, wire_length, captured_length);
+  }
+  // Whether no frame is rejected because the program is one `ret #k`, k > 0: then run() need not be called.
   bool accepts_all() const { return accepts_all_; }
 
  private:
-  std::vector<BpfInsn> instructions_;
+  // A decoded instruction: what the interpreter dispatches on, and its operands. Instruction i of the program is
+  // operations_[i], so that jumps keep their distances. A load followed by a comparison with a constant is one operation
+  // (`operand` is the constant) that jumps past its successor, which stays for jumps that lead to it.
+  struct Operation {
+    uint16_t handler;
+    uint8_t jt, jf;
+    uint32_t k;
+    uint32_t end;      // absolute loads: first byte behind the loaded ones, UINT32_MAX if beyond 32 bits
+    uint32_t operand;  // fused comparisons: what is compared with
+  };
+  static_assert(sizeof(Operation) == 16);
+
+  uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const;
+  static Operation decode(const BpfInsn& instruction);
+  static void fuse(std::vector<Operation>& operations, std::span<const BpfInsn> instructions);
+
+  std::vector<Operation> operations_;
+  uint32_t accepted_ = 0;
   bool accepts_all_ = false;
+  bool uses_scratch_ = false;
 };
 
 }  // namespace paste
