@@ -142,7 +142,7 @@ class Generator {
     if (kind === "proto") return this.protoNumber(protocol, value, at);
     if (kind === "port" || kind === "portrange") {
       const { first, last, transport } = portsOf(value, qualifier, at);
-      return matches.ports(first, last, transport, direction);
+      return matches.ports(kind === "port" ? first : [first, last], transport, direction);
     }
     switch (value.form) {
       case "name":

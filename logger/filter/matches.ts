@@ -64,12 +64,12 @@ export class Matches {
     const each = (build: (number: number) => Condition) => anyOf(transports.map((name) => build(portTransports[name])));
     const ipv6 = each((number) => {
       const isTransport = compare(this.values, this.layout.network(6, 1), "equal", number);
-      const ports = directed(direction, 0, 2, (field) => this.inRange(this.layout.network(40 + field, 2), first, last));
+      const ports = directed(direction, 0, 2, (field) => this.isPort(this.layout.network(40 + field, 2), wanted));
       return both(isTransport, ports);
     });
     const ipv4 = each((number) => {
       const isTransport = compare(this.values, this.layout.network(9, 1), "equal", number);
-      const ports = directed(direction, 0, 2, (field) => this.inRange(this.behindIpv4(field), first, last));
+      const ports = directed(direction, 0, 2, (field) => this.isPort(this.behindIpv4(field), wanted));
       return both(both(isTransport, this.firstFragment()), ports);
     });
     return either(both(this.type(etherType.ip6), ipv6), both(this.type(etherType.ip), ipv4));
@@ -106,10 +106,10 @@ export class Matches {
     return this.layout.network(field, 2, this.layout.ipHeaderLength());
   }
 
-  private inRange(port: Value, first: number, last: number): Condition {
-    if (first === last) return compare(this.values, port, "equal", first);
-    const above = compare(this.values, port, "greaterOrEqual", Math.min(first, last));
-    return both(above, not(compare(this.values, port, "greater", Math.max(first, last))));
+  private isPort(port: Value, wanted: number | readonly [number, number]): Condition {
+    if (typeof wanted === "number") return compare(this.values, port, "equal", wanted);
+    const above = compare(this.values, port, "greaterOrEqual", Math.min(...wanted));
+    return both(above, not(compare(this.values, port, "greater", Math.max(...wanted))));
   }
 }
 
