@@ -53,10 +53,9 @@ export class Matches {
     });
   }
 
-  /** Ports `first` to `last` of one transport, or of TCP, UDP and SCTP; IPv6 only directly behind its header. */
+  /** A port, or a range of them, of one transport or of TCP, UDP and SCTP; IPv6 only directly behind its header. */
   ports(
-    first: number,
-    last: number,
+    wanted: number | readonly [number, number],
     transport: PortTransport | undefined,
     direction: Direction | undefined,
   ): Condition {
