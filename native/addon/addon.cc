@@ -2,9 +2,11 @@
 #include <napi.h>
 
 void init_bpf(Napi::Env env, Napi::Object exports);
+void init_client(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_bpf(env, exports);
+  init_client(env, exports);
   return exports;
 }
 

@@ -17,6 +17,7 @@ namespace {
 constexpr uint32_t kLookahead = 8;
 constexpr uint32_t kIdleFlushes = 1024;  // without the daemon taking a slot: time to see whether it is still there
 constexpr int kRetryMs = 20;
+constexpr std::chrono::milliseconds kLastWords{500};
 
 uint32_t load_acquire(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_ACQUIRE); }
 uint32_t load_relaxed(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_RELAXED); }
@@ -133,6 +134,7 @@ void RingClient::put(const uint8_t* from, uint32_t length, uint32_t* head) {
 
 // See vale_port.cc for why no wake-up is lost.
 bool RingClient::flush() {
+  if (gone_) return false;
   const uint32_t head = load_relaxed(tx_->head);
   store_relaxed(tx_sync_->client.cur, head);
   store_release(tx_sync_->client.head, head);
@@ -235,20 +237,22 @@ PortClient::Wake RingClient::wait(bool for_room, int timeout_ms) {
       poll(nullptr, 0, left < 0 ? kRetryMs : std::min(left, kRetryMs));
       continue;
     }
-    sleep(for_room, left);
-    if (left == 0) {
-      if (gone_) continue;
-      return ready(for_room) ? Wake::kReady : Wake::kTimeout;
-    }
+    if (!arm(for_room)) look_at_connection(left);
+    disarm();
+    if (left == 0 && !gone_) return ready(for_room) ? Wake::kReady : Wake::kTimeout;
   }
 }
 
-void RingClient::sleep(bool for_room, int timeout_ms) {
-  netmap::RingSync* sync = for_room ? tx_sync_ : rx_sync_;
-  store_relaxed(sync->client.need_kick, 1);
+// See vale_port.cc for why no wake-up is lost.
+bool RingClient::arm(bool for_room) {
+  store_relaxed((for_room ? tx_sync_ : rx_sync_)->client.need_kick, 1);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!ready(for_room)) look_at_connection(timeout_ms);
-  store_relaxed(sync->client.need_kick, 0);
+  return ready(for_room);
+}
+
+void RingClient::disarm() {
+  store_relaxed(tx_sync_->client.need_kick, 0);
+  store_relaxed(rx_sync_->client.need_kick, 0);
 }
 
 // Waits for the doorbell or the connection, empties the doorbell, and notices when the daemon is gone.
@@ -257,17 +261,16 @@ void RingClient::look_at_connection(int timeout_ms) {
   pollfd watched[2] = {{attachment_.doorbell, POLLIN, 0}, {attachment_.connection, POLLIN, 0}};
   if (poll(watched, attachment_.connection < 0 ? 1 : 2, timeout_ms) <= 0) return;
   bool stands = true, bye = false;
+  const bool remote = attachment_.connection >= 0;
   if (watched[0].revents) {
     uint8_t bytes[256];
     const ssize_t got = recv(attachment_.doorbell, bytes, sizeof bytes, MSG_DONTWAIT);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) stands = false;
   }
-  if (attachment_.connection >= 0 && (watched[1].revents || !stands) &&
-      !connection_stands(attachment_.connection, &bye))
-    stands = false;
+  if (remote && (watched[1].revents || !stands) && !connection_stands(attachment_.connection, &bye)) stands = false;
   if (stands) return;
   gone_ = true;
-  refused_ = bye || attachment_.connection < 0;
+  refused_ = bye || !remote;
   gone_since_ = std::chrono::steady_clock::now();
 }
 
@@ -275,9 +278,16 @@ void RingClient::look_at_connection(int timeout_ms) {
 bool RingClient::try_again(Wake* wake) {
   *wake = Wake::kGone;
   if (refused_ || options_.reconnect_ms <= 0) return true;
+  if (attachment_.connection >= 0) {
+    // Only the doorbell broke: the daemon is about to say why, or to die.
+    bool bye = false;
+    const bool stands = connection_stands(attachment_.connection, &bye);
+    if (bye) return refused_ = true;
+    if (stands && std::chrono::steady_clock::now() - gone_since_ < kLastWords) return false;
+  }
+  attachment_.close_descriptors();
   const uint64_t lost = frames_in_rings();
   bool transient = false;
-  attachment_.close_descriptors();
   if (Status status = attach_to_daemon(options_, &attachment_, &transient); status.ok()) {
     take_rings();
     gone_ = false;

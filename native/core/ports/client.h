@@ -46,6 +46,11 @@ class PortClient {
   // timeout_ms (-1 = for ever). When the daemon went away it comes back here, with fresh rings; kGone: it did not within
   // reconnect_ms, or it refused.
   virtual Wake wait(bool for_room, int timeout_ms) = 0;
+  // For programs with an event loop of their own: arm(), watch doorbell() and connection() for reading, then disarm() and
+  // wait(for_room, 0), which also empties the doorbell. True: ready already, there is nothing to wait for. Both descriptors are
+  // -1 while the daemon is gone (then call wait(for_room, 0) now and then) and change when it is back.
+  virtual bool arm(bool for_room) = 0;
+  virtual void disarm() = 0;
   // True when every frame that was flushed has been taken by the switch.
   virtual bool sent_all() = 0;
 
@@ -58,6 +63,7 @@ class PortClient {
   virtual uint8_t* memory() = 0;
   virtual size_t memory_bytes() const = 0;
   virtual int doorbell() const = 0;
+  virtual int connection() const = 0;  // -1 also for a port of this process
   virtual const std::string& name() const = 0;
   // Times that wait() found a daemon again, and the frames that were still in the rings each time: sent but not taken by the
   // daemon that died, or delivered but not yet received. They are lost, as when a link goes down.

@@ -25,6 +25,8 @@ class RingClient final : public PortClient {
   uint32_t receive(uint8_t* data, size_t size, uint32_t* offsets, uint32_t* lengths, uint32_t max) override;
   uint32_t pending() override;
   Wake wait(bool for_room, int timeout_ms) override;
+  bool arm(bool for_room) override;
+  void disarm() override;
   bool sent_all() override;
 
   netmap::If* interface() override { return attachment_.region->interface(); }
@@ -34,7 +36,8 @@ class RingClient final : public PortClient {
   netmap::RingSync* rx_sync() override { return rx_sync_; }
   uint8_t* memory() override { return attachment_.region->memory(); }
   size_t memory_bytes() const override { return attachment_.region->layout().bytes; }
-  int doorbell() const override { return attachment_.doorbell; }
+  int doorbell() const override { return gone_ ? -1 : attachment_.doorbell; }
+  int connection() const override { return gone_ ? -1 : attachment_.connection; }
   const std::string& name() const override { return options_.name; }
   uint32_t reconnects() const override { return reconnects_; }
   uint64_t lost_on_reconnect() const override { return lost_on_reconnect_; }
@@ -50,7 +53,6 @@ class RingClient final : public PortClient {
   void put(const uint8_t* from, uint32_t length, uint32_t* head);
   uint32_t take(uint8_t* to, size_t space, uint32_t* head, uint32_t tail);
   bool ready(bool for_room);
-  void sleep(bool for_room, int timeout_ms);
   void look_at_connection(int timeout_ms);
   bool try_again(Wake* wake);
   uint64_t frames_in_rings();
