@@ -1,0 +1,341 @@
+// The first half of a batch's way: receive, learn and look up, select and plan, reserve, append.
+#include <algorithm>
+
+#include "core/switch/flow_hash.h"
+#include "core/switch/scratch.h"
+#include "core/switch/worker.h"
+
+namespace paste {
+namespace {
+
+constexpr uint32_t kQuotaMin = 32;               // frames that a port may give to a batch, however many ports there are
+constexpr uint64_t kHoldNs = 200'000;            // FullPolicy::kBlock: how long until the lane is asked again
+
+uint64_t load64(const uint8_t* at) {
+  uint64_t word;
+  __builtin_memcpy(&word, at, 8);
+  return word;
+}
+
+// The FID of a frame: its outermost VLAN id, 0 without a tag. `tail` = the 8 bytes from the source address on.
+uint64_t fid_of(const uint8_t* bytes, uint32_t length, uint64_t tail) {
+  const uint32_t type = static_cast<uint32_t>(tail >> 48);  // little-endian load of a big-endian field
+  if (__builtin_expect(type != 0x0081 && type != 0xa888, 1) || length < 16) return 0;
+  return static_cast<uint64_t>(flow::big16(bytes + 14) & 0xfff) << 48;
+}
+
+}  // namespace
+
+// Every port once, from where the last batch ended; each gets its share of the batch, or all of it when nobody else came.
+void Worker::receive_all(Pending& pending) {
+  Batch& batch = pending.batch;
+  const uint32_t ports = port_count();
+  const uint32_t quota = std::max(kQuotaMin, kBatchFrames / std::max(1u, busy_ports_));
+  uint32_t busy = 0;
+  for (uint32_t n = 0; n < ports; n++) {
+    if (cursor_ >= ports) cursor_ = 0;
+    const uint16_t index = order_[cursor_++];
+    PortSlot& slot = slots_[index];
+    if (__builtin_expect(slot.held_until_ns != 0, 0)) {
+      if (monotonic_ns() < slot.held_until_ns) continue;
+      slot.held_until_ns = 0;
+      held_ports_--;
+    }
+    slot.port->complete();
+    const uint32_t first = batch.count;
+    const uint32_t got = slot.port->receive(batch, quota);
+    if (got == 0) {
+      // Slots that carried nothing worth a frame were taken all the same: the port gives them back.
+      slot.port->release(batch, {});
+      continue;
+    }
+    busy++;
+    bool zero_copy = false;
+    for (uint32_t i = first; i < first + got; i++) zero_copy |= batch.frames[i].store_offset != 0;
+    pending.runs[pending.run_count++] = {index, static_cast<uint16_t>(first), static_cast<uint16_t>(got), zero_copy};
+    if (batch.full() || batch.arena.room() < 64 + kLiveFrameBytesMax) break;
+  }
+  busy_ports_ = busy;
+}
+
+void Worker::classify(Pending& pending) {
+  for (uint32_t r = 0; r < pending.run_count; r++) classify_run(pending, pending.runs[r]);
+}
+
+void Worker::classify_run(Pending& pending, const Run& run) {
+  PortSlot& slot = slots_[run.port];
+  MacTable& table = *slot.view->table;
+  Scratch& s = *scratch_;
+  const uint32_t end = run.first + run.count;
+  for (uint32_t i = run.first; i < end; i++) {
+    const Frame& frame = pending.batch.frames[i];
+    const uint64_t tail = load64(frame.bytes + 6);
+    const uint64_t fid = fid_of(frame.bytes, frame.length, tail);
+    s.target[i] = (load64(frame.bytes) & kMacMask) | fid;
+    s.source[i] = (tail & kMacMask) | fid;
+    s.target_place[i] = table.place(s.target[i]);
+    s.source_place[i] = table.place(s.source[i]);
+    table.prefetch(s.target_place[i]);
+    table.prefetch(s.source_place[i]);
+  }
+  const uint32_t self = options_.thread << 8 | run.port;
+  MacEvents* events = lane_ != nullptr && rules_ != nullptr && mac_budget_ != 0 ? &mac_events_ : nullptr;
+  uint64_t learned = 0;  // the key before: a run of one station's frames learns it once
+  uint64_t rejected = 0;
+  for (uint32_t i = run.first; i < end; i++) {
+    if (slot.learns && s.source[i] != learned) {
+      if (table.learn(s.source[i], s.source_place[i], self, mac_tick_, events) >= Learn::kRefusedSource) rejected++;
+      else learned = s.source[i];
+    }
+    const uint32_t to = mac_is_group(s.target[i]) ? kMacUnknown : table.lookup(s.target[i], s.target_place[i], mac_tick_);
+    pending.drop[i] = 0;
+    pending.must_wait[i] = false;
+    if (to == kMacUnknown) {
+      pending.destination[i] = kFlood;
+    } else if (__builtin_expect(to == self, 0)) {
+      pending.destination[i] = kNowhere;
+      pending.drop[i] = 1 + static_cast<uint8_t>(Drop::hairpin);
+    } else {
+      pending.destination[i] = static_cast<uint16_t>(to);
+    }
+  }
+  slot.port->counters.rejected_learning += rejected;
+}
+
+// --- select and plan -----------------------------------------------------------------------------------------------------
+
+// One pass: the rules are asked frame by frame, and what they select is planned in the lane in arrival order.
+void Worker::select(Pending& pending) {
+  Scratch& s = *scratch_;
+  s.record_count = 0;
+  s.strict = false;
+  if (rules_ == nullptr) return;
+  for (uint32_t r = 0; r < pending.run_count; r++) {
+    const uint32_t self = options_.thread << 8 | pending.runs[r].port;
+    const PortBits* flood = &slots_[pending.runs[r].port].view->sink_bits;
+    for (uint32_t i = pending.runs[r].first; i < static_cast<uint32_t>(pending.runs[r].first + pending.runs[r].count); i++) {
+      const Frame& frame = pending.batch.frames[i];
+      const uint16_t to = pending.destination[i];
+      int32_t rule = 0;
+      uint32_t keep;
+      if (rules_->everything()) {
+        keep = std::min(frame.length, rules_->rules()[0].snaplen);
+      } else {
+        const Whereto where = {to == kFlood     ? Whereto::kFlood
+                               : to == kNowhere ? Whereto::kNowhere
+                                                : Whereto::kOne,
+                               to, flood};
+        rule = rules_->select(frame, self, where, &keep);
+      }
+      if (rule >= 0 && !plan(pending, i, static_cast<uint32_t>(rule), keep)) {
+        hold_back(pending, r, i);
+        break;
+      }
+    }
+  }
+}
+
+// False when the frame has to wait in its port (FullPolicy::kBlock). Nothing was counted then: it will come again.
+bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t keep) {
+  Scratch& s = *scratch_;
+  const Frame& frame = pending.batch.frames[i];
+  const Rule& rule = rules_->rules()[rule_index];
+  RuleTally& tally = tallies_[rule_index];
+  if (rule.skip) {
+    tally.hits++;
+    return true;
+  }
+  NotLogged reason = NotLogged::kCount;
+  if (rule.sample > 1 && tally.turn % rule.sample != 0) {
+    reason = NotLogged::sampled_out;
+  } else if (lane_ == nullptr) {
+    reason = NotLogged::no_store;
+  } else {
+    FrameRecord& record = s.records[s.record_count];
+    record = FrameRecord{};
+    record.bytes = frame.bytes;
+    record.length = keep;
+    record.wire_length = frame.wire_length;
+    record.time_ns = last_time_ns_ = std::max(last_time_ns_, frame.time_ns);
+    record.store_offset = frame.store_offset;
+    // A cut frame has no zeroed padding behind what is kept of it.
+    record.framed = frame.framed && keep == frame.length;
+    record.mark = frame.store_offset != 0 && keep >= options_.mark_bytes_min;
+    record.rule = rule.id;
+    PortSlot& slot = slots_[frame.ingress];
+    const PlanResult planned = lane_->plan(record);
+    if (planned == PlanResult::kBlock) return false;
+    if (__builtin_expect(slot.blocked_since_ns != 0, 0)) {
+      counters_.blocked_ns += monotonic_ns() - slot.blocked_since_ns;
+      slot.blocked_since_ns = 0;
+    }
+    if (planned == PlanResult::kFull) {
+      reason = lane_->refusal();
+    } else {
+      s.record_frame[s.record_count] = static_cast<uint16_t>(i);
+      s.record_rule[s.record_count] = static_cast<uint16_t>(rule_index);
+      s.record_count++;
+      s.strict |= rule.strict;
+      pending.must_wait[i] = rule.strict;
+    }
+  }
+  tally.hits++;
+  tally.turn++;
+  counters_.selected++;
+  if (reason != NotLogged::kCount) counters_.not_logged[static_cast<size_t>(reason)]++;
+  return true;
+}
+
+// From this frame on, the rest of the run goes back into its port, and the port rests. The others go on.
+void Worker::hold_back(Pending& pending, uint32_t run_index, uint32_t frame) {
+  Run& run = pending.runs[run_index];
+  PortSlot& slot = slots_[run.port];
+  const uint32_t count = run.first + run.count - frame;
+  slot.port->unreceive(count);
+  for (uint32_t i = frame; i < frame + count; i++) pending.destination[i] = kHeldBack;
+  run.count = static_cast<uint16_t>(run.count - count);
+  const uint64_t now = monotonic_ns();
+  if (slot.blocked_since_ns == 0) slot.blocked_since_ns = now;
+  slot.held_until_ns = now + kHoldNs;
+  held_ports_++;
+}
+
+// Ports whose frames were copied need not wait for delivery to give their slots back.
+void Worker::release_copied(Pending& pending) {
+  for (uint32_t r = 0; r < pending.run_count; r++)
+    if (!pending.runs[r].zero_copy) slots_[pending.runs[r].port].port->release(pending.batch, {});
+}
+
+// --- reserve -------------------------------------------------------------------------------------------------------------
+
+void Worker::list_destinations(Pending& pending) {
+  for (uint32_t r = 0; r < pending.run_count; r++) {
+    const Run& run = pending.runs[r];
+    const SwitchView& view = *slots_[run.port].view;
+    for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
+      pending.refused[i] = 0;
+      pending.why[i] = 0;
+      const uint32_t to = pending.destination[i];
+      if (__builtin_expect(to < kSwitchPortsMax, 1)) {
+        pending.intended[i] = 1;
+        pending.add_to_list(to >> 8 == options_.thread ? to & 0xff : kPortsMax + (to >> 8), i);
+        continue;
+      }
+      pending.intended[i] = 0;
+      if (to == kFlood) list_flood(pending, view, run.port, i);
+      if (pending.intended[i] == 0) pending.trouble = true;
+    }
+  }
+}
+
+void Worker::list_flood(Pending& pending, const SwitchView& view, uint16_t ingress, uint32_t i) {
+  uint32_t copies = 0;
+  for (const uint16_t sink : view.sinks) {
+    if (sink == ingress) continue;
+    pending.add_to_list(sink, i);
+    copies++;
+  }
+  for (const SwitchView::Elsewhere& other : view.elsewhere) {
+    pending.add_to_list(kPortsMax + other.thread, i);
+    copies += other.sinks;
+  }
+  pending.intended[i] = static_cast<uint16_t>(copies);
+  if (copies == 0) pending.drop[i] = 1 + static_cast<uint8_t>(Drop::no_destination);
+}
+
+void Worker::reserve(Pending& pending) {
+  for (uint32_t l = 0; l < pending.list_count; l++) {
+    const uint32_t list = pending.lists[l];
+    PortSlot& slot = slots_[list];
+    uint16_t* frames = pending.frames[list];
+    uint32_t count = pending.list_frames[list];
+    PortCounters& counters = slot.port->counters;
+    counters.intended_copies += count;
+    if (__builtin_expect(slot.frame_bytes_max < kLiveFrameBytesMax, 0)) {
+      uint32_t fits = 0;
+      for (uint32_t k = 0; k < count; k++) {
+        if (pending.batch.frames[frames[k]].length <= slot.frame_bytes_max) {
+          frames[fits++] = frames[k];
+        } else {
+          pending.refuse(frames[k], Refusal::oversize);
+          counters.refused[static_cast<size_t>(Refusal::oversize)]++;
+        }
+      }
+      count = fits;
+    }
+    const uint32_t promised = slot.port->reserve(pending.batch, {frames, count});
+    counters.refused[static_cast<size_t>(Refusal::full)] += count - promised;
+    for (uint32_t k = promised; k < count; k++) pending.refuse(frames[k], Refusal::full);
+    pending.list_frames[list] = static_cast<uint16_t>(promised);
+  }
+}
+
+// --- log -----------------------------------------------------------------------------------------------------------------
+
+// Writes the records, then sees to it that the batch leaves in the right order: relaxed before the commit, strict after it.
+void Worker::append(Pending& pending) {
+  Scratch& s = *scratch_;
+  const bool alone = received_batches_ - finished_batches_ == 1;
+  if (s.record_count != 0) {
+    for (uint32_t k = 0; k < s.record_count; k++) describe_record(pending, k);
+    lane_->append({s.records, s.record_count});
+    for (uint32_t k = 0; k < s.record_count; k++) {
+      RuleTally& tally = tallies_[s.record_rule[k]];
+      tally.logged++;
+      tally.bytes += s.records[k].length;
+    }
+    counters_.logged += s.record_count;
+    pending.logged = s.record_count;
+    if (s.strict) counters_.strict_batches++;
+  }
+  if (mac_events_.count != 0 || mac_events_.lost != 0) log_mac_events();
+  const bool commit = s.record_count != 0 || commit_due_;
+  if (!s.strict && alone) {
+    deliver(pending);
+    if (commit) lane_ticket_ = lane_->commit();
+    commit_due_ = false;
+    return;
+  }
+  if (commit) lane_ticket_ = lane_->commit();
+  commit_due_ = false;
+  pending.ticket = s.strict ? lane_ticket_ : 0;
+  counters_.tickets_waiting = received_batches_ - finished_batches_;
+  deliver_waiting();
+}
+
+void Worker::describe_record(const Pending& pending, uint32_t k) {
+  Scratch& s = *scratch_;
+  FrameRecord& record = s.records[k];
+  const uint32_t i = s.record_frame[k];
+  const Frame& frame = pending.batch.frames[i];
+  const FrameFacts facts = frame_facts(frame.bytes, frame.length);
+  record.flow_hash = facts.flow_hash;
+  record.vlan_tci = facts.vlan_tci;
+  record.ingress = slots_[frame.ingress].port->id;
+  const uint32_t to = pending.destination[i];
+  const bool flooded = to == kFlood;
+  record.egress = to < kSwitchPortsMax ? port_id(to) : 0;
+  record.flags = static_cast<uint8_t>((pending.must_wait[i] ? layout::kStrict : 0) | (flooded ? layout::kFlooded : 0) |
+                                      (facts.tagged ? layout::kVlanTagged : 0));
+  record.copies_refused = pending.refused[i];
+  record.copies_reserved = static_cast<uint16_t>(pending.intended[i] - pending.refused[i]);
+  record.outcome = pending.drop[i];
+  if (record.outcome == 0 && record.copies_reserved == 0) record.outcome = 1 + static_cast<uint8_t>(drop_for(pending.why[i]));
+}
+
+// A flapping station could fill the store with its moves: kMax events per tick of the table are logged, the rest is counted.
+void Worker::log_mac_events() {
+  counters_.mac_events_lost += mac_events_.lost;
+  const uint32_t count = std::min(mac_events_.count, mac_budget_);
+  counters_.mac_events_lost += mac_events_.count - count;
+  mac_budget_ -= count;
+  if (count != 0) {
+    lane_->append_event(layout::kMac, last_time_ns_,
+                        {reinterpret_cast<const uint8_t*>(mac_events_.items), count * sizeof(layout::MacPayload)});
+    commit_due_ = true;
+  }
+  mac_events_.count = 0;
+  mac_events_.lost = 0;
+}
+
+}  // namespace paste

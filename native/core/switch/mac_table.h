@@ -1,0 +1,211 @@
+// The learning table of one switch: (FID, MAC) -> port. Read and written by all forwarding threads and by the control
+// thread at once, without a lock that anybody waits for on the hot path.
+//
+// Built as buckets of one cache line (three entries and a version), two buckets to choose from for each key by a keyed
+// universal hash: a look-up touches two lines at most, whatever is in the table.
+//
+// Worst case, all of it counted and none of it slow:
+// - `entries` learned addresses (capacity), of them at most `entries_per_port` behind one port; there are 1.5 places for
+//   each, and an eighth of the capacity more may be static;
+// - a pair of buckets without a free or expired place refuses to learn: nothing is evicted, so nobody can push another's
+//   address out. The keys of the hash are random, so nobody can aim at a pair either (timing and floods may tell an
+//   attacker which of his own addresses share a pair; that fills this pair, no more);
+// - measured (test/switch/mac-table.test.ts): random addresses fill a table of any size from 1024 entries to over 99 % of
+//   its capacity before the first refusal, since the last of the places is only two thirds of the buckets away;
+// - a place is taken under its bucket's version as a try-lock. A forwarding thread that finds it taken tries kLockTries
+//   times and then forwards without learning (`contended`); the station's next frame learns. A reader that meets a writer
+//   as often counts it as unknown, and the frame is flooded: correct, only wider.
+//
+// The life of an entry: learned or moved -> refreshed by each tick's first frame -> expired (dead for every reader from
+// that tick on) -> its place reclaimed by the next key that needs it or by the sweep. The port's generation is part of the
+// value: when a port is removed its entries are dead at once, before anything is swept, and a port that takes the index
+// later has another generation and inherits nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+
+#include "core/store/layout.h"
+
+namespace paste {
+
+inline constexpr uint32_t kMacTickMs = 100;        // resolution of ageing
+inline constexpr uint32_t kMacPortsMax = 4096;     // (thread << 8 | index) fits
+inline constexpr uint32_t kMacUnknown = ~0u;
+inline constexpr uint64_t kMacMask = 0xffff'ffff'ffffull;
+
+// FID in the upper 16 bits, the address as it lies in memory (little-endian load) in the lower 48.
+inline uint64_t mac_key(const uint8_t mac[6], uint16_t fid) {
+  uint64_t key = 0;
+  std::memcpy(&key, mac, 6);
+  return key | static_cast<uint64_t>(fid) << 48;
+}
+inline bool mac_is_group(uint64_t key) { return (key & 1) != 0; }
+
+// What happened to the table, for the log. Bounded: what does not fit is counted.
+struct MacEvents {
+  static constexpr uint32_t kMax = 256;
+  layout::MacPayload items[kMax];
+  uint32_t count = 0;
+  uint64_t lost = 0;
+
+  void add(uint64_t key, uint32_t port_id, layout::MacEvent event) {
+    if (count == kMax) {
+      lost++;
+      return;
+    }
+    layout::MacPayload& item = items[count++];
+    std::memcpy(item.mac, &key, 6);
+    item.fid = static_cast<uint16_t>(key >> 48);
+    item.port = port_id;
+    item.event = event;
+    std::memset(item.reserved, 0, sizeof item.reserved);
+  }
+};
+
+enum class Learn : uint8_t {
+  kKnown,
+  kLearned,
+  kMoved,
+  kRefusedSource,  // multicast, broadcast or all-zero
+  kRefusedStatic,  // a static entry holds the address at another port
+  kRefusedFull,    // both buckets, the table or the port's share is full
+  kContended,
+};
+
+struct MacEntry {
+  uint64_t key;
+  uint32_t port;
+  bool is_static;
+  uint64_t age_ms;
+};
+
+struct MacCounters {
+  std::atomic<uint64_t> learned{0}, moved{0}, aged{0}, refused{0}, contended{0};
+};
+
+class MacTable {
+ public:
+  struct Options {
+    uint32_t entries = 16384;          // power of two, 16..1 Mi
+    uint32_t entries_per_port = 4096;
+    uint32_t age_ms = 300'000;         // 0 = never
+    uint64_t seed = 0;                 // of the hash keys; 0 = from the operating system
+  };
+  explicit MacTable(const Options& options);
+
+  struct Place {
+    uint32_t bucket[2];
+  };
+  Place place(uint64_t key) const {
+    const uint64_t low = key & 0xffff'ffff, high = key >> 32;
+    // Multilinear hashing (strongly universal over random 64-bit keys; Lemire & Kaser 2014): any two addresses collide
+    // with the chance of a random function.
+    uint32_t first = static_cast<uint32_t>((hash_[0] + hash_[1] * low + hash_[2] * high) >> 32) & mask_;
+    uint32_t second = static_cast<uint32_t>((hash_[3] + hash_[4] * low + hash_[5] * high) >> 32) & mask_;
+    return {{first, first == second ? first ^ 1 : second}};
+  }
+  void prefetch(const Place& place) const {
+    __builtin_prefetch(&buckets_[place.bucket[0]]);
+    __builtin_prefetch(&buckets_[place.bucket[1]]);
+  }
+
+  // --- forwarding threads ---
+  // `now` counts ticks of kMacTickMs on a clock that never steps. Nothing here allocates, waits or makes a system call.
+  Learn learn(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
+  // The port behind the address, or kMacUnknown.
+  uint32_t lookup(uint64_t key, const Place& place, uint32_t now) const;
+
+  // --- control thread (one at a time) ---
+  void add_port(uint32_t port, uint32_t id);
+  // Kills the port's entries, static ones too; returns how many there were. The port's thread no longer learns for it.
+  uint32_t remove_port(uint32_t port, MacEvents* events);
+  // False when six static entries fill the pair, or too many are static.
+  bool add(uint64_t key, uint32_t port, uint32_t now, MacEvents* events);
+  // False when there was no such entry.
+  bool remove(uint64_t key, uint32_t now, MacEvents* events);
+  // Removes learned entries (of one port, or kMacUnknown = all); static ones stay. Returns how many.
+  uint32_t flush(uint32_t port, MacEvents* events);
+  // Reclaims what expired in `count` buckets from `from` on; returns the bucket to go on with (0 after the last).
+  uint32_t age(uint32_t now, uint32_t from, uint32_t count, MacEvents* events);
+  void each(uint32_t now, const std::function<void(const MacEntry&)>& visit) const;
+
+  uint32_t buckets() const { return mask_ + 1; }
+  uint32_t learned() const { return learned_.load(std::memory_order_relaxed); }
+  uint32_t statics() const { return statics_.load(std::memory_order_relaxed); }
+  const MacCounters& counters() const { return counters_; }
+
+ private:
+  static constexpr uint32_t kEntries = 3;
+  static constexpr uint32_t kLockTries = 64;
+  struct alignas(64) Bucket {
+    std::atomic<uint32_t> version{0};  // odd while a writer is at work
+    uint32_t unused = 0;
+    std::atomic<uint64_t> key[kEntries] = {};
+    std::atomic<uint64_t> value[kEntries] = {};
+    uint64_t unused1 = 0;
+  };
+  static_assert(sizeof(Bucket) == 64);
+  struct PortState {
+    std::atomic<uint16_t> generation{1};
+    std::atomic<uint32_t> learned{0};
+    std::atomic<uint32_t> id{0};
+  };
+  struct Found {
+    uint32_t bucket = 0, entry = 0;
+    uint64_t value = 0;  // 0 = not found
+  };
+
+  // Value: bit 0 valid, 1 static, 4..15 port, 16..31 the port's generation, 32..63 tick of the last frame.
+  static constexpr uint64_t kValid = 1, kStatic = 2;
+  static uint32_t port_of(uint64_t value) { return static_cast<uint32_t>(value >> 4) & (kMacPortsMax - 1); }
+  uint64_t make_value(uint32_t port, uint32_t now, bool is_static) const {
+    const uint64_t generation = ports_[port].generation.load(std::memory_order_acquire);
+    return kValid | (is_static ? kStatic : 0) | static_cast<uint64_t>(port) << 4 | generation << 16 |
+           static_cast<uint64_t>(now) << 32;
+  }
+  bool generation_lives(uint64_t value) const {
+    return static_cast<uint16_t>(value >> 16) == ports_[port_of(value)].generation.load(std::memory_order_acquire);
+  }
+  bool expired(uint64_t value, uint32_t now) const {
+    return !(value & kStatic) && age_ticks_ != 0 && ticks_since(value, now) >= age_ticks_;
+  }
+  // Another thread's tick may be one ahead of this one's.
+  static uint32_t ticks_since(uint64_t value, uint32_t now) {
+    const int32_t ticks = static_cast<int32_t>(now - static_cast<uint32_t>(value >> 32));
+    return ticks > 0 ? static_cast<uint32_t>(ticks) : 0;
+  }
+  bool lives(uint64_t value, uint32_t now) const {
+    return (value & kValid) && generation_lives(value) && !expired(value, now);
+  }
+
+  Found find(uint64_t key, const Place& place) const;
+  Found find_locked(uint64_t key, const Place& place) const;
+  bool lock(uint32_t bucket, uint32_t tries);
+  void unlock(uint32_t bucket);
+  bool lock_pair(const Place& place, uint32_t tries);
+  void unlock_pair(const Place& place);
+  Learn learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
+  Learn move_locked(const Found& found, uint64_t key, uint32_t port, uint32_t now, MacEvents* events);
+  bool choose_locked(const Place& place, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events);
+  void clear_locked(uint32_t bucket, uint32_t entry, layout::MacEvent event, MacEvents* events);
+  void write_locked(uint32_t bucket, uint32_t entry, uint64_t key, uint64_t value);
+  uint32_t sweep(uint32_t from, uint32_t count, const std::function<bool(uint64_t value)>& dead, layout::MacEvent event,
+                 MacEvents* events);
+  bool take_share(uint32_t port);
+  void give_share(uint32_t port);
+
+  std::unique_ptr<Bucket[]> buckets_;
+  std::unique_ptr<PortState[]> ports_;
+  uint32_t mask_;
+  uint32_t age_ticks_;
+  uint32_t entries_max_, share_max_, statics_max_;
+  uint64_t hash_[6];
+  std::atomic<uint32_t> learned_{0}, statics_{0};
+  MacCounters counters_;
+};
+
+}  // namespace paste

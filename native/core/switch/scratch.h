@@ -1,0 +1,25 @@
+// What the passes over one batch hand to each other and nobody needs afterwards. Small enough to stay in the first-level cache.
+#pragma once
+
+#include "core/store/lane.h"
+#include "core/switch/mac_table.h"
+#include "core/switch/worker.h"
+
+namespace paste {
+
+struct Worker::Scratch {
+  uint64_t source[kBatchFrames];             // keys of the MAC table
+  uint64_t target[kBatchFrames];
+  MacTable::Place source_place[kBatchFrames];
+  MacTable::Place target_place[kBatchFrames];
+  FrameRecord records[kBatchFrames];
+  uint16_t record_frame[kBatchFrames];
+  uint16_t record_rule[kBatchFrames];
+  uint32_t record_count = 0;
+  bool strict = false;
+};
+
+uint64_t monotonic_ns();
+uint32_t mac_tick();
+
+}  // namespace paste

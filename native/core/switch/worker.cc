@@ -1,0 +1,311 @@
+#include "core/switch/worker.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/switch/scratch.h"
+
+namespace paste {
+namespace {
+
+constexpr uint64_t kSpinNsMax = 20'000;        // adaptive waiting: longer than the gap between frames of a busy port
+constexpr uint64_t kSpinNsMin = 1'000;
+constexpr uint64_t kYieldIsLongNs = 20'000;    // a yield that took this long gave the core to somebody who needed it
+constexpr uint32_t kPausesPerLook = 16;
+constexpr int64_t kPollSleepNs = 100'000;      // ports without a doorbell, tickets and ports held back are looked at this often
+constexpr uint64_t kAliveEvery = 1024;         // batches between two looks at every port's life while there is no idle time
+constexpr uint32_t kWakeTag = ~0u;
+constexpr uint32_t kMarkBytesDefault = 1024;   // see switch/DESIGN.md, "Mark or pack"
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
+// Nanosecond time-outs where the kernel has them (Linux 5.11), else whole milliseconds.
+int wait_for_events(int epoll, epoll_event* events, int max, int64_t timeout_ns) {
+  const timespec timeout = {static_cast<time_t>(timeout_ns / 1'000'000'000), static_cast<long>(timeout_ns % 1'000'000'000)};
+  const long ready = syscall(SYS_epoll_pwait2, epoll, events, max, timeout_ns < 0 ? nullptr : &timeout, nullptr, 0);
+  if (ready >= 0 || errno != ENOSYS) return static_cast<int>(ready);
+  return epoll_wait(epoll, events, max, timeout_ns < 0 ? -1 : static_cast<int>((timeout_ns + 999'999) / 1'000'000));
+}
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+uint64_t monotonic_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// A few ns, and exact to one scheduler tick: enough for stamps of kMacTickMs.
+uint32_t mac_tick() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint32_t>((static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000) /
+                               kMacTickMs);
+}
+
+struct Worker::Command {
+  const std::function<void()>* run;
+  Command* next;
+  std::atomic<uint32_t> done{0};
+};
+
+Worker::Worker(const WorkerOptions& options, Lane* lane)
+    : options_(options), lane_(lane), slots_(new PortSlot[kPortsMax]), scratch_(new Scratch), spin_ns_(kSpinNsMax) {
+  if (options_.persist == PersistMode::kPack) options_.mark_bytes_min = ~0u;
+  else if (options_.persist == PersistMode::kMark) options_.mark_bytes_min = 0;
+  else if (options_.mark_bytes_min == 0) options_.mark_bytes_min = kMarkBytesDefault;
+  // Value-initialized, every byte: what a batch will touch is there before the first frame comes.
+  for (uint32_t i = 0; i < options.queue; i++) pending_.push_back(std::make_unique<Pending>());
+}
+
+Worker::~Worker() {
+  stop();
+  if (epoll_ >= 0) close(epoll_);
+  if (wake_ >= 0) close(wake_);
+}
+
+Status Worker::prepare() {
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  epoll_event event = {.events = EPOLLIN, .data = {.u32 = kWakeTag}};
+  if (epoll_ < 0 || wake_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0)
+    return {Code::kResource, std::string("a forwarding thread needs two descriptors: ") + std::strerror(errno)};
+  return {};
+}
+
+void Worker::start() {
+  PASTE_CHECK(!running_);
+  running_ = true;
+  thread_ = std::thread([this] { run(); });
+}
+
+void Worker::stop() {
+  if (!running_) return;
+  stop_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  PASTE_CHECK(write(wake_, &one, sizeof one) == sizeof one || errno == EAGAIN);
+  thread_.join();
+  running_ = false;
+}
+
+void Worker::call(const std::function<void()>& command) {
+  if (!running_) {
+    command();
+    return;
+  }
+  Command entry{&command, commands_.load(std::memory_order_relaxed), {}};
+  while (!commands_.compare_exchange_weak(entry.next, &entry, std::memory_order_acq_rel)) {
+  }
+  const uint64_t one = 1;
+  PASTE_CHECK(write(wake_, &one, sizeof one) == sizeof one || errno == EAGAIN);
+  entry.done.wait(0, std::memory_order_acquire);
+}
+
+void Worker::run_commands() {
+  Command* list = commands_.exchange(nullptr, std::memory_order_acq_rel);
+  while (list != nullptr) {
+    Command* next = list->next;
+    (*list->run)();
+    list->done.store(1, std::memory_order_release);
+    list->done.notify_one();
+    list = next;
+  }
+}
+
+void Worker::run() {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    if (__builtin_expect(commands_.load(std::memory_order_relaxed) != nullptr, 0)) run_commands();
+    if (work())
+      idle_since_ns_ = 0;
+    else
+      idle();
+  }
+  // What is on its way still leaves, unless its medium failed or takes longer than anybody should wait for an end.
+  const uint64_t give_up_ns = monotonic_ns() + 5'000'000'000;
+  while (finished_batches_ != received_batches_ && monotonic_ns() < give_up_ns)
+    if (!deliver_waiting()) sched_yield();
+  notify_all();
+  run_commands();
+}
+
+bool Worker::round() { return work(); }
+
+bool Worker::work() {
+  bool worked = deliver_waiting();
+  if (receiving_ && received_batches_ - finished_batches_ < pending_.size()) {  // else the queue is full: no more for now
+    Pending& batch = *pending_[received_batches_ % pending_.size()];
+    batch.reset();
+    receive_all(batch);
+    if (batch.batch.count != 0) {
+      worked = true;
+      counters_.batches++;
+      const uint32_t tick = mac_tick();
+      if (tick != mac_tick_) {
+        mac_tick_ = tick;
+        mac_budget_ = MacEvents::kMax;
+      }
+      classify(batch);
+      select(batch);
+      release_copied(batch);
+      list_destinations(batch);
+      reserve(batch);
+      received_batches_++;
+      append(batch);  // delivers, or leaves the batch in the queue
+      if (counters_.batches % kAliveEvery == 0)
+        for (uint32_t i = 0; i < port_count(); i++) look_alive(order_[i]);
+    }
+  }
+  notify_all();
+  if (__builtin_expect(leaving_ports_ != 0, 0)) finish_leaving();
+  return worked;
+}
+
+void Worker::look_alive(uint16_t index) {
+  PortSlot& slot = slots_[index];
+  if (slot.port->alive() || slot.dead.load(std::memory_order_relaxed)) return;
+  slot.dead.store(true, std::memory_order_relaxed);
+  dead_ports_.fetch_add(1, std::memory_order_release);
+}
+
+// --- waiting -----------------------------------------------------------------------------------------------------------
+
+void Worker::idle() {
+  const uint64_t now = monotonic_ns();
+  if (idle_since_ns_ == 0) idle_since_ns_ = now;
+  const bool busy = options_.wait == WaitMode::kBusy;
+  const bool spinning = options_.wait == WaitMode::kAdaptive && now - idle_since_ns_ < spin_ns_;
+  if (!busy && !spinning) {
+    sleep(-1);
+    return;
+  }
+  if (busy && now - idle_since_ns_ > 1'000'000) {
+    for (uint32_t i = 0; i < port_count(); i++) look_alive(order_[i]);
+    idle_since_ns_ = now;
+  }
+  // Whoever else wants this core gets it: a peer that has to write the next frame is more use than looking again.
+  for (uint32_t i = 0; i < kPausesPerLook; i++) pause_briefly();
+  sched_yield();
+  const uint64_t away = monotonic_ns() - now;
+  if (away > kYieldIsLongNs)
+    spin_ns_ = std::max(kSpinNsMin, spin_ns_ / 2);
+  else if (spin_ns_ < kSpinNsMax)
+    spin_ns_ += spin_ns_ / 64;
+}
+
+void Worker::sleep(int64_t timeout_ns) {
+  bool stay = false;
+  const bool may_receive = receiving_ && received_batches_ - finished_batches_ < pending_.size();
+  const uint32_t count = port_count();
+  for (uint32_t i = 0; i < count; i++) {
+    PortSlot& slot = slots_[order_[i]];
+    look_alive(order_[i]);
+    if (slot.port->doorbell() < 0) timeout_ns = kPollSleepNs;
+    if (may_receive && slot.held_until_ns == 0 && slot.port->arm()) stay = true;
+  }
+  if (held_ports_ != 0 || finished_batches_ != received_batches_) timeout_ns = kPollSleepNs;
+  if (commands_.load(std::memory_order_acquire) != nullptr || stop_.load(std::memory_order_acquire)) stay = true;
+  epoll_event events[64];
+  const int ready = stay ? 0 : wait_for_events(epoll_, events, 64, timeout_ns);
+  for (uint32_t i = 0; i < count; i++) slots_[order_[i]].port->disarm();
+  for (int i = 0; i < ready; i++) {
+    if (events[i].data.u32 == kWakeTag) {
+      uint64_t drained;
+      if (read(wake_, &drained, sizeof drained) < 0) PASTE_CHECK(errno == EAGAIN);
+    } else if (PortSlot& slot = slots_[events[i].data.u32]; slot.up) {
+      slot.port->rang();
+      look_alive(static_cast<uint16_t>(events[i].data.u32));
+    }
+  }
+  idle_since_ns_ = 0;
+}
+
+// --- commands ----------------------------------------------------------------------------------------------------------
+
+void Worker::add_port(Port* port, uint16_t index, const SwitchView* view) {
+  PortSlot& slot = slots_[index];
+  PASTE_CHECK(slot.port == nullptr);
+  slot.port = port;
+  slot.view = view;
+  slot.frame_bytes_max = port->frame_bytes_max();
+  slot.up = true;
+  // An address behind a port that takes no frames would only make its frames vanish: they flood instead.
+  slot.learns = port->sink();
+  slot.held_until_ns = slot.blocked_since_ns = 0;
+  slot.dead.store(false, std::memory_order_relaxed);
+  const uint32_t count = port_count();
+  order_[count] = index;
+  port_count_.store(count + 1, std::memory_order_relaxed);
+  if (port->doorbell() >= 0) {
+    epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
+    PASTE_CHECK(epoll_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, port->doorbell(), &event) == 0);
+  }
+}
+
+void Worker::remove_port(uint16_t index) {
+  PortSlot& slot = slots_[index];
+  PASTE_CHECK(slot.up);
+  const uint32_t count = port_count();
+  uint32_t at = 0;
+  while (order_[at] != index) at++;
+  std::memmove(order_ + at, order_ + at + 1, (count - at - 1) * sizeof order_[0]);
+  port_count_.store(count - 1, std::memory_order_relaxed);
+  cursor_ = 0;
+  slot.up = false;
+  if (slot.held_until_ns != 0) held_ports_--;
+  if (slot.blocked_since_ns != 0) counters_.blocked_ns += monotonic_ns() - slot.blocked_since_ns;
+  if (slot.dead.load(std::memory_order_relaxed)) dead_ports_.fetch_sub(1, std::memory_order_relaxed);
+  if (slot.port->doorbell() >= 0 && epoll_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot.port->doorbell(), nullptr);
+  slot.leaves_after = received_batches_;
+  slot.leaving.store(true, std::memory_order_release);
+  leaving_ports_++;
+  finish_leaving();
+}
+
+// A port goes when the last batch that knew it is finished.
+void Worker::finish_leaving() {
+  for (uint32_t i = 0; i < kPortsMax; i++) {
+    PortSlot& slot = slots_[i];
+    if (!slot.leaving.load(std::memory_order_relaxed) || finished_batches_ < slot.leaves_after) continue;
+    slot.port = nullptr;
+    slot.view = nullptr;
+    leaving_ports_--;
+    slot.leaving.store(false, std::memory_order_release);
+    slot.leaving.notify_all();
+  }
+}
+
+void Worker::set_view(const SwitchView* old_view, const SwitchView* view) {
+  for (uint32_t i = 0; i < kPortsMax; i++)
+    if (slots_[i].view == old_view && old_view != nullptr) slots_[i].view = view;
+}
+
+void Worker::set_rules(const RuleSet* rules, RuleTally* tallies) {
+  rules_ = rules == nullptr || rules->empty() ? nullptr : rules;
+  tallies_ = tallies;
+}
+
+void Worker::log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) {
+  if (lane_ == nullptr) return;
+  last_time_ns_ = std::max(last_time_ns_, time_ns);
+  lane_->append_event(type, last_time_ns_, payload);
+  lane_ticket_ = lane_->commit();
+}
+
+}  // namespace paste

@@ -1,0 +1,173 @@
+// A forwarding thread: it owns its ports, its lane and its batches. Passes over a batch:
+//
+//   receive (each port in turn) -> learn + look up -> select -> plan in the lane -> reserve at destinations -> append
+//   -> commit -> [ticket durable] -> deliver -> account -> release -> notify (once per destination and round)
+//
+// Nothing between receive and deliver allocates, locks, faults or blocks. Everything else reaches the thread as a command
+// that it runs between two batches, which is the quiescent point of engine.h.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/ports/port.h"
+#include "core/store/lane.h"
+#include "core/switch/engine.h"
+#include "core/switch/mac_table.h"
+#include "core/switch/pending.h"
+#include "core/switch/rule_set.h"
+
+namespace paste {
+
+// A switch as one thread sees it. Never changed: the control thread makes a new one when ports come or go.
+struct SwitchView {
+  MacTable* table = nullptr;
+  std::vector<uint16_t> sinks;        // indexes of this thread's ports that take frames
+  PortBits sink_bits;                 // of all threads
+  struct Elsewhere { uint16_t thread, sinks; };
+  std::vector<Elsewhere> elsewhere;   // threads with ports that take frames
+  uint32_t index = 0;
+};
+
+// Written by the thread, read by anyone (relaxed 8-byte loads).
+struct WorkerCounters {
+  uint64_t selected = 0, logged = 0, not_logged[kNotLogged] = {};
+  uint64_t batches = 0, strict_batches = 0, tickets_waiting = 0, blocked_ns = 0;
+  uint64_t mac_events_lost = 0;
+};
+
+struct WorkerOptions {
+  uint32_t thread = 0;
+  WaitMode wait = WaitMode::kAdaptive;
+  PersistMode persist = PersistMode::kAuto;
+  uint32_t mark_bytes_min = 0;
+  uint32_t queue = 1;                 // batches that may wait for their ticket: 1 where a commit is durable at once
+};
+
+class Worker {
+ public:
+  Worker(const WorkerOptions& options, Lane* lane);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  Status prepare();                   // descriptors
+  void start();
+  void stop();                        // after the batches that wait were delivered, or after the medium failed
+
+  // --- control thread: runs `command` in this thread between two batches and returns when that is done ---
+  void call(const std::function<void()>& command);
+  // One round in the caller's thread (benchmarks and tests, never beside start()): true when there was work.
+  bool round();
+
+  // --- in commands only ---
+  // The index must be free; `view` and `port` stay until remove_port() is through.
+  void add_port(Port* port, uint16_t index, const SwitchView* view);
+  // From now on the port is no destination and gives no frames. It is still needed until port_left().
+  void remove_port(uint16_t index);
+  void set_view(const SwitchView* old_view, const SwitchView* view);
+  // `tallies`: one per rule, this thread's own.
+  void set_rules(const RuleSet* rules, RuleTally* tallies);
+  void log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
+  void set_receiving(bool receiving) { receiving_ = receiving; }
+  Lane* lane() { return lane_; }
+
+  // --- any thread ---
+  // Returns when a removed port is out of every batch and belongs to the caller again.
+  void wait_until_left(uint16_t index) const { slots_[index].leaving.wait(true, std::memory_order_acquire); }
+  bool has_dead_port() const { return dead_ports_.load(std::memory_order_relaxed) != 0; }
+  bool port_is_dead(uint16_t index) const { return slots_[index].dead.load(std::memory_order_relaxed); }
+  const WorkerCounters& counters() const { return counters_; }
+  uint32_t thread_number() const { return options_.thread; }
+  uint32_t port_count() const { return port_count_.load(std::memory_order_relaxed); }
+
+ private:
+  struct PortSlot {
+    Port* port = nullptr;
+    const SwitchView* view = nullptr;
+    uint32_t frame_bytes_max = 0;
+    bool up = false;                   // gives frames and takes them
+    bool learns = false;
+    bool to_notify = false;
+    uint64_t held_until_ns = 0;        // FullPolicy::kBlock: not asked for frames before that time
+    uint64_t blocked_since_ns = 0;
+    uint64_t leaves_after = 0;         // batches to be finished before the port may go
+    std::atomic<bool> leaving{false};
+    std::atomic<bool> dead{false};     // alive() said no
+  };
+  struct Scratch;                      // per-frame values that live for the passes of one batch only
+  struct Command;
+
+  void run();
+  void run_commands();
+  bool work();
+  void idle();
+  void sleep(int64_t timeout_ns);
+  void finish_leaving();
+  void look_alive(uint16_t index);
+
+  void receive_all(Pending& batch);
+  void classify(Pending& batch);
+  void classify_run(Pending& batch, const Run& run);
+  void select(Pending& batch);
+  bool plan(Pending& batch, uint32_t frame, uint32_t rule, uint32_t keep);
+  void hold_back(Pending& batch, uint32_t run, uint32_t frame);
+  void release_copied(Pending& batch);
+  void list_destinations(Pending& batch);
+  void list_flood(Pending& batch, const SwitchView& view, uint16_t ingress, uint32_t frame);
+  void reserve(Pending& batch);
+  void append(Pending& batch);
+  void describe_record(const Pending& batch, uint32_t record);
+  uint32_t port_id(uint32_t number) const { return slots_[number & 0xff].port->id; }
+  void log_mac_events();
+
+  bool deliver_waiting();
+  void deliver(Pending& batch);
+  void deliver_list(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void give_up_undurable(Pending& batch);
+  void account(Pending& batch);
+  void notify_all();
+
+  WorkerOptions options_;
+  Lane* lane_;
+  WorkerCounters counters_;
+  MacEvents mac_events_;
+  uint32_t mac_tick_ = 0;
+  uint32_t mac_budget_ = 0;
+  uint64_t last_time_ns_ = 0;
+  uint64_t lane_ticket_ = 0;
+  bool commit_due_ = false;            // events were appended that no commit covers yet
+
+  std::unique_ptr<PortSlot[]> slots_;
+  uint16_t order_[kPortsMax];          // ports that are up, in the order they are asked
+  std::atomic<uint32_t> port_count_{0};
+  uint32_t cursor_ = 0;
+  uint32_t busy_ports_ = 1;
+  uint16_t notify_[kPortsMax];
+  uint32_t notify_count_ = 0;
+  uint32_t held_ports_ = 0;
+  uint32_t leaving_ports_ = 0;
+  std::atomic<uint32_t> dead_ports_{0};
+
+  const RuleSet* rules_ = nullptr;
+  RuleTally* tallies_ = nullptr;
+  bool receiving_ = true;
+
+  std::unique_ptr<Scratch> scratch_;
+  std::vector<std::unique_ptr<Pending>> pending_;
+  uint64_t received_batches_ = 0, finished_batches_ = 0;  // the queue: [finished, received) modulo its size
+
+  int epoll_ = -1, wake_ = -1;
+  std::atomic<Command*> commands_{nullptr};
+  std::atomic<bool> stop_{false};
+  bool running_ = false;
+  std::thread thread_;
+  uint64_t idle_since_ns_ = 0;
+  uint64_t spin_ns_;
+};
+
+}  // namespace paste
