@@ -9,7 +9,7 @@ namespace paste {
 namespace {
 
 constexpr uint32_t kQuotaMin = 32;               // frames that a port may give to a batch, however many ports there are
-constexpr uint64_t kHoldNs = 200'000;            // FullPolicy::kBlock: how long until the lane is asked again
+constexpr uint64_t kHoldNs = 50'000;             // FullPolicy::kBlock: how long until the lane is asked again
 
 uint64_t load64(const uint8_t* at) {
   uint64_t word;
@@ -163,6 +163,8 @@ bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t ke
     record.mark = frame.store_offset != 0 && keep >= options_.mark_bytes_min;
     record.rule = rule.id;
     PortSlot& slot = slots_[frame.ingress];
+    record.ingress = slot.port->id;  // the lane plans room for describing these two to their block
+    record.egress = pending.destination[i] < kSwitchPortsMax ? port_id(pending.destination[i]) : 0;
     const PlanResult planned = lane_->plan(record);
     if (planned == PlanResult::kBlock) return false;
     if (__builtin_expect(slot.blocked_since_ns != 0, 0)) {
@@ -311,11 +313,8 @@ void Worker::describe_record(const Pending& pending, uint32_t k) {
   const FrameFacts facts = frame_facts(frame.bytes, frame.length);
   record.flow_hash = facts.flow_hash;
   record.vlan_tci = facts.vlan_tci;
-  record.ingress = slots_[frame.ingress].port->id;
-  const uint32_t to = pending.destination[i];
-  const bool flooded = to == kFlood;
-  record.egress = to < kSwitchPortsMax ? port_id(to) : 0;
-  record.flags = static_cast<uint8_t>((pending.must_wait[i] ? layout::kStrict : 0) | (flooded ? layout::kFlooded : 0) |
+  record.flags = static_cast<uint8_t>((pending.must_wait[i] ? layout::kStrict : 0) |
+                                      (pending.destination[i] == kFlood ? layout::kFlooded : 0) |
                                       (facts.tagged ? layout::kVlanTagged : 0));
   record.copies_refused = pending.refused[i];
   record.copies_reserved = static_cast<uint16_t>(pending.intended[i] - pending.refused[i]);

@@ -225,8 +225,9 @@ void MacTable::give_share(uint32_t port) {
 
 void MacTable::add_port(uint32_t port, uint32_t id) { ports_[port].id.store(id, std::memory_order_relaxed); }
 
-uint32_t MacTable::remove_port(uint32_t port, MacEvents* events) {
-  ports_[port].generation.fetch_add(1, std::memory_order_acq_rel);  // from here on every entry of it is dead
+void MacTable::kill_port(uint32_t port) { ports_[port].generation.fetch_add(1, std::memory_order_acq_rel); }
+
+uint32_t MacTable::sweep_port(uint32_t port, MacEvents* events) {
   return sweep(0, buckets(), [port](uint64_t value) { return port_of(value) == port; }, layout::kRemoved, events);
 }
 

@@ -121,8 +121,10 @@ class MacTable {
 
   // --- control thread (one at a time) ---
   void add_port(uint32_t port, uint32_t id);
-  // Kills the port's entries, static ones too; returns how many there were. The port's thread no longer learns for it.
-  uint32_t remove_port(uint32_t port, MacEvents* events);
+  // Removing a port takes two steps. From kill_port() on every entry of it is dead, static ones too: called where no thread
+  // learns for it any more. sweep_port() reclaims their places, before the number is used again; returns how many there were.
+  void kill_port(uint32_t port);
+  uint32_t sweep_port(uint32_t port, MacEvents* events);
   // False when six static entries fill the pair, or too many are static.
   bool add(uint64_t key, uint32_t port, uint32_t now, MacEvents* events);
   // False when there was no such entry.
