@@ -34,7 +34,7 @@ MacTable::MacTable(const Options& options)
       share_max_(options.entries_per_port),
       statics_max_(options.entries / 8) {
   PASTE_CHECK(std::has_single_bit(options.entries) && options.entries >= 16 && options.entries <= 1u << 20);
-  mask_ = options.entries / 2 - 1;
+  mask_ = options.entries - 1;
   buckets_ = std::make_unique<Bucket[]>(mask_ + 1);
   ports_ = std::make_unique<PortState[]>(kMacPortsMax);
   uint64_t seed = options.seed;
