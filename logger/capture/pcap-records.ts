@@ -27,7 +27,8 @@ export class PcapRecords {
   readonly #feed = new Feed();
   readonly #parser: ReturnType<typeof pcapParser.parse>;
   #sink: RecordSink | null = null;
-  #chunkStart = 0;
+  #chunk: Buffer = Buffer.alloc(0);
+  #inPlace = true;
   #count = 0;
   #bytes = 0;
 
@@ -40,8 +41,9 @@ export class PcapRecords {
     this.#parser.on("packet", ({ header, data }) => {
       this.#count++;
       this.#bytes += 16 + data.length;
+      this.#inPlace &&= data.buffer === this.#chunk.buffer;
       this.#sink?.record(
-        data.byteOffset - this.#chunkStart,
+        data.byteOffset - this.#chunk.byteOffset,
         header.capturedLength,
         header.originalLength,
         header.timestampSeconds,
@@ -59,7 +61,8 @@ export class PcapRecords {
     // An empty rest would be joined with the chunk in a new buffer; without one the chunk is read where it lies.
     if (this.#parser.buffer?.length === 0) this.#parser.buffer = null;
     this.#sink = sink;
-    this.#chunkStart = bytes.byteOffset;
+    this.#chunk = bytes;
+    this.#inPlace = true;
     this.#count = 0;
     this.#bytes = 0;
     this.#feed.emit("data", bytes);
@@ -69,5 +72,7 @@ export class PcapRecords {
         "INTERNAL",
         `pcap-parser returned ${this.#count} records of ${this.#bytes} bytes out of ${count} of ${bytes.length}`,
       );
+    if (!this.#inPlace)
+      throw new PasteError("INTERNAL", "pcap-parser returned bytes of a buffer that it was not given");
   }
 }

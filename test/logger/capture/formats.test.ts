@@ -125,6 +125,15 @@ test("pcapng: damaged options of an interface are not used, and said", async (t)
   }
 });
 
+test("pcapng: a frame that claims to be shorter on the wire than what was captured is kept whole", async (t) => {
+  const { frames, error, reader } = await readAll(
+    Buffer.concat([raw.section(), raw.interface({ snaplen: 50 }), raw.packet(frame(1), { wire: 59 })]),
+  );
+  t.is(error, null);
+  t.deepEqual([frames[0]!.data.length, frames[0]!.wireLength], [60, 60]);
+  t.regex(reader!.warnings.join("; "), /snapshot length of 50.*shorter on the wire/);
+});
+
 test("classic pcap: times up to 2106, of both resolutions", async (t) => {
   for (const [magic, ns] of [
     [0xa1b2c3d4, 999_999_000n],
