@@ -127,7 +127,10 @@ function llcPacket(dice: Dice): Buffer {
     "fefe0382",
     ...[15, 16, 17, 18, 20, 24, 25, 26, 27].map((pdu) => `fefe03831b0100${pdu.toString(16).padStart(2, "0")}`),
   ];
-  const others = ["424203", "e0e003", "ffff0022", "f0f003", "060603", "aaaa03", "4242e3", "020201", "02027f", "fefe01"];
+  const controls = ["03", "63", "43", "0f", "6f", "e3", "af", "87", "01", "05", "09", "00", "7f"].map(
+    (byte) => `0202${byte}`,
+  );
+  const others = ["424203", "e0e003", "ffff0022", "f0f003", "060603", "aaaa03", "4242e3", "fefe01", ...controls];
   return Buffer.concat([hex(dice.pick([...snaps, ...osi, ...others])), dice.bytes(30)]);
 }
 
