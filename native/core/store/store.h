@@ -20,6 +20,9 @@ struct StoreOptions {
   uint32_t block_timeout_ms = 1000;      // FullPolicy::kBlock: afterwards frames are forwarded unlogged until there is room
   uint32_t spare_blocks = 4;             // free blocks kept ready ahead of each lane
   bool start_keeper = true;              // false: the caller drives keeper_round() itself (tests)
+  bool boot_record = true;               // false: maintenance that appends nothing (offline trim)
+  bool exact_times = false;              // imports: lanes keep times that run backwards instead of clamping them
+  std::string writer = "paste-switch";   // name and version, for the boot record
 };
 
 struct CreateStoreOptions {
@@ -39,6 +42,7 @@ struct RecoveryReport {
   uint64_t bytes_discarded = 0;                // behind the first bad record of a scanned block, as far as it looked like records
   uint64_t records_discarded = 0;
   std::vector<std::string> reasons;            // one line each: block, offset, why; at most 64, then a count
+  uint64_t reasons_left_out = 0;
   struct Gap { uint64_t from, to; };           // sequences that are missing inside the scanned range
   std::vector<Gap> gaps;
 };
@@ -62,6 +66,13 @@ class Store {
   static Status open(const std::string& path, const StoreOptions& options, std::unique_ptr<Store>* store, RecoveryReport* report);
   // The same recovery without opening: `dry_run` writes nothing.
   static Status recover(const std::string& path, bool dry_run, RecoveryReport* report);
+  // Opens, recovers if need be, trims (see below) and closes, without appending a record.
+  static Status trim_closed(const std::string& path, uint64_t sequence, uint64_t* retired_blocks);
+
+  // create() and open() on a region that is there already. A new store's region holds zeros.
+  static Status create_region(Region& region, const CreateStoreOptions& options);
+  static Status open_region(std::unique_ptr<Region> region, const StoreOptions& options, std::unique_ptr<Store>* store,
+                            RecoveryReport* report);
 
   virtual ~Store() = default;
 

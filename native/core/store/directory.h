@@ -1,0 +1,72 @@
+// The block directory as its writer uses it: every change flushed here, every fence left to the caller, who batches them.
+#pragma once
+
+#include <cstdint>
+
+#include "core/pmem/region.h"
+#include "core/store/layout.h"
+
+namespace paste {
+
+// What a log block holds; becomes its seal.
+struct BlockSummary {
+  uint64_t first_sequence = 0, last_sequence = 0;
+  uint64_t time_min_ns = 0, time_max_ns = 0;
+  uint64_t frame_bytes = 0;
+  uint32_t end_bytes = 0;
+  uint32_t record_count = 0, frame_count = 0;
+
+  void count(uint64_t sequence, uint64_t time_ns) {
+    if (first_sequence == 0) {
+      first_sequence = sequence;
+      time_min_ns = time_max_ns = time_ns;
+    }
+    last_sequence = sequence;
+    if (time_ns < time_min_ns) time_min_ns = time_ns;
+    if (time_ns > time_max_ns) time_max_ns = time_ns;
+  }
+};
+
+class Directory {
+ public:
+  // `head` is the region's writable head; `superblock` outlives this.
+  Directory(Region& region, uint8_t* head, const layout::Superblock& superblock)
+      : region_(region), head_(head), superblock_(superblock) {}
+
+  uint32_t count() const { return superblock_.block_count; }
+  uint32_t block_bytes() const { return superblock_.block_bytes; }
+  uint64_t block_offset(uint32_t index) const {
+    return superblock_.blocks_offset + uint64_t{index} * superblock_.block_bytes;
+  }
+  // Of the block that holds this offset of the store; kNoBlock outside of the blocks.
+  uint32_t block_at(uint64_t offset) const {
+    if (offset < superblock_.blocks_offset) return layout::kNoBlock;
+    const uint64_t index = (offset - superblock_.blocks_offset) / superblock_.block_bytes;
+    return index < superblock_.block_count ? static_cast<uint32_t>(index) : layout::kNoBlock;
+  }
+  const layout::DirectoryEntry& entry(uint32_t index) const {
+    return reinterpret_cast<const layout::DirectoryEntry*>(head_ + layout::kDirectoryOffset)[index];
+  }
+  uint64_t word(uint32_t index) const { return __atomic_load_n(&entry(index).word, __ATOMIC_ACQUIRE); }
+  layout::LivePage& live() { return *reinterpret_cast<layout::LivePage*>(head_ + layout::kLiveOffset); }
+
+  // A free block's new life, in two steps with a fence between them: first everything that the word will vouch for (the
+  // entry's fields and, of a log block, its header in `memory`), then the word.
+  void prepare(uint32_t index, uint64_t serial, layout::BlockKind kind, uint16_t lane, uint64_t now_ns, uint8_t* memory);
+  void announce(uint32_t index, uint64_t serial, layout::BlockKind kind);
+  // Fenced before a byte of the block is written again.
+  void retire(uint32_t index);
+  // The records it vouches for are persistent.
+  void seal(uint32_t index, const BlockSummary& summary, uint32_t flags);
+  // Raises held_until to `serial`; lower ones are ignored. By lanes on immediate media, and by recovery.
+  void hold(uint32_t index, uint64_t serial);
+
+ private:
+  layout::DirectoryEntry& at(uint32_t index) { return const_cast<layout::DirectoryEntry&>(entry(index)); }
+
+  Region& region_;
+  uint8_t* head_;
+  const layout::Superblock& superblock_;
+};
+
+}  // namespace paste

@@ -1,0 +1,156 @@
+// The keeper's space: who gets free blocks, and what is retired for them.
+//
+// Log and buffers share the blocks. The log always gets free blocks first, and buffers never get more than the pool's bound (three
+// quarters of the blocks), so neither can starve the other: the log keeps a quarter to itself, and buffer blocks come free as the log
+// blocks whose records hold them are retired. Within the bounds the division follows the traffic.
+#include <time.h>
+
+#include <algorithm>
+
+#include "core/store/keeper.h"
+
+namespace paste {
+namespace {
+
+uint64_t wall_ns() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+// Spare blocks that a lane is short of, those under way counted as there.
+uint32_t Keeper::lacking(uint32_t lane) const {
+  const uint32_t there = links_[lane].spares.size() + lane_states_[lane].preparing;
+  return there < links_[lane].spare_target ? links_[lane].spare_target - there : 0;
+}
+
+void Keeper::choose_retired(std::vector<uint32_t>* retired) {
+  uint32_t log_lacks = 0;
+  for (uint32_t lane = 0; lane < lanes_; ++lane) log_lacks += lacking(lane);
+  const uint32_t pool_lacks = pool_ != nullptr ? pool_->wanted() : 0;
+  const bool buffers_wanted = pool_lacks > 0 || (pool_ != nullptr && free_.size() < log_lacks);
+  // Before any log block is retired in this step: a buffer block is let go only when the retirement of every block that held it
+  // has passed a barrier, else a crash between the two could keep the record and lose its bytes.
+  if (buffers_wanted) reclaim_buffers(retired);
+  if (full_ != FullPolicy::kOverwrite) return;
+  while (free_.size() + retired->size() < log_lacks && retire_oldest(retired)) continue;
+  // The pool takes the log's oldest block; at its bound only buffers that the log alone holds can help, and they come free by
+  // retiring that block, too. One a step, as it may free many.
+  const bool stuck = pool_->allowed() > 0 ? free_.size() + retired->size() <= log_lacks : !unused_.empty();
+  if (pool_lacks > 0 && stuck) retire_oldest(retired);
+}
+
+// Buffer blocks that nobody uses and no live record names. In this order: uses, then the lowest live serial, then held_until; a block
+// that is marked in between still has a use.
+void Keeper::reclaim_buffers(std::vector<uint32_t>* retired) {
+  unused_.clear();
+  pool_->list_unused(&unused_);
+  const uint64_t lowest = lowest_live_serial();
+  std::erase_if(unused_, [&](uint32_t index) {
+    if (__atomic_load_n(&directory_.entry(index).held_until, __ATOMIC_ACQUIRE) >= lowest) return false;
+    pool_->forget(index);
+    directory_.retire(index);
+    retired->push_back(index);
+    return true;
+  });
+}
+
+// The lowest serial of any log block that may hold records; spares that no lane has claimed hold none.
+uint64_t Keeper::lowest_live_serial() {
+  while (!serials_.empty() && directory_.word(serials_.top().second) != layout::entry_word(serials_.top().first, layout::kLog))
+    serials_.pop();
+  uint64_t lowest = serials_.empty() ? ~0ull : serials_.top().first;
+  for (uint32_t lane = 0; lane < lanes_; ++lane) {
+    const LaneState& state = lane_states_[lane];
+    if (!state.outstanding.empty() && links_[lane].spares.popped() > state.sealed)
+      lowest = std::min(lowest, state.outstanding.front().serial);
+  }
+  return lowest;
+}
+
+// The sealed block whose first record is the oldest goes first. The one with the newest record of all goes only after the superblock
+// has that sequence as its lower bound: else a crash could forget that the number was given.
+bool Keeper::retire_oldest(std::vector<uint32_t>* retired) {
+  if (sealed_.empty()) return false;
+  const uint32_t index = sealed_.begin()->second;
+  if (directory_.entry(index).last_sequence == highest_sealed_ && !superblock_.refresh().ok()) {
+    fail();
+    return false;
+  }
+  retire_log(index, retired);
+  return true;
+}
+
+void Keeper::retire_log(uint32_t index, std::vector<uint32_t>* retired) {
+  const layout::DirectoryEntry& entry = directory_.entry(index);
+  sealed_.erase({entry.first_sequence, index});
+  retired_blocks_ += 1;
+  retired_frames_ += entry.frame_count;
+  directory_.retire(index);
+  retired->push_back(index);
+}
+
+void Keeper::prepare(std::vector<Prepared>* prepared) {
+  // On immediate media a few at a time, so that the first are ready soon; a disk's barrier is worth a full load.
+  const uint32_t most = domain_.immediate() ? kPreparedPerStep : ~0u;
+  while (!free_.empty() && prepared->size() < most) {
+    uint32_t neediest = 0;
+    for (uint32_t lane = 1; lane < lanes_; ++lane)
+      if (lacking(lane) > lacking(neediest)) neediest = lane;
+    if (lacking(neediest) == 0) break;
+    if (!prepare_one(neediest, prepared)) return;
+  }
+  if (pool_ == nullptr) return;
+  uint32_t under_way = 0;
+  for (const Prepared& block : to_announce_) under_way += block.lane == kPoolLane;
+  const uint32_t wanted = std::min(pool_->wanted(), pool_->allowed());
+  for (; under_way < wanted && !free_.empty(); ++under_way)
+    if (!prepare_one(kPoolLane, prepared)) return;
+}
+
+bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
+  const bool for_pool = lane == kPoolLane;
+  const uint64_t serial = superblock_.take_serial();
+  if (serial == 0) {
+    fail();
+    return false;
+  }
+  const uint32_t index = free_.front();
+  free_.pop_front();
+  const uint64_t offset = directory_.block_offset(index);
+  region_.populate(offset, directory_.block_bytes());
+  uint8_t* const memory = region_.acquire_staging(offset, directory_.block_bytes());
+  directory_.prepare(index, serial, for_pool ? layout::kBuffers : layout::kLog, static_cast<uint16_t>(for_pool ? 0 : lane),
+                     wall_ns(), memory);
+  prepared->push_back({{index, serial, memory}, lane});
+  if (!for_pool) lane_states_[lane].preparing += 1;
+  return true;
+}
+
+// Lanes that find no spare wait for a keeper that is only late, but not for one that has nothing to give.
+void Keeper::note_exhaustion() {
+  const bool under_way = !to_announce_.empty() || !to_seal_.empty() || !free_.empty();
+  const bool can_retire = full_ == FullPolicy::kOverwrite && !sealed_.empty();
+  for (uint32_t lane = 0; lane < lanes_; ++lane)
+    links_[lane].exhausted.store(lacking(lane) > 0 && !under_way && !can_retire, std::memory_order_release);
+}
+
+uint64_t Keeper::trim(uint64_t sequence) {
+  std::lock_guard lock(mutex_);
+  if (failed() || !superblock_.mark_trimmed(sequence).ok()) return 0;
+  std::vector<uint32_t> retired;
+  for (auto at = sealed_.begin(); at != sealed_.end() && at->first < sequence;) {
+    const uint32_t index = at->second;
+    ++at;
+    if (directory_.entry(index).last_sequence < sequence) retire_log(index, &retired);
+  }
+  if (!retired.empty() && pass_barrier()) free_.insert(free_.end(), retired.begin(), retired.end());
+  for (uint32_t i = 0; i < 4 && step(); ++i) continue;
+  note_exhaustion();
+  publish_head();
+  return retired.size();
+}
+
+}  // namespace paste
