@@ -38,8 +38,9 @@ void Keeper::choose_retired(std::vector<uint32_t>* retired) {
   while (free_.size() + retired->size() < log_lacks && retire_oldest(retired)) continue;
   // The pool takes the log's oldest block; at its bound only buffers that the log alone holds can help, and they come free by
   // retiring that block, too. One a step, as it may free many.
+  if (pool_lacks == 0) return;
   const bool stuck = pool_->allowed() > 0 ? free_.size() + retired->size() <= log_lacks : !unused_.empty();
-  if (pool_lacks > 0 && stuck) retire_oldest(retired);
+  if (stuck) retire_oldest(retired);
 }
 
 // Buffer blocks that nobody uses and no live record names. In this order: uses, then the lowest live serial, then held_until; a block
