@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { Command } from "commander";
+import { run } from "./run.js";
 
-const program = new Command("paste-switch");
-await program.parseAsync();
+await run(process.argv.slice(2));

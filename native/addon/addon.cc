@@ -3,10 +3,12 @@
 
 void init_bpf(Napi::Env env, Napi::Object exports);
 void init_client(Napi::Env env, Napi::Object exports);
+void init_host(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_bpf(env, exports);
   init_client(env, exports);
+  init_host(env, exports);
   return exports;
 }
 

@@ -1,0 +1,24 @@
+// Every command and what it is for. Its file is loaded when it is called: a command that is not used costs nothing.
+import type { Command } from "commander";
+
+export interface CommandModule {
+  /** Adds options, examples and action to the command that the table made. */
+  define(command: Command): void;
+}
+
+export interface CommandEntry {
+  summary: string;
+  load(): Promise<CommandModule>;
+}
+
+export const commands: Record<string, CommandEntry> = {
+  daemon: {
+    summary: "run a switch: ports, rules, a store to remember in",
+    load: () => import("./commands/daemon.js"),
+  },
+  port: { summary: "add, remove and list the ports of a running switch", load: () => import("./commands/port.js") },
+  rule: { summary: "add, remove and list the rules that select frames", load: () => import("./commands/rule.js") },
+  mac: { summary: "list and change the addresses a switch has learned", load: () => import("./commands/mac.js") },
+  stats: { summary: "every frame accounted for, by port and reason", load: () => import("./commands/stats.js") },
+  config: { summary: "check a configuration file", load: () => import("./commands/config.js") },
+};

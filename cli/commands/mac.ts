@@ -1,0 +1,72 @@
+import type { Command } from "commander";
+import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
+
+interface MacFlags extends InstanceFlags {
+  switch?: string;
+  vlan?: string;
+  json?: boolean;
+}
+
+export function define(command: Command): void {
+  addInstanceOptions(command.command("list"))
+    .description("List the addresses that a switch knows, and behind which port.")
+    .option("--switch <switch>", "which switch", "vale0")
+    .option("--json", "as JSON")
+    .addHelpText("after", "\nExample:\n  paste-switch mac list --switch vale1")
+    .action(list);
+  addInstanceOptions(command.command("add"))
+    .description("Enter a static address: it neither ages nor moves.")
+    .argument("<mac>", "such as 02:00:00:00:00:01")
+    .argument("<port>", "such as vale0:a")
+    .option("--vlan <id>", "the VLAN that it is learned in", "0")
+    .addHelpText("after", "\nExample:\n  paste-switch mac add 02:00:00:00:00:01 vale0:a")
+    .action(add);
+  addInstanceOptions(command.command("remove"))
+    .description("Forget one address, static or learned.")
+    .argument("<mac>", "such as 02:00:00:00:00:01")
+    .option("--switch <switch>", "which switch", "vale0")
+    .option("--vlan <id>", "the VLAN that it was learned in", "0")
+    .addHelpText("after", "\nExample:\n  paste-switch mac remove 02:00:00:00:00:01")
+    .action(remove);
+  addInstanceOptions(command.command("flush"))
+    .description("Forget every learned address, of a port or of a whole switch; static ones stay.")
+    .argument("[port]", "only those behind this port, such as vale0:a")
+    .option("--switch <switch>", "which switch", "vale0")
+    .addHelpText("after", "\nExamples:\n  paste-switch mac flush\n  paste-switch mac flush vale0:a")
+    .action(flush);
+}
+
+async function list(flags: MacFlags): Promise<void> {
+  const { formatDuration, formatJson, formatTable } = await import("../format.js");
+  const { macs } = await withDaemon(flags, (client) => client.call("macList", { switch: flags.switch!, port: "" }));
+  if (flags.json) {
+    process.stdout.write(`${formatJson(macs)}\n`);
+    return;
+  }
+  const rows = macs.map((mac) => [
+    mac.mac,
+    String(mac.fid),
+    mac.port,
+    mac.static ? "static" : `${formatDuration(mac.ageMs)} ago`,
+  ]);
+  process.stdout.write(formatTable(["address", "vlan", "port", "seen"], rows, ["vlan"]));
+}
+
+async function add(mac: string, port: string, flags: MacFlags): Promise<void> {
+  const { parseWhole } = await import("../../switch/units.js");
+  const entry = { mac, port, vlan: parseWhole(flags.vlan!, "--vlan", 0, 4094), switch: port.split(":")[0]! };
+  await withDaemon(flags, (client) => client.call("macAdd", entry));
+}
+
+async function remove(mac: string, flags: MacFlags): Promise<void> {
+  const { parseWhole } = await import("../../switch/units.js");
+  const entry = { mac, port: "", vlan: parseWhole(flags.vlan!, "--vlan", 0, 4094), switch: flags.switch! };
+  await withDaemon(flags, (client) => client.call("macRemove", entry));
+}
+
+async function flush(port: string | undefined, flags: MacFlags): Promise<void> {
+  const { formatCount } = await import("../format.js");
+  const which = { switch: port ? port.split(":")[0]! : flags.switch!, port: port ?? "" };
+  const { count } = await withDaemon(flags, (client) => client.call("macFlush", which));
+  process.stderr.write(`${formatCount(count)} forgotten\n`);
+}

@@ -1,0 +1,86 @@
+// How numbers, sizes, durations, times and tables look in every command.
+
+/** 1234567 as "1,234,567". */
+export function formatCount(value: number | bigint): string {
+  return value.toString().replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+const sizeNames = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** Bytes with three digits that matter: "512 B", "1.5 KiB", "64 MiB". */
+export function formatBytes(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1023.5 && unit < sizeNames.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  const digits = unit === 0 || value >= 99.5 ? 0 : value >= 9.95 ? 1 : 2;
+  return `${value.toFixed(digits).replace(/\.(\d*?)0+$/, (_, kept) => (kept ? `.${kept}` : ""))} ${sizeNames[unit]}`;
+}
+
+/** "3.2 us", "12 ms", "4.5 s", "2 min 5 s", "3 h 4 min", "2 d 3 h". */
+export function formatDuration(ms: number): string {
+  if (ms < 1) return `${trim(ms * 1000)} us`;
+  if (ms < 1000) return `${trim(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 60) return `${trim(seconds)} s`;
+  const whole = Math.floor(seconds);
+  const parts: [number, string][] = [
+    [Math.floor(whole / 86_400), "d"],
+    [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"],
+    [whole % 60, "s"],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(" ");
+}
+
+function trim(value: number): string {
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
+}
+
+const pad = (value: number, digits = 2) => String(value).padStart(digits, "0");
+
+/** Wall-clock nanoseconds as local time with its offset: "2026-11-22 14:30:01.000000001+01:00"; or in UTC with a Z. */
+export function formatTime(ns: bigint, utc = false): string {
+  const date = new Date(Number(ns / 1_000_000n));
+  const fraction = (ns % 1_000_000_000n).toString().padStart(9, "0");
+  if (utc) return `${date.toISOString().slice(0, 19).replace("T", " ")}.${fraction}Z`;
+  const offset = -date.getTimezoneOffset();
+  const zone = `${offset < 0 ? "-" : "+"}${pad(Math.floor(Math.abs(offset) / 60))}:${pad(Math.abs(offset) % 60)}`;
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}.${fraction}${zone}`;
+}
+
+/** Rows below a header, columns aligned: those named in `right` to the right. Ends with a line feed. */
+export function formatTable(header: string[], rows: string[][], right: readonly string[] = []): string {
+  const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? "").length)));
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) =>
+        right.includes(header[column]!) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      )
+      .join("  ")
+      .trimEnd();
+  return `${[header, ...rows].map(line).join("\n")}\n`;
+}
+
+/** "full 3, gone 1": the reasons that happened. */
+export function formatReasons(reasons: Record<string, number>): string {
+  return Object.entries(reasons)
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => `${reason} ${formatCount(count)}`)
+    .join(", ");
+}
+
+/** JSON in which bigints are plain integers: sequences and nanoseconds keep every digit. */
+export function formatJson(value: unknown, indent = 2): string {
+  const mark = "\u0001";
+  const text = JSON.stringify(value, (_, item) => (typeof item === "bigint" ? `${mark}${item}` : item), indent);
+  return text.replace(/"\\u0001(\d+)"/g, "$1");
+}

@@ -1,0 +1,106 @@
+// From arguments to an exit status: 0 done, 1 the job failed, 2 wrong usage. Errors are one line on stderr; a reader that
+// closes the pipe early is no error; stacks are for --debug or PASTE_SWITCH_DEBUG=1 only.
+import { Command, CommanderError } from "commander";
+import { PasteError } from "../logger/errors.js";
+import { packageVersion } from "../switch/version.js";
+import { commands } from "./commands.js";
+
+const after = `
+Filters are pcap-filter(7) and need no quotes, except for what your shell would take for itself.
+--name N chooses a daemon, default "default"; --control SOCK or PASTE_SWITCH_CONTROL point at its socket.
+--debug, or PASTE_SWITCH_DEBUG=1, shows where an error came from.
+
+Examples:
+  paste-switch daemon --store /dev/shm/lab.store --size 1G --log 'tcp port 80'
+  paste-switch port add vale0:a
+  paste-switch stats --watch
+  paste-switch help rule`;
+
+/** Runs one command line and sets the process's exit code. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const end = argv.indexOf("--");
+  const options = end < 0 ? argv : argv.slice(0, end);
+  const debug = options.includes("--debug") || process.env.PASTE_SWITCH_DEBUG === "1";
+  const rest = argv.filter((argument, index) => argument !== "--debug" || (end >= 0 && index > end));
+
+  // Both streams can be closed by their reader at any time, also after the command is done.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      process.exitCode = fail(error, debug);
+    });
+  process.on("uncaughtException", (error) => process.exit(fail(error, debug)));
+  process.on("unhandledRejection", (error) => process.exit(fail(error, debug)));
+
+  try {
+    const program = await build(rest);
+    await program.parseAsync(rest, { from: "user" });
+  } catch (error) {
+    process.exitCode = fail(error, debug);
+  }
+}
+
+/** The program with all commands named, and the one that is called defined. */
+async function build(argv: readonly string[]): Promise<Command> {
+  const program = new Command("paste-switch")
+    .description("A VALE-style Ethernet switch in user space that remembers the frames its rules select.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .usage("COMMAND [options]")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [COMMAND]", "print a command's help")
+    .addHelpText("after", after)
+    .exitOverride()
+    .showSuggestionAfterError()
+    // Errors are printed by fail(); commander would print them in its own form.
+    .configureOutput({ outputError: () => {} });
+  const called = argv.find((argument) => Object.hasOwn(commands, argument));
+  for (const [name, entry] of Object.entries(commands)) {
+    const command = program
+      .command(name)
+      .summary(entry.summary)
+      .description(upperFirst(`${entry.summary}.`));
+    if (name === called) (await entry.load()).define(command);
+  }
+  return program;
+}
+
+/** Says what went wrong and gives the exit code. */
+function fail(error: unknown, debug: boolean): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    // Where a subcommand was left out, help has been printed already.
+    if (error.code !== "commander.help" && error.message !== "") complain(usageText(error.message));
+    return 2;
+  }
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return 0;
+  const message = error instanceof Error ? error.message : String(error);
+  const fault = error instanceof PasteError ? error.code === "INTERNAL" : !isPlainError(error);
+  complain(
+    fault ? `${message}: this is a fault of paste-switch, please report it (--debug shows where it happened)` : message,
+  );
+  if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
+  return error instanceof PasteError && (error.code === "USAGE" || error.code === "FILTER") ? 2 : 1;
+}
+
+/** Errors of the operating system and of a missing addon say what is wrong by themselves. */
+function isPlainError(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    ((error as NodeJS.ErrnoException).syscall !== undefined || error.message.includes("is not built"))
+  );
+}
+
+function complain(text: string): void {
+  process.stderr.write(`paste-switch: ${text.replace(/\s*\n\s*/g, " ")}\n`);
+}
+
+/** "error: unknown option '--x'\n(Did you mean --y?)" in our form. */
+function usageText(message: string): string {
+  const text = message.replace(/^error: /, "");
+  const hint = /unknown option '-[^A-Za-z-]/.test(text) ? "; a filter with such a word goes behind --" : "";
+  return `${text}${hint}: see \`paste-switch --help\``;
+}
+
+function upperFirst(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

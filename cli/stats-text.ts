@@ -1,0 +1,132 @@
+// The daemon's counters as text for people. Each of the three sums is written out, so that a reader can see that it holds.
+import type { DaemonStats } from "../switch/control-protocol.js";
+import type { RuleState } from "../switch/rules.js";
+import { formatBytes, formatCount, formatDuration, formatReasons, formatTable, formatTime } from "./format.js";
+
+const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
+
+interface SumRow {
+  name: string;
+  whole: number;
+  part: number;
+  lost: Record<string, number>;
+}
+
+export function statsText(stats: DaemonStats): string {
+  const gone = { name: "(detached)", counters: stats.detached };
+  const known =
+    stats.detached.receivedFrames + stats.detached.intendedCopies > 0 ? [...stats.ports, gone] : stats.ports;
+  const ingress = known.map(({ name, counters }) => ({
+    name,
+    whole: counters.receivedFrames,
+    part: counters.forwardedFrames,
+    lost: counters.dropped,
+  }));
+  const egress = known.map(({ name, counters }) => ({
+    name,
+    whole: counters.intendedCopies,
+    part: counters.deliveredCopies,
+    lost: counters.refused,
+  }));
+  return [
+    headText(stats),
+    known.length === 0
+      ? "no ports: add one with `paste-switch port add vale0:NAME`, or let a program open one\n"
+      : `${sumTable(["ingress", "received", "forwarded", "dropped"], ingress)}\n${sumTable(
+          ["egress", "intended", "delivered", "refused"],
+          egress,
+        )}`,
+    logText(stats),
+  ].join("\n");
+}
+
+function headText(stats: DaemonStats): string {
+  const lines = [
+    `daemon   ${stats.name}, pid ${stats.pid}, ${stats.program}, up ${formatDuration(stats.uptimeMs)}`,
+    `switch   ${formatCount(stats.ports.length)} ports, ${formatCount(stats.macEntries)} addresses known ` +
+      `(${formatCount(stats.macLearned)} learned, ${formatCount(stats.macMoved)} moved, ${formatCount(stats.macAged)} aged, ` +
+      `${formatCount(stats.macRefused)} refused)`,
+  ];
+  const { store, medium } = stats;
+  if (!store) lines.push("store    none: nothing can be logged");
+  else {
+    const blocks = store.blocksFree + store.blocksLog + store.blocksBuffers;
+    const used = blocks === 0 ? 0 : (stats.storeBytes * (store.blocksLog + store.blocksBuffers)) / blocks;
+    lines.push(
+      `store    ${stats.storePath}, ${stats.durability}, when full: ${stats.full}`,
+      `medium   ${medium?.name ?? "unknown"}: ${medium?.survives ?? "nothing is promised"}`,
+      `space    ${formatBytes(used)} of ${formatBytes(stats.storeBytes)} in use, ${formatCount(store.blocksFree)} of ` +
+        `${formatCount(blocks)} blocks free, ${formatCount(store.retiredFrames)} frames given up for newer ones`,
+      store.durableSequence >= store.firstSequence && store.firstSequence > 0n
+        ? `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} durable, the oldest of ` +
+            formatTime(store.oldestTimeNs)
+        : "records  none",
+    );
+    if (store.syncFailed) lines.push("FAILED   the medium refused a write: nothing is acknowledged any more");
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Rows "whole = part + lost", a total below them; what is under way between the two appears as "waiting". */
+function sumTable([title, whole, part, lost]: [string, string, string, string], rows: SumRow[]): string {
+  const all: SumRow = { name: "total", whole: 0, part: 0, lost: {} };
+  for (const row of rows) {
+    all.whole += row.whole;
+    all.part += row.part;
+    for (const [reason, count] of Object.entries(row.lost)) all.lost[reason] = (all.lost[reason] ?? 0) + count;
+  }
+  const header = [title, whole, "", part, "", lost, "reasons"];
+  const cells = [...rows, all].map((row) => {
+    const waiting = row.whole - row.part - total(row.lost);
+    const reasons = [formatReasons(row.lost), waiting === 0 ? "" : `waiting ${formatCount(waiting)}`];
+    return [
+      row.name,
+      formatCount(row.whole),
+      "=",
+      formatCount(row.part),
+      "+",
+      formatCount(total(row.lost) + waiting),
+      reasons.filter(Boolean).join(", "),
+    ];
+  });
+  return formatTable(header, cells, [whole, part, lost]);
+}
+
+function logText(stats: DaemonStats): string {
+  if (stats.rules.length === 0) return "no rules: nothing is logged; add one with `paste-switch rule add FILTER`\n";
+  const lost = total(stats.notLogged);
+  const waiting = stats.selected - stats.logged - lost;
+  const reasons = [formatReasons(stats.notLogged), waiting === 0 ? "" : `waiting ${formatCount(waiting)}`].filter(
+    Boolean,
+  );
+  const sum =
+    `log      selected ${formatCount(stats.selected)} = logged ${formatCount(stats.logged)} + not logged ` +
+    `${formatCount(lost + waiting)}${reasons.length > 0 ? ` (${reasons.join(", ")})` : ""}\n`;
+  return `${rulesText(stats.rules)}\n${sum}`;
+}
+
+export function rulesText(rules: readonly RuleState[]): string {
+  const header = ["rule", "hits", "logged", "bytes", "what", "filter"];
+  const rows = rules.map((rule) => [
+    rule.name,
+    formatCount(rule.hits),
+    formatCount(rule.logged),
+    formatBytes(rule.bytes),
+    ruleOptions(rule),
+    rule.filter || "(every frame)",
+  ]);
+  return formatTable(header, rows, ["hits", "logged", "bytes"]);
+}
+
+function ruleOptions(rule: RuleState): string {
+  return [
+    rule.skip ? "skip" : "log",
+    rule.durability,
+    rule.inPorts.length > 0 ? `in ${rule.inPorts.join(",")}` : "",
+    rule.outPorts.length > 0 ? `out ${rule.outPorts.join(",")}` : "",
+    rule.snaplen > 0 ? `${rule.snaplen} B` : "",
+    rule.sample > 1 ? `1 in ${rule.sample}` : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
+}

@@ -1,0 +1,55 @@
+// What a daemon needs of the operating system and Node does not offer: a file lock that dies with its process, and a
+// datagram to systemd.
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
+import { PasteError } from "../logger/errors.js";
+import { native } from "./engine.js";
+import { loadAddon } from "./load.js";
+
+interface HostAddon {
+  tryLock(fd: number): boolean;
+  sendDatagram(path: string, text: string): boolean;
+}
+const addon = () => loadAddon("paste_switch") as unknown as HostAddon;
+
+export interface FileLock {
+  /** Replaces what the file says (who holds it), for people. */
+  write(text: string): void;
+  release(): void;
+}
+
+/** Locks a file, which is made when it is missing and never removed. Undefined: another process holds the lock. */
+export function lockFile(path: string): FileLock | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const denied = code === "EACCES" || code === "EPERM" || code === "EROFS";
+    throw new PasteError(
+      denied ? "PRIVILEGE" : "RESOURCE",
+      `cannot open the lock ${path} (${code}): use --control to put it elsewhere`,
+      {
+        cause: error,
+      },
+    );
+  }
+  let locked = false;
+  try {
+    locked = native(() => addon().tryLock(fd));
+  } finally {
+    if (!locked) closeSync(fd);
+  }
+  if (!locked) return undefined;
+  return {
+    write(text) {
+      ftruncateSync(fd, 0);
+      writeSync(fd, text, 0);
+    },
+    release: () => closeSync(fd),
+  };
+}
+
+/** Tells systemd about this service (sd_notify(3)), such as "READY=1". False when there is no systemd to tell. */
+export function notifySystemd(text: string, socket = process.env.NOTIFY_SOCKET): boolean {
+  return socket ? native(() => addon().sendDatagram(socket, text)) : false;
+}

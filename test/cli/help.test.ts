@@ -1,0 +1,60 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { commands } from "../../cli/commands.js";
+import { runCli } from "./run-cli.js";
+
+/** Ends the program at once when it loads a native addon; says how much CPU time it took, which a busy machine leaves alone. */
+const noAddons = mkdtempSync(join(tmpdir(), "paste-help-"));
+const guard = join(noAddons, "guard.cjs");
+writeFileSync(
+  guard,
+  'process.dlopen = () => { process.stderr.write("an addon was loaded\\n"); process.exit(99); };\n' +
+    'if (process.env.CPU_FILE) process.on("exit", () => { const { user, system } = process.cpuUsage(); ' +
+    'require("node:fs").writeFileSync(process.env.CPU_FILE, String((user + system) / 1000)); });\n',
+);
+test.after.always(() => rmSync(noAddons, { recursive: true }));
+const guarded = { nodeOptions: ["--require", guard] };
+
+test("help names every command, quickly and without the addon", async (t) => {
+  const cpuFile = join(noAddons, "cpu");
+  const timesMs: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const { status, stdout, stderr } = await runCli(["--help"], { ...guarded, env: { CPU_FILE: cpuFile } });
+    timesMs.push(Number(readFileSync(cpuFile, "utf8")));
+    t.is(status, 0);
+    t.is(stderr, "");
+    for (const [name, { summary }] of Object.entries(commands))
+      t.true(stdout.includes(name) && stdout.includes(summary), name);
+  }
+  t.log(`--help takes ${Math.min(...timesMs).toFixed(0)} ms of CPU time, best of 5`);
+  t.true(Math.min(...timesMs) < 150);
+});
+
+for (const name of Object.keys(commands))
+  test(`help of ${name} has examples, and needs no addon`, async (t) => {
+    const { status, stdout, stderr } = await runCli([name, "--help"], guarded);
+    t.is(stderr, "");
+    t.is(status, 0);
+    t.true(stdout.startsWith(`Usage: paste-switch ${name} `), stdout);
+    const section = /\nCommands:\n((?: {2}.*\n)*)/.exec(stdout)?.[1] ?? "";
+    const listed = [...section.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]!).filter((word) => word !== "help");
+    if (listed.length === 0) t.regex(stdout, /^Examples?:$/m);
+    for (const word of listed) {
+      const inner = await runCli([name, word, "--help"], guarded);
+      t.is(inner.status, 0, `${name} ${word}`);
+      t.regex(inner.stdout, /^Examples?:\n {2}paste-switch /m, `${name} ${word}`);
+    }
+  });
+
+test("the version is the package's", async (t) => {
+  t.deepEqual(await runCli(["--version"], guarded), { status: 0, stdout: "0.1.0\n", stderr: "" });
+});
+
+test("no command is wrong usage, and prints help", async (t) => {
+  const { status, stdout, stderr } = await runCli([], guarded);
+  t.is(status, 2);
+  t.is(stdout, "");
+  t.true(stderr.startsWith("Usage: paste-switch"));
+});

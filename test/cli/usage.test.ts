@@ -1,0 +1,102 @@
+// What each wrong command line says: one line on stderr, exit 2 for usage, 1 for a job that failed, nothing on stdout.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { runCli } from "./run-cli.js";
+
+const folder = mkdtempSync(join(tmpdir(), "paste-usage-"));
+test.after.always(() => rmSync(folder, { recursive: true }));
+const nowhere = join(folder, "control.sock");
+writeFileSync(join(folder, "bad.toml"), '[store]\nsize = "1X"\n\n[[rule]]\nfilter = "tcp prot 80"\n');
+writeFileSync(join(folder, "good.toml"), '[[rule]]\nfilter = "tcp port 80"\n');
+const noDaemon = `no daemon answers at ${nowhere}: start one with \`paste-switch daemon\`, or name it with --name or --control`;
+
+const table: [args: string[], status: number, stderr: string][] = [
+  [["nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],
+  [["stat"], 2, "unknown command 'stat' (Did you mean stats?): see `paste-switch --help`"],
+  [["--nonsense"], 2, "unknown option '--nonsense': see `paste-switch --help`"],
+  [["stats", "--jsn"], 2, "unknown option '--jsn' (Did you mean --json?): see `paste-switch --help`"],
+  [["stats", "--watch", "0"], 2, '--watch: "0" is no whole number from 1 to 300'],
+  [["port", "nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],
+  [["port", "add"], 2, "missing required argument 'spec': see `paste-switch --help`"],
+  [["port", "add", "tap:t0"], 2, 'port "tap:t0": TAP devices are not in this version: use vale0:NAME or pcap:FILE'],
+  [
+    ["port", "add", "xdp:eth0@1"],
+    2,
+    'port "xdp:eth0@1": AF_XDP ports are not in this version: use vale0:NAME or pcap:FILE',
+  ],
+  [
+    ["port", "add", "netmap:eth0"],
+    2,
+    'port "netmap:eth0": netmap devices are not in this version: use vale0:NAME or pcap:FILE',
+  ],
+  [["port", "add", "eth0"], 2, 'port "eth0": no kind: use vale0:NAME or pcap:FILE'],
+  [["port", "add", "foo:x"], 2, 'port "foo:x": "foo:" is no kind of port: use vale0:NAME or pcap:FILE'],
+  [
+    ["port", "add", "vale0:a-b"],
+    2,
+    'port "vale0:a-b": a name is SWITCH:PORT such as vale0:a, of letters, digits and _, each part at most 15 long',
+  ],
+  [["port", "add", "pcap:"], 2, 'port "pcap:": no file is named: write pcap:FILE'],
+  [
+    ["port", "add", "pcap:x.pcap,speed=fast"],
+    2,
+    'port "pcap:x.pcap,speed=fast": speed=fast: write a factor such as 1 or 2.5, or max',
+  ],
+  [
+    ["port", "add", "pcap:x.pcap,loop=-1"],
+    2,
+    'port "pcap:x.pcap,loop=-1": loop=-1: write how often to play the file, 0 for ever',
+  ],
+  [["rule", "add", "--strict", "--relaxed"], 2, "--strict and --relaxed exclude each other: leave one out"],
+  [["rule", "add", "-s", "lots"], 2, '-s: "lots" is no whole number from 0 to 262144'],
+  [["rule", "add", "--sample", "0"], 2, '--sample: "0" is no whole number from 1 to 2147483648'],
+  [
+    ["mac", "add", "02:00:00:00:00:01", "vale0:a", "--vlan", "4095"],
+    2,
+    '--vlan: "4095" is no whole number from 0 to 4094',
+  ],
+  [["stats", "--control", nowhere], 1, noDaemon],
+  [["port", "list", "--control", nowhere], 1, noDaemon],
+  [["rule", "add", "--control", nowhere, "tcp", "port", "80"], 1, noDaemon],
+  [
+    ["stats", "--control", `/${"x".repeat(110)}`],
+    2,
+    `/${"x".repeat(110)}: longer than the 107 bytes of a socket's path: use --control with a shorter one`,
+  ],
+  [["stats", "--name", "a/b"], 2, '--name "a/b": use letters, digits, _ . and -, at most 32'],
+  [
+    ["config", "check", join(folder, "none.toml")],
+    2,
+    `configuration ${join(folder, "none.toml")}: there is no such file`,
+  ],
+  [["config", "check", folder], 2, `configuration ${folder}: it is a folder`],
+];
+for (const [args, status, message] of table)
+  test(`paste-switch ${args.join(" ").replace(folder, "FOLDER").slice(0, 70)}`, async (t) => {
+    t.deepEqual(await runCli(args), { status, stdout: "", stderr: `paste-switch: ${message}\n` });
+  });
+
+test("config check prints every problem, or OK", async (t) => {
+  const bad = join(folder, "bad.toml");
+  const { status, stdout, stderr } = await runCli(["config", "check", bad]);
+  t.is(status, 1);
+  t.is(stderr, "");
+  const lines = stdout.split("\n");
+  t.is(lines[0], `${bad}:2: store.size: size: "1X" is no size: write bytes, or a number with K, M, G or T such as 64M`);
+  t.true(lines[1]!.startsWith(`${bad}:5: rule[1].filter: `), lines[1]);
+  t.deepEqual(lines.slice(2), ["2 problems", ""]);
+  t.deepEqual(await runCli(["config", "check", join(folder, "good.toml")]), { status: 0, stdout: "OK\n", stderr: "" });
+});
+
+test("stacks are for --debug only", async (t) => {
+  for (const [args, env] of [
+    [["--debug", "stats", "--control", nowhere], {}],
+    [["stats", "--control", nowhere], { PASTE_SWITCH_DEBUG: "1" }],
+  ] as const) {
+    const { status, stderr } = await runCli([...args], { env });
+    t.is(status, 1);
+    t.regex(stderr, /^paste-switch: no daemon answers[^\n]*\nPasteError: [^\n]*\n {4}at /);
+  }
+});

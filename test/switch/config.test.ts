@@ -1,0 +1,173 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "ava";
+import { parse } from "smol-toml";
+import { PasteError } from "../../logger/errors.js";
+import { packageRoot } from "../../native/load.js";
+import { configKeys, defaultConfig, parseConfig, problemText } from "../../switch/config.js";
+import { scanToml } from "../../switch/toml-lines.js";
+
+/** Stands for the compiler: what it refuses is enough to see where its message ends up. */
+function compile(filter: string): Uint8Array {
+  if (filter.includes("nonsense")) throw new PasteError("FILTER", `filter "${filter}": nonsense`);
+  return new Uint8Array(8);
+}
+const check = (text: string) => parseConfig(text, "/etc/ps", compile);
+
+const example = readFileSync(join(packageRoot(), "examples", "paste-switch.toml"), "utf8");
+
+test("the annotated example is valid and shows every key", (t) => {
+  const { config, problems } = check(example);
+  t.deepEqual(problems, []);
+  t.truthy(config);
+  const shown = parse(example) as Record<string, object | object[]>;
+  for (const key of configKeys()) {
+    const [table, name] = key.split(".") as [string, string];
+    const tables = [shown[table] ?? []].flat();
+    t.true(
+      tables.some((item) => name in item),
+      `${key} is not in examples/paste-switch.toml`,
+    );
+  }
+  for (const key of configKeys())
+    t.regex(example, new RegExp(`^${key.split(".")[1]} = .* # `, "m"), `no comment says what ${key} is for`);
+});
+
+test("an empty file gives the defaults", (t) => {
+  t.deepEqual(check("").config, defaultConfig());
+});
+
+test("the example's values arrive, paths counted from its folder", (t) => {
+  const { config } = check(example);
+  t.is(config?.store.path, "/etc/ps/example.store");
+  t.is(config?.store.sizeBytes, 64 * 2 ** 20);
+  t.deepEqual(config?.ports, [
+    { name: "vale0:a", spec: "" },
+    { name: "vale0:replay", spec: "pcap:/etc/ps/lunch.pcap,speed=1,loop=0" },
+    { name: "vale0:b", spec: "" },
+  ]);
+  t.deepEqual(
+    config?.rules.map(({ name, skip, snaplen, inPorts }) => ({ name, skip, snaplen, inPorts })),
+    [
+      { name: "no-backup", skip: true, snaplen: 0, inPorts: [] },
+      { name: "web", skip: false, snaplen: 256, inPorts: ["vale0:a", "vale0:b"] },
+    ],
+  );
+});
+
+const bad: [title: string, text: string, ...problems: string[]][] = [
+  ["syntax", "[store]\npath = \n", "c:2: "],
+  [
+    "an unknown table",
+    "[stroe]\n",
+    "c:1: stroe: unknown key: a configuration may have daemon, store, switch, port, rule",
+  ],
+  [
+    "an unknown key",
+    "[store]\n# x\nsizes = 1\n",
+    "c:3: store.sizes: unknown key: [store] may have path, size, full, blockTimeoutMs, durability, persist, markBytesMin",
+  ],
+  ["a wrong word", '[store]\nfull = "wrap"\n', 'c:2: store.full: "wrap" is not one of "overwrite", "stop", "block"'],
+  ["a wrong type", "[store]\npath = 3\n", "c:2: store.path: 3 is not a text"],
+  [
+    "a size",
+    '[store]\n\n\nsize = "much"\n',
+    'c:4: store.size: size: "much" is no size: write bytes, or a number with K, M, G or T such as 64M',
+  ],
+  [
+    "a size of a wrong type",
+    "[store]\nsize = true\n",
+    'c:2: store.size: true is no size: write bytes, or a text such as "64M"',
+  ],
+  ["a number out of range", "[daemon]\nthreads = 17\n", "c:2: daemon.threads: 17 is out of range: at most 16"],
+  ["no whole number", "[daemon]\nthreads = 1.5\n", "c:2: daemon.threads: 1.5 is not a whole number"],
+  ["no power of two", "[switch]\nmacEntries = 1000\n", "c:2: switch.macEntries: 1000: must be a power of two"],
+  [
+    "a share over the whole",
+    "[switch]\nmacEntries = 64\n",
+    "c:1: switch.macEntriesPerPort: 4096 is more than macEntries, 64",
+  ],
+  ["a port of nothing", "[[port]]\n", "c:1: port[1]: needs a name, a spec, or both"],
+  [
+    "a kind that is not here yet",
+    '[[port]]\nname = "vale0:a"\n[[port]]\nspec = "tap:t0"\n',
+    'c:4: port[2].spec: port "tap:t0": TAP devices are not in this version: use vale0:NAME or pcap:FILE',
+  ],
+  [
+    "a port twice",
+    '[[port]]\nname = "vale0:a"\n[[port]]\nspec = "vale0:a"\n',
+    "c:3: port[2]: vale0:a is configured twice: names are unique",
+  ],
+  [
+    "a rule twice",
+    '[[rule]]\nname = "x"\n[[rule]]\nname = "x"\n',
+    'c:4: rule[2].name: "x" is configured twice: names are unique',
+  ],
+  ["a bad filter", '[[rule]]\nname = "x"\nfilter = "nonsense"\n', 'c:3: rule[1].filter: filter "nonsense": nonsense'],
+  [
+    "a rule's own port",
+    '[[rule]]\nin = ["a b"]\n',
+    'c:2: rule[1].in: "a b" is no port: write a name such as vale0:a, or vale0:*',
+  ],
+  [
+    "several at once, by line",
+    '[daemon]\nwait = "long"\n[store]\nfull = "wrap"\n',
+    'c:2: daemon.wait: "long" is not one of "adaptive", "block", "busy"',
+    'c:4: store.full: "wrap" is not one of "overwrite", "stop", "block"',
+  ],
+  ["a table that is a list", "store = []\n", "c:1: store: this is not a table"],
+];
+for (const [title, text, ...expected] of bad)
+  test(`problem: ${title}`, (t) => {
+    const { config, problems } = check(text);
+    t.is(config, undefined);
+    const texts = problems.map((problem) => problemText("c", problem));
+    t.is(texts.length, expected.length, texts.join("\n"));
+    for (const [index, words] of expected.entries())
+      if (words.endsWith(": ")) t.true(texts[index]!.startsWith(words), texts[index]);
+      else t.is(texts[index], words);
+  });
+
+test("keys are found behind multi-line strings, lists and quoted names", (t) => {
+  const text = [
+    'a = """', // 1
+    "[no.table]", // 2
+    'b = 1 \\""" still', // 3
+    '"""', // 4
+    "list = [ # ]", // 5
+    '  "]",', // 6
+    "]", // 7
+    '"quoted.key" = 1', // 8
+    "[[t]]", // 9
+    "x.y = { z = 1 }", // 10
+    "# comment", // 11
+    "[[t]] # again", // 12
+    "x = '''one'''", // 13
+    "y = 2", // 14
+    "[a.b]", // 15
+  ].join("\n");
+  t.notThrows(() => parse(text.replace("[a.b]", "[c.b]")));
+  const { lineOf, tables } = scanToml(text);
+  const places: [(string | number)[], number][] = [
+    [["a"], 1],
+    [["list"], 5],
+    [["quoted.key"], 8],
+    [["t", 0], 9],
+    [["t", 0, "x", "y"], 10],
+    [["t", 0, "x", "y", "z"], 10],
+    [["t", 1], 12],
+    [["t", 1, "y"], 14],
+    [["t", 1, "unknown"], 12],
+    [["a", "b"], 15],
+    [["nowhere"], 1],
+  ];
+  for (const [path, line] of places) t.is(lineOf(path), line, path.join("."));
+  t.deepEqual(
+    tables.map(({ path, line, end }) => [path.join("."), line, end]),
+    [
+      ["t.0", 9, 11],
+      ["t.1", 12, 15],
+      ["a.b", 15, 16],
+    ],
+  );
+});

@@ -1,0 +1,390 @@
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
+import { PasteError } from "../../logger/errors.js";
+import { ControlClient } from "../../switch/control-client.js";
+import {
+  decodeRequest,
+  decodeResponse,
+  encodeRequest,
+  encodeResponse,
+  MessageReader,
+  messageBytesMax,
+  type Request,
+} from "../../switch/control-protocol.js";
+import {
+  type Answer,
+  type ControlHandler,
+  ControlServer,
+  type ControlServerOptions,
+} from "../../switch/control-server.js";
+import { emptyRule } from "../../switch/rules.js";
+
+const payload = (framed: Buffer) => framed.subarray(4);
+const hello = encodeRequest({ id: 1, call: "hello", body: { version: 1, program: "test" } });
+
+const counters = {
+  receivedFrames: 3,
+  receivedBytes: Number.MAX_SAFE_INTEGER,
+  forwardedFrames: 2,
+  dropped: { runt: 1, oversize: 0 },
+  intendedCopies: 4,
+  deliveredCopies: 4,
+  deliveredBytes: 256,
+  refused: {},
+  copiedFrames: 3,
+  zeroCopyFrames: 0,
+  rejectedLearning: 0,
+  kicksSent: 0,
+  kicksReceived: 0,
+  clientFaults: 0,
+};
+const port = (name: string) => ({
+  name,
+  kind: "vale",
+  state: "up",
+  id: 1,
+  thread: 0,
+  slots: 1024,
+  frameBytesMax: 9216,
+  clientPid: -1,
+  clientUid: -1,
+  counters,
+});
+
+test("requests and responses come back as they went in", (t) => {
+  const requests: Request[] = [
+    { id: 1, call: "hello", body: { version: 1, program: "x" } },
+    { id: 2, call: "stats", body: {} },
+    {
+      id: 3,
+      call: "ruleAdd",
+      body: { rule: { ...emptyRule, filter: "tcp", hits: 0, logged: 0, bytes: 0 } as never, before: "", save: true },
+    },
+    { id: 4, call: "trim", body: { before: 2n ** 64n - 1n } },
+    { id: 2 ** 32 - 1, call: "macFlush", body: { switch: "vale0", port: "" } },
+  ];
+  for (const request of requests) t.deepEqual(decodeRequest(payload(encodeRequest(request))), request);
+  const ports = { id: 7, more: true, result: "ports" as const, body: { ports: [port("vale0:a"), port("vale0:b")] } };
+  t.deepEqual(decodeResponse(payload(encodeResponse(ports))), ports as never);
+});
+
+test("64-bit values keep every digit", (t) => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.maxSafeNat(), (before, count) => {
+      t.deepEqual(decodeRequest(payload(encodeRequest({ id: 1, call: "trim", body: { before } }))).body, { before });
+      const done = { id: 1, more: false, result: "done" as const, body: { name: "", count } };
+      t.deepEqual(decodeResponse(payload(encodeResponse(done))).body, done.body);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+const unfit: [title: string, body: unknown][] = [
+  ["a count that is no integer", { name: "", count: 1.5 }],
+  ["a negative count", { name: "", count: -1 }],
+  ["a count above 2^53", { name: "", count: 2 ** 53 }],
+  ["a text that is none", { name: 3, count: 1 }],
+];
+for (const [title, body] of unfit)
+  test(`not encoded: ${title}`, (t) => {
+    t.throws(() => encodeResponse({ id: 1, more: false, result: "done", body }), {
+      code: "INTERNAL",
+      message: /^control message: /,
+    });
+  });
+
+test("a count above 2^53 from outside is refused, not rounded", (t) => {
+  // Response { done = { count = 2^53 + 1 } }: field 9 of length 9, inside it field 2 as a varint.
+  const varint = [0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+  t.throws(() => decodeResponse(Uint8Array.from([0x4a, 9, 0x10, ...varint])), {
+    message: "control message: count is 9007199254740993, above 2^53",
+  });
+});
+
+test("a stream is cut into messages wherever its chunks end", (t) => {
+  const messages = [3, 1, 700, 65536, 2].map((length, index) => Buffer.alloc(length, index + 1));
+  const stream = Buffer.concat(messages.map((message) => Buffer.concat([u32(message.length), message])));
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 70_000 }), { maxLength: 40 }), (cuts) => {
+      const reader = new MessageReader();
+      const found: Buffer[] = [];
+      for (let at = 0, index = 0; at < stream.length; index++) {
+        const length = cuts[index] ?? stream.length;
+        reader.push(stream.subarray(at, at + length));
+        at += length;
+        for (let message = reader.next(); message; message = reader.next()) found.push(Buffer.from(message));
+      }
+      t.deepEqual(found, messages);
+      t.is(reader.pendingBytes, 0);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+async function* echo(request: Request): AsyncGenerator<Answer> {
+  if (request.call === "portRemove") throw new PasteError("PORT", "port vale0:x: not attached");
+  if (request.call === "portList")
+    for (let part = 0; part < 5; part++)
+      yield {
+        result: "ports",
+        body: { ports: Array.from({ length: 200 }, (_, index) => port(`vale0:p${part * 200 + index}`)) },
+      };
+  else yield { result: "done", body: { name: request.call, count: 1 } };
+}
+
+async function serve(t: ExecutionContext, options: Partial<ControlServerOptions> = {}, handler: ControlHandler = echo) {
+  const folder = mkdtempSync(join(tmpdir(), "paste-control-"));
+  const path = join(folder, "c");
+  const server = await ControlServer.listen({ path, handler, ...options });
+  t.teardown(async () => {
+    await server.close();
+    rmSync(folder, { recursive: true });
+  });
+  return { path, server };
+}
+
+/** Sends raw bytes and collects the answers until the server ends the connection (or the client, once it has `enough`). */
+async function talk(
+  path: string,
+  bytes: Buffer[],
+  enough = Infinity,
+  end = false,
+): Promise<ReturnType<typeof decodeResponse>[]> {
+  const socket = net.connect(path);
+  socket.on("error", () => {});
+  for (const chunk of bytes) socket.write(chunk);
+  if (end) socket.end();
+  const reader = new MessageReader();
+  const answers: ReturnType<typeof decodeResponse>[] = [];
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    reader.push(chunk as Buffer);
+    for (let message = reader.next(); message; message = reader.next()) answers.push(decodeResponse(message));
+    if (answers.length >= enough) break;
+  }
+  socket.destroy();
+  return answers;
+}
+
+async function stillServes(t: ExecutionContext, path: string) {
+  const client = await ControlClient.connect(path);
+  t.deepEqual(await client.call("reload", {}), { name: "reload", count: 1 });
+  client.close();
+}
+
+test("a client gets answers, long lists whole, and the daemon's errors with their codes", async (t) => {
+  const { path } = await serve(t);
+  t.is(statSync(path).mode & 0o777, 0o600);
+  const client = await ControlClient.connect(path);
+  const [first, { ports }, last] = await Promise.all([
+    client.call("reload", {}),
+    client.call("portList", {}),
+    client.call("macFlush", { switch: "", port: "" }),
+  ]);
+  t.is(first.name, "reload");
+  t.is(ports.length, 1000);
+  t.is(ports[999]?.name, "vale0:p999");
+  t.is(last.name, "macFlush");
+  await t.throwsAsync(client.call("portRemove", { name: "vale0:x", save: false }), {
+    code: "PORT",
+    message: "port vale0:x: not attached",
+  });
+  t.is((await client.call("reload", {})).name, "reload");
+  client.close();
+  await t.throwsAsync(client.call("reload", {}), { code: "CONTROL", message: `the connection to ${path} was closed` });
+});
+
+test("a group may connect when it is named", async (t) => {
+  const { path } = await serve(t, { gid: process.getgid!() });
+  t.is(statSync(path).mode & 0o777, 0o660);
+});
+
+const refusals: [title: string, bytes: Buffer[], message: RegExp][] = [
+  ["an empty message", [u32(0)], /announced as 0 bytes, 1 to 1048576 are allowed/],
+  ["a message over the limit", [u32(messageBytesMax + 1)], /announced as 1048577 bytes/],
+  ["an absurd length", [u32(0xffffffff)], /announced as 4294967295 bytes/],
+  ["text", [Buffer.from("GET / HTTP/1.1\r\n\r\n")], /announced as 542393671 bytes/],
+  ["no protobuf", [u32(3), Buffer.from([0xff, 0xff, 0xff])], /not protobuf/],
+  ["a message of nothing known", [u32(2), Buffer.from([0x08, 0x01])], /no call that protocol version 1 knows/],
+  [
+    "another first message than hello",
+    [encodeRequest({ id: 1, call: "stats", body: {} })],
+    /the first message must be hello, this was stats/,
+  ],
+];
+for (const [title, bytes, message] of refusals)
+  test(`refused with its reason, and the server goes on: ${title}`, async (t) => {
+    const { path, server } = await serve(t);
+    const answers = await talk(path, bytes);
+    t.is(answers.length, 1);
+    t.is(answers[0]!.id, 0);
+    t.regex((answers[0]!.body as { message: string }).message, message);
+    t.is(server.counters.failed, 1);
+    await stillServes(t, path);
+  });
+
+test("another version is told ours, and why it cannot stay", async (t) => {
+  const { path } = await serve(t);
+  const answers = await talk(path, [encodeRequest({ id: 1, call: "hello", body: { version: 2, program: "newer" } })]);
+  t.deepEqual(
+    answers.map(({ result }) => result),
+    ["hello", "failure"],
+  );
+  t.regex((answers[1]!.body as { message: string }).message, /this daemon speaks control protocol 1, newer speaks 2/);
+});
+
+test("a second hello is an error and no more than that", async (t) => {
+  const { path } = await serve(t, {}, async function* (request) {
+    if (request.call === "hello") throw new PasteError("CONTROL", "hello was said already");
+    yield { result: "done", body: { name: "", count: 1 } };
+  });
+  const answers = await talk(path, [hello, hello, encodeRequest({ id: 3, call: "reload", body: {} })], 3);
+  t.deepEqual(
+    answers.map(({ id, result }) => [id, result]),
+    [
+      [1, "hello"],
+      [1, "failure"],
+      [3, "done"],
+    ],
+  );
+});
+
+test("a message that trickles in is cut off in time, however often a byte comes", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 150 });
+  const socket = net.connect(path);
+  socket.on("error", () => {});
+  socket.write(hello);
+  const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+  socket.resume();
+  socket.write(u32(1000));
+  const drip = setInterval(() => socket.write(Buffer.from([0])), 20);
+  const start = Date.now();
+  await closed;
+  clearInterval(drip);
+  t.true(Date.now() - start < 2000);
+  t.is(server.counters.failed, 1);
+  await stillServes(t, path);
+});
+
+test("who connects and says nothing is cut off, as is who falls silent", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 100, idleTimeoutMs: 200 });
+  t.deepEqual(await talk(path, []), []);
+  t.is((await talk(path, [hello])).length, 1);
+  t.is(server.counters.failed, 2);
+});
+
+test("who does not read is cut off, and holds no more than its own answer", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 150 });
+  const socket = net.connect(path);
+  socket.on("error", () => {});
+  socket.pause();
+  const many = Array.from({ length: 50 }, (_, index) => encodeRequest({ id: index + 2, call: "portList", body: {} }));
+  socket.write(Buffer.concat([hello, ...many]));
+  const start = Date.now();
+  while (server.counters.failed === 0 && Date.now() - start < 5000)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  t.is(server.counters.failed, 1);
+  socket.destroy();
+  await stillServes(t, path);
+});
+
+test("connections are bounded, and places come back", async (t) => {
+  const { path, server } = await serve(t, { connectionsMax: 3 });
+  const clients = await Promise.all([1, 2, 3].map(() => ControlClient.connect(path)));
+  await t.throwsAsync(ControlClient.connect(path), { message: "3 control connections are open already: try again" });
+  t.is(server.counters.refused, 1);
+  for (const client of clients) client.close();
+  while (server.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  await stillServes(t, path);
+});
+
+test("a client that leaves in the middle of an answer costs nothing", async (t) => {
+  const { path, server } = await serve(t);
+  for (let round = 0; round < 20; round++)
+    await talk(path, [hello, encodeRequest({ id: 2, call: "portList", body: {} })], 1 + (round % 3));
+  while (server.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  await stillServes(t, path);
+});
+
+test("rubbish in any shape never stops the server", async (t) => {
+  const { path } = await serve(t, { messageTimeoutMs: 200 });
+  const valid = [
+    encodeRequest({ id: 2, call: "portList", body: {} }),
+    encodeRequest({ id: 3, call: "ruleAdd", body: { rule: emptyRule, before: "x", save: false } }),
+  ];
+  const mutated = fc
+    .tuple(fc.constantFrom(...valid), fc.array(fc.tuple(fc.nat(200), fc.nat(255)), { maxLength: 6 }))
+    .map(([message, changes]) => {
+      const copy = Buffer.from(message);
+      for (const [at, value] of changes) copy[4 + (at % (copy.length - 4))] = value;
+      return copy;
+    });
+  const rubbish = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([u32(bytes.length), bytes]));
+  const raw = fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(mutated, rubbish, raw), { maxLength: 6 }),
+      fc.boolean(),
+      async (messages, greets) => {
+        await talk(path, greets ? [hello, ...messages] : messages, Infinity, true);
+      },
+    ),
+    { numRuns: 150 },
+  );
+  await stillServes(t, path);
+});
+
+const unreachable: [title: string, prepare: (path: string) => Promise<(() => void) | undefined>, message: RegExp][] = [
+  [
+    "no daemon",
+    async () => undefined,
+    /^no daemon answers at \S+: start one with `paste-switch daemon`, or name it with --name or --control$/,
+  ],
+  [
+    "a daemon that hangs up",
+    async (path) => {
+      const server = net.createServer((socket) => socket.end());
+      await new Promise<void>((resolve) => server.listen(path, resolve));
+      return () => server.close();
+    },
+    /^the daemon at \S+ closed the connection$/,
+  ],
+  [
+    "something else behind the socket",
+    async (path) => {
+      const server = net.createServer((socket) => socket.on("error", () => {}).write("220 mail ready\r\n"));
+      await new Promise<void>((resolve) => server.listen(path, resolve));
+      return () => server.close();
+    },
+    /^control message: announced as \d+ bytes/,
+  ],
+];
+for (const [title, prepare, message] of unreachable)
+  test(`a client's error: ${title}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "paste-control-"));
+    const undo = await prepare(join(folder, "c"));
+    await t.throwsAsync(ControlClient.connect(join(folder, "c")), { code: "CONTROL", message });
+    undo?.();
+    rmSync(folder, { recursive: true });
+  });
+
+test("a daemon that does not answer is given up in time", async (t) => {
+  const { path } = await serve(t, {}, async function* () {
+    await new Promise(() => {});
+    yield { result: "done", body: {} };
+  });
+  const client = await ControlClient.connect(path, { timeoutMs: 100 });
+  await t.throwsAsync(client.call("reload", {}), {
+    code: "CONTROL",
+    message: `the daemon at ${path} did not answer in 100 ms`,
+  });
+});
