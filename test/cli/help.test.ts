@@ -29,7 +29,7 @@ test("help names every command, quickly and without the addon", async (t) => {
       t.true(stdout.includes(name) && stdout.includes(summary), name);
   }
   t.log(`--help takes ${Math.min(...timesMs).toFixed(0)} ms of CPU time, best of 5`);
-  t.true(Math.min(...timesMs) < 150);
+  t.true(Math.min(...timesMs) < 200);
 });
 
 for (const name of Object.keys(commands))
