@@ -261,8 +261,9 @@ test("a second hello is an error and no more than that", async (t) => {
   );
 });
 
-test("a message that trickles in is cut off in time, however often a byte comes", async (t) => {
-  const { path, server } = await serve(t, { messageTimeoutMs: 150 });
+// Those that take time run by themselves, so that the others do not take it from them.
+test.serial("a message that trickles in is cut off in time, however often a byte comes", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 1000 });
   const socket = net.connect(path);
   socket.on("error", () => {});
   socket.write(hello);
@@ -278,15 +279,15 @@ test("a message that trickles in is cut off in time, however often a byte comes"
   await stillServes(t, path);
 });
 
-test("who connects and says nothing is cut off, as is who falls silent", async (t) => {
-  const { path, server } = await serve(t, { messageTimeoutMs: 100, idleTimeoutMs: 200 });
+test.serial("who connects and says nothing is cut off, as is who falls silent", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 1000, idleTimeoutMs: 1200 });
   t.deepEqual(await talk(path, []), []);
   t.is((await talk(path, [hello])).length, 1);
   t.is(server.counters.failed, 2);
 });
 
-test("who does not read is cut off, and holds no more than its own answer", async (t) => {
-  const { path, server } = await serve(t, { messageTimeoutMs: 150 });
+test.serial("who does not read is cut off, and holds no more than its own answer", async (t) => {
+  const { path, server } = await serve(t, { messageTimeoutMs: 1000 });
   const socket = net.connect(path);
   socket.on("error", () => {});
   socket.pause();
@@ -300,7 +301,7 @@ test("who does not read is cut off, and holds no more than its own answer", asyn
   await stillServes(t, path);
 });
 
-test("connections are bounded, and places come back", async (t) => {
+test.serial("connections are bounded, and places come back", async (t) => {
   const { path, server } = await serve(t, { connectionsMax: 3 });
   const clients = await Promise.all([1, 2, 3].map(() => ControlClient.connect(path)));
   await t.throwsAsync(ControlClient.connect(path), { message: "3 control connections are open already: try again" });
@@ -319,7 +320,7 @@ test("a client that leaves in the middle of an answer costs nothing", async (t) 
 });
 
 test("rubbish in any shape never stops the server", async (t) => {
-  const { path } = await serve(t, { messageTimeoutMs: 200 });
+  const { path } = await serve(t, { messageTimeoutMs: 2000 });
   const valid = [
     encodeRequest({ id: 2, call: "portList", body: {} }),
     encodeRequest({ id: 3, call: "ruleAdd", body: { rule: emptyRule, before: "x", save: false } }),
@@ -380,7 +381,7 @@ for (const [title, prepare, message] of unreachable)
     rmSync(folder, { recursive: true });
   });
 
-test("a daemon that does not answer is given up in time", async (t) => {
+test.serial("a daemon that does not answer is given up in time", async (t) => {
   const { path } = await serve(t, {}, async function* () {
     await new Promise(() => {});
     yield { result: "done", body: {} };
