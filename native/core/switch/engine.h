@@ -88,10 +88,13 @@ class Engine {
   virtual Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) = 0;
   virtual Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) = 0;
   virtual Status mac_remove(const std::string& switch_name, const uint8_t mac[6], uint16_t fid) = 0;
-  virtual Status mac_flush(const std::string& switch_name, const std::string& port) = 0;  // empty = all; static ones stay
+  // Empty `port` = all; static ones stay. `count` gets how many there were.
+  virtual Status mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) = 0;
   virtual std::vector<MacInfo> mac_list(const std::string& switch_name) = 0;
   virtual EngineStats stats() = 0;
   virtual Store* store() = 0;           // null without one
+  // A port of any kind that the caller made: what attach() and the ports server end in.
+  virtual Status attach_port(std::unique_ptr<Port> port) = 0;
   // Stops receiving, delivers what is on its way, closes the store clean.
   virtual Status drain() = 0;
 };

@@ -141,6 +141,12 @@ void Worker::run() {
   const uint64_t give_up_ns = monotonic_ns() + 5'000'000'000;
   while (finished_batches_ != received_batches_ && monotonic_ns() < give_up_ns)
     if (!deliver_waiting()) sched_yield();
+  while (finished_batches_ != received_batches_) {
+    Pending& batch = *pending_[finished_batches_ % pending_.size()];
+    give_up_undurable(batch);
+    deliver(batch);
+  }
+  finish_leaving();
   notify_all();
   run_commands();
 }
@@ -181,7 +187,6 @@ void Worker::look_alive(uint16_t index) {
   PortSlot& slot = slots_[index];
   if (slot.port->alive() || slot.dead.load(std::memory_order_relaxed)) return;
   slot.dead.store(true, std::memory_order_relaxed);
-  dead_ports_.fetch_add(1, std::memory_order_release);
 }
 
 // --- waiting -----------------------------------------------------------------------------------------------------------
@@ -270,7 +275,6 @@ void Worker::remove_port(uint16_t index) {
   slot.up = false;
   if (slot.held_until_ns != 0) held_ports_--;
   if (slot.blocked_since_ns != 0) counters_.blocked_ns += monotonic_ns() - slot.blocked_since_ns;
-  if (slot.dead.load(std::memory_order_relaxed)) dead_ports_.fetch_sub(1, std::memory_order_relaxed);
   if (slot.port->doorbell() >= 0 && epoll_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot.port->doorbell(), nullptr);
   slot.leaves_after = received_batches_;
   slot.leaving.store(true, std::memory_order_release);

@@ -79,7 +79,8 @@ class Worker {
   // --- any thread ---
   // Returns when a removed port is out of every batch and belongs to the caller again.
   void wait_until_left(uint16_t index) const { slots_[index].leaving.wait(true, std::memory_order_acquire); }
-  bool has_dead_port() const { return dead_ports_.load(std::memory_order_relaxed) != 0; }
+  // True while batches wait for their ticket.
+  bool waiting() const { return __atomic_load_n(&counters_.tickets_waiting, __ATOMIC_RELAXED) != 0; }
   bool port_is_dead(uint16_t index) const { return slots_[index].dead.load(std::memory_order_relaxed); }
   const WorkerCounters& counters() const { return counters_; }
   uint32_t thread_number() const { return options_.thread; }
@@ -151,7 +152,6 @@ class Worker {
   uint32_t notify_count_ = 0;
   uint32_t held_ports_ = 0;
   uint32_t leaving_ports_ = 0;
-  std::atomic<uint32_t> dead_ports_{0};
 
   const RuleSet* rules_ = nullptr;
   RuleTally* tallies_ = nullptr;

@@ -1,0 +1,485 @@
+// The engine for JavaScript, as native/engine.ts describes it: one object of functions per engine, one crossing per command.
+//
+// The functions share the engine; when JavaScript has let go of all of them, or its environment ends, the last one stops the
+// threads. What blocks for long (opening a store, draining) runs on a thread of libuv's pool.
+#include <napi.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "core/pmem/domain.h"
+#include "core/store/store.h"
+#include "core/switch/engine.h"
+
+namespace {
+
+using namespace paste;
+using Info = Napi::CallbackInfo;
+
+std::string coded(const Status& status) {
+  static constexpr const char* kCodes[] = {"INTERNAL", "USAGE", "STORE", "PORT", "CAPTURE", "PRIVILEGE", "RESOURCE", "INTERNAL"};
+  return std::string(kCodes[static_cast<size_t>(status.code())]) + ": " + status.message();
+}
+
+Napi::Value throw_status(Napi::Env env, const Status& status) {
+  Napi::Error::New(env, coded(status)).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+Napi::Value throw_usage(Napi::Env env, const std::string& message) {
+  return throw_status(env, Status(Code::kUsage, message));
+}
+Napi::Value done(Napi::Env env, const Status& status) {
+  return status.ok() ? env.Undefined() : throw_status(env, status);
+}
+
+Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+Napi::Value bigint(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
+
+// --- from JavaScript -----------------------------------------------------------------------------------------------------
+
+uint32_t u32(const Napi::Object& object, const char* name, uint32_t missing = 0) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber()) return missing;
+  const double number = value.As<Napi::Number>().DoubleValue();
+  return number <= 0 ? 0 : number >= 4294967295.0 ? ~0u : static_cast<uint32_t>(number);
+}
+std::string text(const Napi::Value& value) { return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string(); }
+std::string text(const Napi::Object& object, const char* name) { return text(object.Get(name)); }
+
+std::vector<std::string> texts(const Napi::Value& value) {
+  std::vector<std::string> list;
+  if (!value.IsArray()) return list;
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(text(array.Get(i)));
+  return list;
+}
+
+// The position of a word in a list of them, or false.
+template <typename Enum>
+bool word(const std::string& given, std::initializer_list<const char*> words, Enum* value) {
+  uint8_t n = 0;
+  for (const char* candidate : words) {
+    if (given == candidate) {
+      *value = static_cast<Enum>(n);
+      return true;
+    }
+    n++;
+  }
+  return false;
+}
+
+bool parse_mac(const std::string& given, uint8_t mac[6]) {
+  unsigned bytes[6];
+  int end = 0;
+  if (std::sscanf(given.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", bytes, bytes + 1, bytes + 2, bytes + 3, bytes + 4, bytes + 5,
+                  &end) != 6 ||
+      static_cast<size_t>(end) != given.size() || given.find_first_of(" +-xX") != std::string::npos)
+    return false;
+  std::copy(bytes, bytes + 6, mac);
+  return true;
+}
+
+Status parse_rule(const Napi::Value& value, RuleSpec* rule) {
+  if (!value.IsObject()) return {Code::kUsage, "a rule is an object"};
+  const auto given = value.As<Napi::Object>();
+  rule->name = text(given, "name");
+  rule->filter = text(given, "filter");
+  const Napi::Value program = given.Get("program");
+  if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    return {Code::kUsage, "rule " + rule->name + ": program must be a Uint8Array"};
+  const auto bytes = program.As<Napi::Uint8Array>();
+  if (bytes.ByteLength() % sizeof(BpfInsn) != 0)
+    return {Code::kUsage, "rule " + rule->name + ": program is not made of 8-byte instructions"};
+  rule->program.resize(bytes.ByteLength() / sizeof(BpfInsn));
+  if (!rule->program.empty()) std::memcpy(rule->program.data(), bytes.Data(), bytes.ByteLength());
+  rule->in_ports = texts(given.Get("inPorts"));
+  rule->out_ports = texts(given.Get("outPorts"));
+  rule->snaplen = u32(given, "snaplen", ~0u);
+  rule->sample = u32(given, "sample", 1);
+  rule->skip = given.Get("skip").ToBoolean();
+  const std::string durability = text(given, "durability");
+  rule->has_durability = !durability.empty();
+  if (rule->has_durability && !word(durability, {"strict", "relaxed"}, &rule->durability))
+    return {Code::kUsage, "rule " + rule->name + ": durability is strict or relaxed, not " + durability};
+  return {};
+}
+
+struct Wanted {
+  EngineOptions engine;
+  bool has_store = false;
+  std::string store_path;
+  StoreOptions store;
+};
+
+Status parse_options(const Napi::Object& given, Wanted* wanted) {
+  EngineOptions& engine = wanted->engine;
+  engine.threads = u32(given, "threads", 1);
+  if (!word(text(given, "wait"), {"adaptive", "block", "busy"}, &engine.wait))
+    return {Code::kUsage, "wait is adaptive, block or busy, not \"" + text(given, "wait") + "\""};
+  if (!word(text(given, "durability"), {"strict", "relaxed"}, &engine.durability))
+    return {Code::kUsage, "durability is strict or relaxed, not \"" + text(given, "durability") + "\""};
+  if (!word(text(given, "persist"), {"auto", "pack", "mark"}, &engine.persist))
+    return {Code::kUsage, "persist is auto, pack or mark, not \"" + text(given, "persist") + "\""};
+  engine.mark_bytes_min = u32(given, "markBytesMin");
+  engine.mac_entries = u32(given, "macEntries", engine.mac_entries);
+  engine.mac_entries_per_port = u32(given, "macEntriesPerPort", engine.mac_entries_per_port);
+  engine.mac_age_ms = u32(given, "macAgeMs", engine.mac_age_ms);
+  engine.ports_socket = text(given, "portsSocket");
+  engine.socket_mode = u32(given, "socketMode", 0600);
+  const Napi::Value gid = given.Get("socketGid");
+  if (gid.IsNumber() && gid.As<Napi::Number>().DoubleValue() >= 0) engine.socket_gid = u32(given, "socketGid");
+  const Napi::Value store = given.Get("store");
+  if (!store.IsObject()) return {};
+  wanted->has_store = true;
+  const auto options = store.As<Napi::Object>();
+  wanted->store_path = text(options, "path");
+  wanted->store.lanes = engine.threads;
+  wanted->store.block_timeout_ms = u32(options, "blockTimeoutMs", 1000);
+  if (!word(text(options, "full"), {"overwrite", "stop", "block"}, &wanted->store.full))
+    return {Code::kUsage, "full is overwrite, stop or block, not \"" + text(options, "full") + "\""};
+  return {};
+}
+
+// --- to JavaScript -------------------------------------------------------------------------------------------------------
+
+template <size_t n>
+Napi::Object by_name(Napi::Env env, const uint64_t (&counts)[n], const OutcomeText (&texts)[n]) {
+  Napi::Object object = Napi::Object::New(env);
+  for (size_t i = 0; i < n; i++) object.Set(texts[i].name, number(env, counts[i]));
+  return object;
+}
+
+Napi::Object port_counters(Napi::Env env, const PortCounters& c) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("receivedFrames", number(env, c.received_frames));
+  o.Set("receivedBytes", number(env, c.received_bytes));
+  o.Set("forwardedFrames", number(env, c.forwarded_frames));
+  o.Set("dropped", by_name(env, c.dropped, kDropTexts));
+  o.Set("intendedCopies", number(env, c.intended_copies));
+  o.Set("deliveredCopies", number(env, c.delivered_copies));
+  o.Set("deliveredBytes", number(env, c.delivered_bytes));
+  o.Set("refused", by_name(env, c.refused, kRefusalTexts));
+  o.Set("copiedFrames", number(env, c.copied_frames));
+  o.Set("zeroCopyFrames", number(env, c.zero_copy_frames));
+  o.Set("rejectedLearning", number(env, c.rejected_learning));
+  o.Set("kicksSent", number(env, c.kicks_sent));
+  o.Set("kicksReceived", number(env, c.kicks_received));
+  o.Set("clientFaults", number(env, c.client_faults));
+  return o;
+}
+
+Napi::Object port_info(Napi::Env env, const PortInfo& port) {
+  static constexpr const char* kKinds[] = {"", "vale", "pcap", "netmap", "xdp", "tap", "import"};
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("name", port.name);
+  o.Set("kind", kKinds[port.kind]);
+  o.Set("state", port.state);
+  o.Set("id", port.id);
+  o.Set("thread", port.thread);
+  o.Set("slots", port.slots);
+  o.Set("frameBytesMax", port.frame_bytes_max);
+  o.Set("clientPid", port.client_pid);
+  o.Set("clientUid", port.client_uid);
+  o.Set("counters", port_counters(env, port.counters));
+  return o;
+}
+
+Napi::Object store_counters(Napi::Env env, const StoreCounters& c) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("mediumBytes", number(env, c.medium_bytes));
+  o.Set("frameBytes", number(env, c.frame_bytes));
+  o.Set("blocksFree", number(env, c.blocks_free));
+  o.Set("blocksLog", number(env, c.blocks_log));
+  o.Set("blocksBuffers", number(env, c.blocks_buffers));
+  o.Set("retiredBlocks", number(env, c.retired_blocks));
+  o.Set("retiredFrames", number(env, c.retired_frames));
+  o.Set("commits", number(env, c.commits));
+  o.Set("firstSequence", bigint(env, c.first_sequence));
+  o.Set("durableSequence", bigint(env, c.durable_sequence));
+  o.Set("nextSequence", bigint(env, c.next_sequence));
+  o.Set("oldestTimeNs", bigint(env, c.oldest_time_ns));
+  o.Set("syncFailed", Napi::Boolean::New(env, c.sync_failed));
+  return o;
+}
+
+Napi::Object engine_stats(Napi::Env env, const EngineStats& stats) {
+  Napi::Object o = Napi::Object::New(env);
+  Napi::Array ports = Napi::Array::New(env, stats.ports.size());
+  for (uint32_t i = 0; i < stats.ports.size(); i++) ports.Set(i, port_info(env, stats.ports[i]));
+  Napi::Array rules = Napi::Array::New(env, stats.rules.size());
+  for (uint32_t i = 0; i < stats.rules.size(); i++) {
+    Napi::Object rule = Napi::Object::New(env);
+    rule.Set("name", stats.rules[i].name);
+    rule.Set("hits", number(env, stats.rules[i].hits));
+    rule.Set("logged", number(env, stats.rules[i].logged));
+    rule.Set("bytes", number(env, stats.rules[i].bytes));
+    rules.Set(i, rule);
+  }
+  o.Set("ports", ports);
+  o.Set("detached", port_counters(env, stats.detached));
+  o.Set("rules", rules);
+  o.Set("selected", number(env, stats.selected));
+  o.Set("logged", number(env, stats.logged));
+  o.Set("notLogged", by_name(env, stats.not_logged, kNotLoggedTexts));
+  o.Set("batches", number(env, stats.batches));
+  o.Set("strictBatches", number(env, stats.strict_batches));
+  o.Set("ticketsWaiting", number(env, stats.tickets_waiting));
+  o.Set("ingressBlockedMs", number(env, stats.ingress_blocked_ms));
+  o.Set("macEntries", number(env, stats.mac_entries));
+  o.Set("macLearned", number(env, stats.mac_learned));
+  o.Set("macMoved", number(env, stats.mac_moved));
+  o.Set("macAged", number(env, stats.mac_aged));
+  o.Set("macRefused", number(env, stats.mac_refused));
+  o.Set("ruleSet", stats.rule_set);
+  return o;
+}
+
+Napi::Object recovery_report(Napi::Env env, const RecoveryReport& report) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("wasClean", Napi::Boolean::New(env, report.was_clean));
+  o.Set("epoch", report.epoch);
+  o.Set("firstSequence", bigint(env, report.first_sequence));
+  o.Set("lastSequence", bigint(env, report.last_sequence));
+  o.Set("blocksScanned", number(env, report.blocks_scanned));
+  o.Set("blocksSealed", number(env, report.blocks_sealed));
+  o.Set("blocksFreed", number(env, report.blocks_freed));
+  o.Set("bufferBlocksFreed", number(env, report.buffer_blocks_freed));
+  o.Set("recordsKept", number(env, report.records_kept));
+  o.Set("framesKept", number(env, report.frames_kept));
+  o.Set("bytesDiscarded", number(env, report.bytes_discarded));
+  o.Set("recordsDiscarded", number(env, report.records_discarded));
+  Napi::Array reasons = Napi::Array::New(env, report.reasons.size());
+  for (uint32_t i = 0; i < report.reasons.size(); i++) reasons.Set(i, report.reasons[i]);
+  o.Set("reasons", reasons);
+  Napi::Array gaps = Napi::Array::New(env, report.gaps.size());
+  for (uint32_t i = 0; i < report.gaps.size(); i++) {
+    Napi::Object gap = Napi::Object::New(env);
+    gap.Set("from", bigint(env, report.gaps[i].from));
+    gap.Set("to", bigint(env, report.gaps[i].to));
+    gaps.Set(i, gap);
+  }
+  o.Set("gaps", gaps);
+  return o;
+}
+
+// --- the engine object ---------------------------------------------------------------------------------------------------
+
+struct Held {
+  std::unique_ptr<Engine> engine;
+  bool has_store = false;
+  RecoveryReport report;
+  // A drain runs on another thread; every other call waits for it here and finds the engine drained.
+  std::mutex mutex;
+  bool drained = false;
+
+  StoreCounters last_store;   // the store must not be asked after its end
+};
+using Shared = std::shared_ptr<Held>;
+
+class DrainWorker final : public Napi::AsyncWorker {
+ public:
+  DrainWorker(Napi::Env env, Shared held)
+      : Napi::AsyncWorker(env, "paste-switch drain"), held_(std::move(held)), deferred_(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    const std::lock_guard lock(held_->mutex);
+    if (held_->drained) return;
+    const Status status = held_->engine->drain();
+    held_->drained = true;
+    if (!status.ok()) SetError(coded(status));
+  }
+  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  Shared held_;
+  Napi::Promise::Deferred deferred_;
+};
+
+template <typename Call>
+void method(Napi::Env env, Napi::Object object, const char* name, const Shared& held, Call call) {
+  object.Set(name, Napi::Function::New(
+                       env,
+                       [held, call](const Info& info) -> Napi::Value {
+                         const std::lock_guard lock(held->mutex);
+                         return call(info, *held);
+                       },
+                       name));
+}
+
+Napi::Value set_rules(const Info& info, Held& held) {
+  if (!info[0].IsArray()) return throw_usage(info.Env(), "setRules wants an array of rules");
+  const auto array = info[0].As<Napi::Array>();
+  std::vector<RuleSpec> rules(array.Length());
+  for (uint32_t i = 0; i < array.Length(); i++)
+    if (Status status = parse_rule(array.Get(i), &rules[i]); !status.ok()) return throw_status(info.Env(), status);
+  return done(info.Env(), held.engine->set_rules(rules, text(info[1])));
+}
+
+Napi::Value mac_change(const Info& info, Held& held, bool add) {
+  uint8_t mac[6];
+  if (!parse_mac(text(info[1]), mac))
+    return throw_usage(info.Env(), "\"" + text(info[1]) + "\" is no MAC address; write it as 02:00:00:00:00:01");
+  const double fid = info[2].IsNumber() ? info[2].As<Napi::Number>().DoubleValue() : -1;
+  if (fid < 0 || fid > 4095) return throw_usage(info.Env(), "fid must be a VLAN id: 0 (untagged) to 4095");
+  const uint16_t vlan = static_cast<uint16_t>(fid);
+  return done(info.Env(), add ? held.engine->mac_add(text(info[0]), mac, vlan, text(info[3]))
+                              : held.engine->mac_remove(text(info[0]), mac, vlan));
+}
+
+Napi::Value mac_list(const Info& info, Held& held) {
+  Napi::Env env = info.Env();
+  const std::vector<MacInfo> entries = held.engine->mac_list(text(info[0]));
+  Napi::Array list = Napi::Array::New(env, entries.size());
+  for (uint32_t i = 0; i < entries.size(); i++) {
+    const MacInfo& entry = entries[i];
+    char mac[18];
+    std::snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", entry.mac[0], entry.mac[1], entry.mac[2], entry.mac[3],
+                  entry.mac[4], entry.mac[5]);
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("mac", mac);
+    o.Set("fid", entry.fid);
+    o.Set("port", entry.port);
+    o.Set("static", Napi::Boolean::New(env, entry.is_static));
+    o.Set("ageMs", number(env, entry.age_ms));
+    list.Set(i, o);
+  }
+  return list;
+}
+
+Napi::Value stats(const Info& info, Held& held) {
+  Napi::Object object = engine_stats(info.Env(), held.engine->stats());
+  if (held.has_store) {
+    if (!held.drained) held.last_store = held.engine->store()->counters();
+    object.Set("store", store_counters(info.Env(), held.last_store));
+  }
+  return object;
+}
+
+Napi::Value trim(const Info& info, Held& held) {
+  if (!held.has_store || held.drained) return throw_usage(info.Env(), "there is no open store to trim");
+  bool exact = false;
+  const uint64_t sequence = info[0].IsBigInt() ? info[0].As<Napi::BigInt>().Uint64Value(&exact) : 0;
+  if (!exact) return throw_usage(info.Env(), "trim wants a sequence number (bigint)");
+  return number(info.Env(), held.engine->store()->trim(sequence));
+}
+
+Napi::Value medium(const Info& info, Held& held) {
+  if (!held.has_store || held.drained) return info.Env().Null();
+  Store& store = *held.engine->store();
+  Napi::Object o = Napi::Object::New(info.Env());
+  o.Set("name", medium_name(store.region().medium()));
+  o.Set("survives", medium_survives(store.region().medium()));
+  o.Set("fileSystem", store.region().file_system());
+  o.Set("domain", store.region().domain().name());
+  o.Set("marking", Napi::Boolean::New(info.Env(), store.buffers() != nullptr));
+  return o;
+}
+
+Napi::Object make_object(Napi::Env env, const Shared& held) {
+  Napi::Object o = Napi::Object::New(env);
+  method(env, o, "start", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->start()); });
+  method(env, o, "attach", held,
+         [](const Info& i, Held& h) { return done(i.Env(), h.engine->attach(text(i[0]), text(i[1]))); });
+  method(env, o, "detach", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->detach(text(i[0]))); });
+  method(env, o, "setRules", held, set_rules);
+  method(env, o, "macAdd", held, [](const Info& i, Held& h) { return mac_change(i, h, true); });
+  method(env, o, "macRemove", held, [](const Info& i, Held& h) { return mac_change(i, h, false); });
+  method(env, o, "macFlush", held, [](const Info& i, Held& h) -> Napi::Value {
+    uint64_t count = 0;
+    const Status status = h.engine->mac_flush(text(i[0]), text(i[1]), &count);
+    return status.ok() ? number(i.Env(), count) : throw_status(i.Env(), status);
+  });
+  method(env, o, "macList", held, mac_list);
+  method(env, o, "stats", held, stats);
+  method(env, o, "trim", held, trim);
+  method(env, o, "recovery", held, [](const Info& i, Held& h) -> Napi::Value {
+    return h.has_store ? recovery_report(i.Env(), h.report) : i.Env().Null();
+  });
+  method(env, o, "medium", held, medium);
+  o.Set("drain", Napi::Function::New(
+                     env,
+                     [held](const Info& info) -> Napi::Value {
+                       auto* worker = new DrainWorker(info.Env(), held);
+                       worker->Queue();
+                       return worker->promise();
+                     },
+                     "drain"));
+  return o;
+}
+
+class CreateWorker final : public Napi::AsyncWorker {
+ public:
+  CreateWorker(Napi::Env env, Wanted wanted)
+      : Napi::AsyncWorker(env, "paste-switch engine"),
+        wanted_(std::move(wanted)),
+        held_(std::make_shared<Held>()),
+        deferred_(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    std::unique_ptr<Store> store;
+    held_->has_store = wanted_.has_store;
+    if (wanted_.has_store)
+      if (Status status = Store::open(wanted_.store_path, wanted_.store, &store, &held_->report); !status.ok())
+        return SetError(coded(status));
+    if (Status status = Engine::create(wanted_.engine, std::move(store), &held_->engine); !status.ok())
+      SetError(coded(status));
+  }
+  void OnOK() override { deferred_.Resolve(make_object(Env(), held_)); }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  Wanted wanted_;
+  Shared held_;
+  Napi::Promise::Deferred deferred_;
+};
+
+// createEngine(options): Promise<NativeEngine>
+Napi::Value create_engine(const Info& info) {
+  Napi::Env env = info.Env();
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  Wanted wanted;
+  const Status status = info[0].IsObject() ? parse_options(info[0].As<Napi::Object>(), &wanted)
+                                           : Status(Code::kUsage, "createEngine wants an object of options");
+  if (!status.ok()) {
+    deferred.Reject(Napi::Error::New(env, coded(status)).Value());
+    return deferred.Promise();
+  }
+  auto* worker = new CreateWorker(env, std::move(wanted));
+  worker->Queue();
+  return worker->promise();
+}
+
+template <size_t n>
+Napi::Array outcome_list(Napi::Env env, const OutcomeText (&texts)[n]) {
+  Napi::Array list = Napi::Array::New(env, n);
+  for (uint32_t i = 0; i < n; i++) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("name", texts[i].name);
+    o.Set("sentence", texts[i].sentence);
+    list.Set(i, o);
+  }
+  return list;
+}
+
+// outcomes(): every reason for a drop, a refusal or a frame not logged
+Napi::Value outcomes(const Info& info) {
+  Napi::Object o = Napi::Object::New(info.Env());
+  o.Set("drops", outcome_list(info.Env(), kDropTexts));
+  o.Set("refusals", outcome_list(info.Env(), kRefusalTexts));
+  o.Set("notLogged", outcome_list(info.Env(), kNotLoggedTexts));
+  return o;
+}
+
+}  // namespace
+
+void init_engine(Napi::Env env, Napi::Object exports) {
+  exports.Set("createEngine", Napi::Function::New(env, create_engine, "createEngine"));
+  exports.Set("outcomes", Napi::Function::New(env, outcomes, "outcomes"));
+}

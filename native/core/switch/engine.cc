@@ -1,0 +1,349 @@
+#include "core/switch/engine.h"
+
+#include <bit>
+#include <cstring>
+
+#include "core/switch/engine_impl.h"
+#include "core/switch/scratch.h"
+
+namespace paste {
+namespace {
+
+constexpr uint32_t kQueueOnDisk = 32;             // batches that wait for a group commit
+constexpr uint64_t kDrainNs = 5'000'000'000;      // longest wait for a group commit at the end
+constexpr auto kHousekeeping = std::chrono::milliseconds(20);
+constexpr uint32_t kSweepRounds = 16;             // rounds of housekeeping in which each table is swept once
+constexpr uint32_t kClockRounds = 50;             // ... between two looks at the wall clock
+
+std::string mac_text(const uint8_t mac[6]) {
+  char text[18];
+  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+  return text;
+}
+
+template <typename Counters>
+void add_words(Counters& sum, const Counters& other) {
+  static_assert(sizeof(Counters) % 8 == 0);
+  auto* to = reinterpret_cast<uint64_t*>(&sum);
+  const auto* from = reinterpret_cast<const uint64_t*>(&other);
+  for (size_t i = 0; i < sizeof(Counters) / 8; i++) to[i] += __atomic_load_n(from + i, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+void add_counters(PortCounters& sum, const PortCounters& other) { add_words(sum, other); }
+
+Status Engine::create(const EngineOptions& options, std::unique_ptr<Store> store, std::unique_ptr<Engine>* engine) {
+  if (options.threads == 0 || options.threads > kThreadsMax)
+    return {Code::kUsage, "threads: " + std::to_string(options.threads) + " is not between 1 and " + std::to_string(kThreadsMax)};
+  if (!std::has_single_bit(options.mac_entries) || options.mac_entries < 16 || options.mac_entries > 1u << 20)
+    return {Code::kUsage, "macEntries: " + std::to_string(options.mac_entries) + " is not a power of two between 16 and 1048576"};
+  if (options.mac_entries_per_port == 0)
+    return {Code::kUsage, "macEntriesPerPort: 0 would learn nothing; give at least 1"};
+  auto made = std::make_unique<SwitchEngine>(options, std::move(store));
+  if (Status status = made->prepare(); !status.ok()) return status;
+  *engine = std::move(made);
+  return {};
+}
+
+SwitchEngine::SwitchEngine(const EngineOptions& options, std::unique_ptr<Store> store)
+    : options_(options), store_(std::move(store)) {}
+
+Status SwitchEngine::prepare() {
+  const bool immediate = !store_ || store_->region().domain().immediate();
+  for (uint32_t i = 0; i < options_.threads; i++) {
+    const WorkerOptions worker = {i, options_.wait, options_.persist, options_.mark_bytes_min, immediate ? 1 : kQueueOnDisk};
+    workers_.push_back(std::make_unique<Worker>(worker, store_ ? &store_->lane(i) : nullptr));
+    if (Status status = workers_.back()->prepare(); !status.ok()) return status;
+  }
+  tallies_.resize(options_.threads);
+  return {};
+}
+
+SwitchEngine::~SwitchEngine() {
+  server_.reset();  // its thread may be in on_attach(): without the mutex
+  stop_threads();
+  const std::lock_guard lock(mutex_);
+  while (!ports_.empty()) detach_locked(ports_.begin());
+}
+
+Status SwitchEngine::start() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (started_) return {Code::kUsage, "the engine was started before"};
+    started_ = true;
+    for (auto& worker : workers_) worker->start();
+    housekeeper_ = std::thread([this] { keep_house(); });
+  }
+  if (options_.ports_socket.empty()) return {};
+  PortsServerOptions server;
+  server.path = options_.ports_socket;
+  server.mode = options_.socket_mode;
+  server.allowed_uids = options_.allowed_uids;
+  server.gid = options_.socket_gid;
+  return PortsServer::start(server, clock_, *this, &server_);
+}
+
+void SwitchEngine::stop_threads() {
+  {
+    const std::lock_guard lock(mutex_);
+    housekeeper_stops_ = true;
+  }
+  housekeeping_.notify_all();
+  if (housekeeper_.joinable()) housekeeper_.join();
+  for (auto& worker : workers_) worker->stop();
+}
+
+Status SwitchEngine::drain() {
+  server_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    if (drained_) return {};
+    for (auto& worker : workers_) worker->call([&] { worker->set_receiving(false); });
+    // What waits for a group commit leaves first; a failed medium lets go of it, too.
+    const uint64_t give_up_ns = monotonic_ns() + kDrainNs;
+    for (auto& worker : workers_)
+      while (worker->waiting() && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (!ports_.empty()) {
+      standing_.erase(ports_.begin()->first);
+      detach_locked(ports_.begin());
+    }
+    drained_ = true;
+  }
+  stop_threads();
+  return store_ ? store_->close() : Status();
+}
+
+// --- rules ---------------------------------------------------------------------------------------------------------------
+
+Status SwitchEngine::set_rules(const std::vector<RuleSpec>& specs, const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  if (drained_) return {Code::kUsage, "the engine is drained: no rules can be set any more"};
+  std::vector<uint32_t> ids;
+  for (size_t i = 0; i < specs.size(); i++) ids.push_back(next_id());
+  std::unique_ptr<RuleSet> made;
+  const bool strict = options_.durability == Durability::kStrict;
+  if (Status status = RuleSet::compile(specs, strict, rule_version_ + 1, ids, &made); !status.ok()) return status;
+
+  // A rule that keeps its name keeps what it counted.
+  std::vector<RuleCounters> earlier;
+  const EngineStats before = stats_locked();
+  for (const Rule& rule : made->rules()) {
+    RuleCounters counters{.name = rule.name};
+    for (const RuleCounters& old : before.rules)
+      if (!rule.name.empty() && old.name == rule.name) counters = old;
+    earlier.push_back(counters);
+  }
+  rule_version_++;
+  std::vector<std::vector<RuleTally>> tallies(workers_.size(), std::vector<RuleTally>(specs.size()));
+  rules_ = std::move(made);
+  std::unique_ptr<RuleSet> resolved = resolved_rules(nullptr);
+  const layout::RuleSetPayload head = {rule_version_, static_cast<uint32_t>(specs.size())};
+  std::vector<uint8_t> event(sizeof head + text.size());
+  std::memcpy(event.data(), &head, sizeof head);
+  std::memcpy(event.data() + sizeof head, text.data(), text.size());
+  for (size_t w = 0; w < workers_.size(); w++) {
+    Worker& worker = *workers_[w];
+    worker.call([&] {
+      if (Lane* lane = worker.lane()) {
+        for (const Rule& rule : resolved->rules()) lane->describe_rule(rule.id, rule_version_, rule.name, rule.filter);
+        if (w == 0) worker.log_event(layout::kRuleSet, clock_.now_ns(), event);
+      }
+      worker.set_rules(resolved.get(), tallies[w].data());
+      if (Lane* lane = worker.lane()) lane->forget_rules_before(rule_version_);
+    });
+  }
+  resolved_ = std::move(resolved);
+  tallies_ = std::move(tallies);
+  earlier_ = std::move(earlier);
+  return {};
+}
+
+// --- MAC tables ----------------------------------------------------------------------------------------------------------
+
+SwitchEngine::Switch* SwitchEngine::find_switch(const std::string& name) const {
+  const auto it = switches_.find(name);
+  return it == switches_.end() ? nullptr : it->second.get();
+}
+
+Status SwitchEngine::check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port,
+                                     Switch** home, Attached** attached) {
+  *home = find_switch(switch_name);
+  if (*home == nullptr) return {Code::kUsage, "no switch " + switch_name + ": a switch comes with its first port"};
+  if (mac != nullptr && (mac_is_group(mac[0]) || mac_key(mac, 0) == 0))
+    return {Code::kUsage, mac_text(mac) + " is no station's address: it is a group address or all zero"};
+  if (port.empty()) return {};
+  const auto it = ports_.find(port);
+  if (it == ports_.end() || it->second.home != *home)
+    return {Code::kUsage, "no port " + port + " is attached to switch " + switch_name};
+  *attached = &it->second;
+  return {};
+}
+
+Status SwitchEngine::mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) {
+  const std::lock_guard lock(mutex_);
+  Switch* home = nullptr;
+  Attached* attached = nullptr;
+  if (port.empty()) return {Code::kUsage, "a static address needs a port"};
+  if (Status status = check_mac_entry(switch_name, mac, port, &home, &attached); !status.ok()) return status;
+  if (fid > 4095) return {Code::kUsage, "fid " + std::to_string(fid) + " is no VLAN id: 0 (untagged) to 4095"};
+  if (!attached->port->sink()) return {Code::kUsage, "port " + port + " only gives frames: nothing can be sent to it"};
+  MacEvents events;
+  if (!home->table.add(mac_key(mac, fid), attached->number, mac_tick(), &events))
+    return {Code::kResource, "no room for " + mac_text(mac) + ": too many static addresses; remove some, or raise macEntries"};
+  log_mac_events(events);
+  return {};
+}
+
+Status SwitchEngine::mac_remove(const std::string& switch_name, const uint8_t mac[6], uint16_t fid) {
+  const std::lock_guard lock(mutex_);
+  Switch* home = nullptr;
+  if (Status status = check_mac_entry(switch_name, mac, "", &home, nullptr); !status.ok()) return status;
+  MacEvents events;
+  if (!home->table.remove(mac_key(mac, fid), mac_tick(), &events))
+    return {Code::kUsage, mac_text(mac) + " (VLAN " + std::to_string(fid) + ") is not in the table of " + switch_name};
+  log_mac_events(events);
+  return {};
+}
+
+Status SwitchEngine::mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) {
+  const std::lock_guard lock(mutex_);
+  Switch* home = nullptr;
+  Attached* attached = nullptr;
+  if (Status status = check_mac_entry(switch_name, nullptr, port, &home, &attached); !status.ok()) return status;
+  MacEvents events;
+  *count = home->table.flush(attached ? attached->number : kMacUnknown, &events);
+  log_mac_events(events);
+  return {};
+}
+
+std::vector<MacInfo> SwitchEngine::mac_list(const std::string& switch_name) {
+  const std::lock_guard lock(mutex_);
+  std::vector<MacInfo> list;
+  const Switch* home = find_switch(switch_name);
+  if (home == nullptr) return list;
+  home->table.each(mac_tick(), [&](const MacEntry& entry) {
+    MacInfo info;
+    std::memcpy(info.mac, &entry.key, 6);
+    info.fid = static_cast<uint16_t>(entry.key >> 48);
+    info.is_static = entry.is_static;
+    info.age_ms = entry.is_static ? 0 : entry.age_ms;
+    for (const auto& [name, port] : ports_)
+      if (port.home == home && port.number == entry.port) info.port = name;
+    if (!info.port.empty()) list.push_back(info);
+  });
+  return list;
+}
+
+// Table changes are worth a record while rules keep anything at all.
+void SwitchEngine::log_mac_events(MacEvents& events) {
+  if (!runs() || !store_ || !rules_ || rules_->empty() || events.count == 0) return;
+  workers_[0]->call([&] {
+    workers_[0]->log_event(layout::kMac, clock_.now_ns(),
+                           {reinterpret_cast<const uint8_t*>(events.items), events.count * sizeof(layout::MacPayload)});
+  });
+}
+
+// --- housekeeper ---------------------------------------------------------------------------------------------------------
+
+void SwitchEngine::keep_house() {
+  std::unique_lock lock(mutex_);
+  for (uint32_t round = 1; !housekeeper_stops_; round++) {
+    housekeeping_.wait_for(lock, kHousekeeping);
+    if (housekeeper_stops_ || drained_) continue;
+    for (auto it = ports_.begin(); it != ports_.end();) {
+      const auto port = it++;
+      const uint32_t number = port->second.number;
+      if (workers_[number >> 8]->port_is_dead(number & 0xff)) detach_locked(port);
+    }
+    sweep_tables();
+    if (round % kClockRounds == 0) follow_clock();
+  }
+}
+
+void SwitchEngine::sweep_tables() {
+  MacEvents events;
+  for (auto& [name, home] : switches_)
+    home->sweep_at = home->table.age(mac_tick(), home->sweep_at, home->table.buckets() / kSweepRounds + 1, &events);
+  log_mac_events(events);
+}
+
+void SwitchEngine::follow_clock() {
+  const Clock::Step step = clock_.calibrate();
+  if (!step.stepped || !store_) return;
+  const layout::ClockStepPayload payload = {step.from_ns, step.to_ns};
+  workers_[0]->call([&] {
+    workers_[0]->log_event(layout::kClockStep, step.to_ns, {reinterpret_cast<const uint8_t*>(&payload), sizeof payload});
+  });
+}
+
+// --- statistics ----------------------------------------------------------------------------------------------------------
+
+EngineStats SwitchEngine::stats() {
+  const std::lock_guard lock(mutex_);
+  return stats_locked();
+}
+
+EngineStats SwitchEngine::stats_locked() {
+  EngineStats stats;
+  stats.detached = detached_;
+  stats.rule_set = rule_version_;
+  for (const auto& [name, attached] : ports_) stats.ports.push_back(port_info(name, attached));
+  for (const auto& [name, stands] : standing_) {
+    if (ports_.contains(name)) continue;
+    PortInfo info{.name = name, .kind = layout::kValePort, .state = "waiting for its client"};
+    info.id = info.thread = info.slots = 0;
+    info.frame_bytes_max = kLiveFrameBytesMax;
+    info.client_pid = info.client_uid = -1;
+    stats.ports.push_back(info);
+  }
+  WorkerCounters sum;
+  for (const auto& worker : workers_) add_words(sum, worker->counters());
+  stats.selected = sum.selected;
+  stats.logged = sum.logged;
+  std::memcpy(stats.not_logged, sum.not_logged, sizeof sum.not_logged);
+  stats.batches = sum.batches;
+  stats.strict_batches = sum.strict_batches;
+  stats.tickets_waiting = sum.tickets_waiting;
+  stats.ingress_blocked_ms = sum.blocked_ns / 1'000'000;
+  for (size_t i = 0; rules_ && i < rules_->rules().size(); i++) {
+    RuleCounters counters = earlier_[i];
+    for (const std::vector<RuleTally>& tallies : tallies_) {
+      RuleTally tally{};
+      add_words(tally, tallies[i]);
+      counters.hits += tally.hits;
+      counters.logged += tally.logged;
+      counters.bytes += tally.bytes;
+    }
+    stats.rules.push_back(counters);
+  }
+  for (const auto& [name, home] : switches_) {
+    const MacCounters& mac = home->table.counters();
+    stats.mac_entries += home->table.learned() + home->table.statics();
+    stats.mac_learned += mac.learned;
+    stats.mac_moved += mac.moved;
+    stats.mac_aged += mac.aged;
+    stats.mac_refused += mac.refused;
+  }
+  return stats;
+}
+
+PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attached) const {
+  const Port& port = *attached.port;
+  PortInfo info{.name = name, .kind = port.kind(), .state = port.state()};
+  info.id = port.id;
+  info.thread = attached.number >> 8;
+  info.frame_bytes_max = port.frame_bytes_max();
+  info.slots = 0;
+  info.client_pid = info.client_uid = -1;
+  if (port.kind() == layout::kValePort) {
+    const auto& vale = static_cast<const ValePort&>(port);
+    info.slots = vale.slots();
+    info.client_pid = vale.client().pid;
+    info.client_uid = vale.client().uid;
+  }
+  add_counters(info.counters, port.counters);
+  return info;
+}
+
+}  // namespace paste

@@ -1,0 +1,108 @@
+// The engine's inside. Three threads come here: the controlling one, the ports server's and the housekeeper's; one mutex
+// orders them, and each change reaches the forwarding threads as commands at their quiescent points.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "core/ports/ports_server.h"
+#include "core/switch/engine.h"
+#include "core/switch/worker.h"
+
+namespace paste {
+
+inline constexpr uint32_t kSwitchesMax = 64;
+
+class SwitchEngine final : public Engine, private PortsHost {
+ public:
+  SwitchEngine(const EngineOptions& options, std::unique_ptr<Store> store);
+  ~SwitchEngine() override;
+
+  Status prepare();
+  Status start() override;
+  Status attach(const std::string& name, const std::string& spec) override;
+  Status detach(const std::string& name) override;
+  Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) override;
+  Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) override;
+  Status mac_remove(const std::string& switch_name, const uint8_t mac[6], uint16_t fid) override;
+  Status mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) override;
+  std::vector<MacInfo> mac_list(const std::string& switch_name) override;
+  EngineStats stats() override;
+  Store* store() override { return store_.get(); }
+  Status drain() override;
+  Status attach_port(std::unique_ptr<Port> port) override;
+
+ private:
+  struct Switch {
+    explicit Switch(const MacTable::Options& options) : table(options) {}
+    std::string name;
+    uint32_t index = 0;
+    MacTable table;
+    uint32_t sweep_at = 0;
+    std::vector<std::unique_ptr<SwitchView>> views;  // one for each thread
+  };
+  struct Attached {
+    std::unique_ptr<Port> port;
+    Switch* home = nullptr;
+    uint32_t number = 0;        // thread << 8 | index
+    uint64_t session = 0;       // of the ports server, 0 = none
+  };
+  using Views = std::vector<std::unique_ptr<SwitchView>>;
+
+  // --- ports (engine_ports.cc), the mutex held ---
+  Status on_attach(std::unique_ptr<ValePort> port) override;
+  void on_gone(const std::string& name, uint64_t session) override;
+  Status attach_locked(std::unique_ptr<Port> port, uint64_t session);
+  void detach_locked(std::map<std::string, Attached>::iterator it);
+  Status switch_of(const std::string& port_name, Switch** found);
+  Status place_port(uint32_t* number) const;
+  Views make_views(const Switch& home, const Attached* without) const;
+  void change_ports(Switch& home, Views views, const Attached* added, const Attached* removed);
+  std::unique_ptr<RuleSet> resolved_rules(const Attached* without) const;
+  std::vector<uint8_t> port_event(const Port& port, layout::PortEvent event) const;
+  Switch* find_switch(const std::string& name) const;
+  bool runs() const { return started_ && !drained_; }
+
+  EngineStats stats_locked();
+  PortInfo port_info(const std::string& name, const Attached& attached) const;
+
+  // --- housekeeper ---
+  void keep_house();
+  void sweep_tables();
+  void follow_clock();
+  void log_mac_events(MacEvents& events);
+  uint32_t next_id() { return store_ ? store_->take_id() : ++last_id_; }
+  Status check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port, Switch** home,
+                         Attached** attached);
+  void stop_threads();
+
+  const EngineOptions options_;
+  std::unique_ptr<Store> store_;
+  Clock clock_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<PortsServer> server_;
+
+  std::mutex mutex_;  // everything below
+  std::map<std::string, std::unique_ptr<Switch>> switches_;
+  std::map<std::string, Attached> ports_;
+  std::map<std::string, bool> standing_;  // vale ports that wait for their client when it is away
+  PortCounters detached_;
+  std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved
+  std::unique_ptr<RuleSet> resolved_;      // what the threads run
+  std::vector<std::vector<RuleTally>> tallies_;       // [thread][rule]
+  std::vector<RuleCounters> earlier_;      // what rules of the same name counted before the last change
+  uint32_t rule_version_ = 0;
+  uint32_t last_id_ = 0;
+  bool started_ = false, drained_ = false;
+
+  std::condition_variable housekeeping_;
+  bool housekeeper_stops_ = false;
+  std::thread housekeeper_;
+};
+
+// Adds one port's counters to another's, as a reader: relaxed loads.
+void add_counters(PortCounters& sum, const PortCounters& other);
+
+}  // namespace paste

@@ -1,0 +1,189 @@
+// Ports come and go while traffic flows. Each change is one command per forwarding thread; nobody else loses a frame by it.
+#include <cstring>
+
+#include "core/ports/vale_region.h"
+#include "core/switch/engine_impl.h"
+#include "core/switch/scratch.h"
+
+namespace paste {
+namespace {
+
+std::string switch_name_of(const std::string& port) { return port.substr(0, port.find(':')); }
+
+}  // namespace
+
+Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
+  if (spec.empty()) {
+    if (Status status = check_vale_name(name); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    if (drained_) return {Code::kUsage, "the engine is drained: " + name + " cannot be attached any more"};
+    if (standing_.contains(name) || ports_.contains(name)) return {Code::kPort, name + " is attached already"};
+    standing_[name] = true;
+    return {};
+  }
+  return {Code::kUsage, "port kind of \"" + spec + "\" is not known here: leave it empty for a vale port"};
+}
+
+Status SwitchEngine::detach(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const bool stood = standing_.erase(name) != 0;
+  const auto it = ports_.find(name);
+  if (it == ports_.end()) return stood ? Status() : Status(Code::kPort, "no port " + name + " is attached");
+  if (it->second.session != 0 && server_) server_->dismiss(it->second.session);
+  detach_locked(it);
+  return {};
+}
+
+Status SwitchEngine::attach_port(std::unique_ptr<Port> port) {
+  const std::lock_guard lock(mutex_);
+  return attach_locked(std::move(port), 0);
+}
+
+Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t session = port->client().session;
+  return attach_locked(std::move(port), session);
+}
+
+void SwitchEngine::on_gone(const std::string& name, uint64_t session) {
+  const std::lock_guard lock(mutex_);
+  const auto it = ports_.find(name);
+  if (it != ports_.end() && it->second.session == session) detach_locked(it);
+}
+
+// Switches come into being with their first port and stay: what their tables counted stays, too.
+Status SwitchEngine::switch_of(const std::string& port_name, Switch** found) {
+  const std::string name = switch_name_of(port_name);
+  *found = find_switch(name);
+  if (*found != nullptr) return {};
+  if (switches_.size() == kSwitchesMax)
+    return {Code::kResource, "no room for switch " + name + ": " + std::to_string(kSwitchesMax) + " switches are in use"};
+  auto made = std::make_unique<Switch>(MacTable::Options{.entries = options_.mac_entries,
+                                                         .entries_per_port = options_.mac_entries_per_port,
+                                                         .age_ms = options_.mac_age_ms});
+  made->name = name;
+  made->index = static_cast<uint32_t>(switches_.size());
+  *found = made.get();
+  switches_[name] = std::move(made);
+  return {};
+}
+
+// The thread with the fewest ports, and its first free index.
+Status SwitchEngine::place_port(uint32_t* number) const {
+  std::vector<uint32_t> counts(workers_.size());
+  PortBits used;
+  for (const auto& [name, port] : ports_) {
+    counts[port.number >> 8]++;
+    used.add(port.number);
+  }
+  uint32_t thread = 0;
+  for (uint32_t i = 1; i < counts.size(); i++)
+    if (counts[i] < counts[thread]) thread = i;
+  if (counts[thread] == kPortsMax)
+    return {Code::kResource, "no room for another port: " + std::to_string(kPortsMax) + " per forwarding thread are in use"};
+  *number = thread << 8;
+  while (used.has(*number)) ++*number;
+  return {};
+}
+
+SwitchEngine::Views SwitchEngine::make_views(const Switch& home, const Attached* without) const {
+  Views views;
+  for (size_t w = 0; w < workers_.size(); w++) {
+    views.push_back(std::make_unique<SwitchView>());
+    views[w]->table = const_cast<MacTable*>(&home.table);
+    views[w]->index = home.index;
+  }
+  std::vector<uint16_t> sinks(workers_.size());
+  for (const auto& [name, port] : ports_) {
+    if (port.home != &home || &port == without || !port.port->sink()) continue;
+    views[port.number >> 8]->sinks.push_back(static_cast<uint16_t>(port.number & 0xff));
+    sinks[port.number >> 8]++;
+    for (auto& view : views) view->sink_bits.add(port.number);
+  }
+  for (size_t w = 0; w < workers_.size(); w++)
+    for (size_t other = 0; other < workers_.size(); other++)
+      if (other != w && sinks[other] != 0) views[w]->elsewhere.push_back({static_cast<uint16_t>(other), sinks[other]});
+  return views;
+}
+
+std::unique_ptr<RuleSet> SwitchEngine::resolved_rules(const Attached* without) const {
+  if (!rules_) return nullptr;
+  std::vector<PortName> names;
+  for (const auto& [name, port] : ports_)
+    if (&port != without) names.push_back({name, port.number});
+  return rules_->resolve(names);
+}
+
+std::vector<uint8_t> SwitchEngine::port_event(const Port& port, layout::PortEvent event) const {
+  const layout::PortPayload head = {port.id, store_ ? store_->epoch() : 0, static_cast<uint8_t>(port.kind()),
+                                    static_cast<uint8_t>(event), 0};
+  std::vector<uint8_t> payload(sizeof head + port.name().size());
+  std::memcpy(payload.data(), &head, sizeof head);
+  std::memcpy(payload.data() + sizeof head, port.name().data(), port.name().size());
+  return payload;
+}
+
+// One command for each thread: new views, rules resolved for the ports there are now, and the port itself for its owner.
+void SwitchEngine::change_ports(Switch& home, Views views, const Attached* added, const Attached* removed) {
+  const Attached& changed = added ? *added : *removed;
+  const Port& port = *changed.port;
+  const uint32_t owner = changed.number >> 8;
+  const uint16_t index = static_cast<uint16_t>(changed.number & 0xff);
+  std::unique_ptr<RuleSet> resolved = resolved_rules(removed);
+  const std::vector<uint8_t> event = port_event(port, added ? layout::kAttached : layout::kDetached);
+  const auto command = [&](uint32_t w) {
+    Worker& worker = *workers_[w];
+    Lane* lane = worker.lane();
+    if (lane && added) lane->describe_port(port.id, store_->epoch(), port.kind(), port.name());
+    if (!home.views.empty()) worker.set_view(home.views[w].get(), views[w].get());
+    if (w == owner && added) worker.add_port(changed.port.get(), index, views[w].get());
+    if (w == owner && removed) {
+      worker.remove_port(index);
+      home.table.kill_port(changed.number);
+    }
+    if (resolved) worker.set_rules(resolved.get(), tallies_[w].data());
+    if (w == owner) worker.log_event(layout::kPort, clock_.now_ns(), event);
+    if (lane && removed) lane->forget_port(port.id);
+  };
+  // Who is new gives frames last, who goes gives none first: no thread hears of a port that it cannot place.
+  if (removed) workers_[owner]->call([&] { command(owner); });
+  for (uint32_t w = 0; w < workers_.size(); w++)
+    if (w != owner) workers_[w]->call([&, w] { command(w); });
+  if (added) workers_[owner]->call([&] { command(owner); });
+  home.views = std::move(views);
+  if (resolved) resolved_ = std::move(resolved);
+}
+
+Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session) {
+  const std::string name = port->name();
+  if (drained_) return {Code::kPort, name + ": the switch is shutting down"};
+  if (ports_.contains(name)) return {Code::kPort, name + " is in use"};
+  Switch* home = nullptr;
+  if (Status status = switch_of(name, &home); !status.ok()) return status;
+  Attached attached;
+  if (Status status = place_port(&attached.number); !status.ok()) return status;
+  port->id = next_id();
+  port->index = static_cast<uint16_t>(attached.number & 0xff);
+  attached.home = home;
+  attached.session = session;
+  attached.port = std::move(port);
+  home->table.add_port(attached.number, attached.port->id);
+  Attached& placed = ports_[name] = std::move(attached);
+  change_ports(*home, make_views(*home, nullptr), &placed, nullptr);
+  return {};
+}
+
+void SwitchEngine::detach_locked(std::map<std::string, Attached>::iterator it) {
+  Attached& attached = it->second;
+  Switch& home = *attached.home;
+  Worker& owner = *workers_[attached.number >> 8];
+  change_ports(home, make_views(home, &attached), nullptr, &attached);
+  MacEvents events;
+  home.table.sweep_port(attached.number, &events);
+  log_mac_events(events);
+  owner.wait_until_left(static_cast<uint16_t>(attached.number & 0xff));
+  add_counters(detached_, attached.port->counters);
+  ports_.erase(it);
+}
+
+}  // namespace paste
