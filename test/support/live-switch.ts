@@ -1,0 +1,100 @@
+// A real engine in this process with clients on its ports: what the tests of the switch run on.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ExecutionContext } from "ava";
+import {
+  createEngine,
+  type EngineOptions,
+  type EngineStats,
+  type NativeEngine,
+  type PortCounters,
+} from "../../native/engine.js";
+import { openPort, type PortClient, type PortOptions } from "../../native/port-client.js";
+
+export const engineDefaults: EngineOptions = {
+  threads: 1,
+  wait: "adaptive",
+  durability: "strict",
+  persist: "auto",
+  markBytesMin: 0,
+  macEntries: 1024,
+  macEntriesPerPort: 1024,
+  macAgeMs: 300_000,
+  portsSocket: "",
+  socketMode: 0o600,
+  socketGid: -1,
+};
+
+export interface LiveSwitch {
+  engine: NativeEngine;
+  folder: string;
+  socket: string;
+  open(name: string, options?: Partial<PortOptions>): PortClient;
+  /** The switch has taken and delivered everything that was sent before. */
+  settled(): Promise<void>;
+}
+
+/** Starts an engine in a folder of its own; both go when the test ends. */
+export async function liveSwitch(t: ExecutionContext, options: Partial<EngineOptions> = {}): Promise<LiveSwitch> {
+  const folder = mkdtempSync(join(tmpdir(), "paste-switch-test-"));
+  const socket = join(folder, "ports.sock");
+  const engine = await createEngine({ ...engineDefaults, portsSocket: socket, ...options });
+  engine.start();
+  const clients: PortClient[] = [];
+  t.teardown(async () => {
+    for (const client of clients) client.close();
+    await engine.drain();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return {
+    engine,
+    folder,
+    socket,
+    open(name, more = {}) {
+      const client = openPort({ socket, name, reconnectMs: 0, ...more });
+      clients.push(client);
+      return client;
+    },
+    async settled() {
+      await until(() => clients.every((client) => client.closed || client.sentAll), "every frame taken");
+      // Received is counted when a batch begins, forwarded and dropped when it ends.
+      const ended = (c: PortCounters) => c.receivedFrames === c.forwardedFrames + total(c.dropped);
+      await until(() => engine.stats().ports.every((port) => ended(port.counters)), "every frame accounted for");
+    },
+  };
+}
+
+/** Looks again, giving way to others between, until the condition holds; fails after 10 s with what it waited for. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const end = Date.now() + 10_000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`waited 10 s in vain: ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** An Ethernet frame: addresses are small numbers (0 = broadcast), the payload says who it is. */
+export function frame(to: number, from: number, text = "", bytes = 60): Buffer {
+  const data = Buffer.alloc(Math.max(bytes, 14 + text.length));
+  data.writeUIntBE(to === 0 ? 0xffffffffffff : 0x020000000000 + to, 0, 6);
+  data.writeUIntBE(0x020000000000 + from, 6, 6);
+  data.writeUInt16BE(0x88b5, 12);
+  data.write(text, 14, "latin1");
+  return data;
+}
+
+export const textOf = (data: Buffer): string => data.toString("latin1", 14).replace(/\0+$/, "");
+
+const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
+
+/** The three sums of the contract, over ports that are there and ports that are gone. */
+export function sumsHold(t: ExecutionContext, stats: EngineStats): void {
+  const all: [string, PortCounters][] = [...stats.ports.map((p) => [p.name, p.counters] as [string, PortCounters])];
+  all.push(["ports that are gone", stats.detached]);
+  for (const [name, c] of all) {
+    t.is(c.receivedFrames, c.forwardedFrames + total(c.dropped), `${name}: received = forwarded + dropped`);
+    t.is(c.intendedCopies, c.deliveredCopies + total(c.refused), `${name}: intended = delivered + refused`);
+  }
+  t.is(stats.selected, stats.logged + total(stats.notLogged), "selected = logged + not logged");
+}
