@@ -4,9 +4,10 @@
 //  1. a way that leads to a test whose outcome is known on it leads past that test;
 //  2. of tests in a row that lead to the same place, those of the value that was tested just before come first.
 import { type GraphNode, postorder, type TestNode, type Way } from "./condition.js";
+import type { Value } from "./values.js";
 
 /** Graphs beyond this are left alone: the sets below grow with its square. */
-const maxNodes = 1500;
+const maxNodes = 6000;
 /** The moves may chase each other in a circle; tcpdump gives up after as many rounds. */
 const maxRounds = 100;
 
@@ -32,6 +33,7 @@ class Round {
   /** For each way, the ways (test number * 2, + 1 for false) that every way from the root through it passes. */
   private readonly dominatingWays: Uint32Array[];
   private readonly nodes: TestNode[] = [];
+  private readonly numbersByValue = new Map<Value, number[]>();
 
   constructor(private readonly root: TestNode) {
     this.findLevels();
@@ -59,6 +61,9 @@ class Round {
         this.levels[height - 1] ??= [];
         this.levels[height - 1]!.unshift(node);
         this.numbers.set(node, this.nodes.length);
+        const alike = this.numbersByValue.get(node.left);
+        if (alike) alike.push(this.nodes.length);
+        else this.numbersByValue.set(node.left, [this.nodes.length]);
         this.nodes.push(node);
       }
     }
@@ -99,13 +104,14 @@ class Round {
   }
 
   private settledOutcome(target: TestNode, settled: Uint32Array): Way | undefined {
-    for (const [word, bits] of settled.entries())
-      for (let rest = bits; rest !== 0; rest &= rest - 1) {
-        const number = word * 32 + 31 - Math.clz32(rest & -rest);
-        const before = this.nodes[number >> 1]!;
-        const outcome = before.left === target.left ? outcomeAfter(before, ways[number & 1]!, target) : undefined;
+    for (const number of this.numbersByValue.get(target.left)!) {
+      const pair = (settled[number >> 4]! >>> ((number & 15) * 2)) & 3;
+      if (pair === 0) continue;
+      for (const [index, way] of ways.entries()) {
+        const outcome = pair & (1 << index) ? outcomeAfter(this.nodes[number]!, way, target) : undefined;
         if (outcome) return outcome;
       }
+    }
     return undefined;
   }
 

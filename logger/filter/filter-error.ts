@@ -12,8 +12,9 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
-    const distance = editDistance(word.toLowerCase(), candidate);
+    if (Math.abs(candidate.length - word.length) > bestDistance) continue;
+    // Of words as near, the one that was merely left unfinished is likelier.
+    const distance = editDistance(word.toLowerCase(), candidate) - (candidate.startsWith(word) ? 0.5 : 0);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;
@@ -37,13 +38,7 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** `"a", "b" or "c"` for messages. */
-export function quotedList(words: readonly string[]): string {
-  const quoted = words.map((word) => `"${word}"`);
-  return quoted.length < 2 ? quoted.join("") : `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
-}
-
-/** `; did you mean ...` material: a hint from the nearest candidate, else the given text. */
+/** The hint that names the nearest candidate, else the given one. */
 export function didYouMean(word: string, candidates: Iterable<string>, otherwise?: string): string | undefined {
   const near = nearest(word, candidates);
   return near === undefined ? otherwise : `did you mean "${near}"?`;

@@ -26,9 +26,22 @@ export function parseFilter(text: string): FilterExpression {
   const reader = new TokenReader(tokenize(text));
   if (reader.peek().type === "end") return { kind: "everything", at: 0 };
   const { expression } = new Parser(reader).parseExpression(undefined, false);
-  if (reader.peek().type !== "end")
-    throw reader.unexpected('"and", "or" or the end', 'join conditions with "and" or "or"');
+  if (reader.peek().type !== "end") throw reader.unexpected('"and", "or" or the end');
   return expression;
+}
+
+const values: Record<Kind, string> = {
+  host: "an address",
+  net: "a network such as 10.0.0.0/8",
+  port: "a port",
+  portrange: "a range such as 80-90",
+  proto: "a protocol's number, or its name behind a backslash",
+};
+
+/** What may stand where a bare value may. */
+function aValueOr({ kind }: Qualifier, valuesOnly: boolean): string {
+  const value = values[kind ?? "host"];
+  return valuesOnly ? value : `${value} or a condition`;
 }
 
 class Parser {
@@ -71,7 +84,8 @@ class Parser {
       if (valuesOnly) throw this.wordAmongValues(token);
       return this.parseWord(token);
     }
-    if (token.type === "end" || token.type === "symbol") throw this.reader.unexpected(anOperand);
+    if (token.type === "end" || token.type === "symbol")
+      throw this.reader.unexpected(carried ? aValueOr(carried, valuesOnly) : anOperand);
     if (!carried) throw this.valueWithoutWords(token);
     return {
       expression: { kind: "match", qualifier: carried, value: parseValue(this.reader, carried), at: token.at },
@@ -99,9 +113,9 @@ class Parser {
 
   private parseRelation(): FilterExpression {
     const { at } = this.reader.peek();
+    this.reader.beginComparison();
     const left: FilterTerm = parseTerm(this.reader);
-    if (!isRelation(this.reader.peek()))
-      throw this.reader.unexpected("a comparison", "compare with =, !=, <, <=, > or >=");
+    if (!isRelation(this.reader.peek())) throw this.reader.unexpected("=, !=, <, <=, > or >=");
     const relation = this.reader.next().text as Relation;
     return { kind: "relation", relation, left, right: parseTerm(this.reader), at };
   }
@@ -126,6 +140,10 @@ class Parser {
       if (["src", "dst", ...kinds].includes(text)) return this.parseQualified(protocol);
       if (refusedWords.has(text)) throw this.reader.unexpected(anOperand);
     }
+    if (isArithmeticOperator(this.reader.peek()) || isRelation(this.reader.peek()))
+      throw this.reader.unexpected(
+        `"[": bytes are written ${protocolName(protocol)}[offset] or ${protocolName(protocol)}[offset:size]`,
+      );
     if (protocol === "link") throw this.reader.unexpected('"host", "src", "dst", "proto", "broadcast" or "multicast"');
     return this.plain({ kind: "protocol", protocol, at });
   }
@@ -181,8 +199,8 @@ class Parser {
         return this.parseLlc(at);
     }
     const reason = refusedWords.get(text);
-    if (reason) throw filterError(at, `"${text}" cannot be used here`, reason);
-    throw filterError(at, `"${text}" where ${anOperand} was expected`);
+    if (reason) throw filterError(at, `"${text}" cannot be used`, reason);
+    throw filterError(at, `unexpected "${text}"`, `expected ${anOperand}`);
   }
 
   /** An optional number, which may stand in parentheses. */
@@ -230,12 +248,12 @@ class Parser {
 
   private wordAmongValues(token: Token): Error {
     const reason = refusedWords.get(token.text);
-    if (reason) return filterError(token.at, `"${token.text}" cannot be used here`, reason);
+    if (reason) return filterError(token.at, `"${token.text}" cannot be used`, reason);
     const protocol = protocolOf(token.text);
     const hint = protocol
-      ? `a protocol's name is written \\${protocolName(protocol)}, or as a number`
-      : "begin a condition with its own words outside these parentheses";
-    return filterError(token.at, `"${token.text}" where a value was expected`, hint);
+      ? `expected a value: a protocol's name is written \\${protocolName(protocol)}`
+      : "expected a value";
+    return filterError(token.at, `unexpected "${token.text}"`, hint);
   }
 
   private valueWithoutWords(token: Token): Error {

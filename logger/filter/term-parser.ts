@@ -7,9 +7,6 @@ import type { Token } from "./lexer.js";
 import type { TokenReader } from "./token-reader.js";
 import { protocolName, protocolOf } from "./words.js";
 
-/** Most operators in one expression. */
-const maxOperators = 256;
-
 type StackedOperator = { operator: AluOperator | "negate"; at: number };
 
 const precedence: Partial<Record<AluOperator | "negate", number>> = {
@@ -36,22 +33,24 @@ export function isRelation(token: Token): boolean {
 export function parseTerm(reader: TokenReader): FilterTerm {
   const operands: FilterTerm[] = [];
   const operators: StackedOperator[] = [];
-  let count = 0;
   for (;;) {
-    while (reader.at("-")) operators.push({ operator: "negate", at: reader.next().at });
+    while (reader.at("-")) pushNegation(reader, operators);
     operands.push(parsePrimary(reader));
     if (!isArithmeticOperator(reader.peek())) break;
     const { text, at } = reader.next();
     const operator = text as AluOperator;
-    count += 1 + operators.filter((stacked) => stacked.operator === "negate").length;
-    if (count > maxOperators) throw filterError(at, `more than ${maxOperators} operators in one expression`);
+    reader.countOperator(at);
     while (operators.length > 0 && reducesBefore(operators.at(-1)!.operator, operator)) reduce(operands, operators);
     operators.push({ operator, at });
   }
-  if (operators.length > maxOperators)
-    throw filterError(operators[0]!.at, `more than ${maxOperators} operators in one expression`);
   while (operators.length > 0) reduce(operands, operators);
   return operands[0]!;
+}
+
+function pushNegation(reader: TokenReader, operators: StackedOperator[]): void {
+  const { at } = reader.next();
+  reader.countOperator(at);
+  operators.push({ operator: "negate", at });
 }
 
 function reducesBefore(stacked: AluOperator | "negate", incoming: AluOperator): boolean {
@@ -83,7 +82,10 @@ function parsePrimary(reader: TokenReader): FilterTerm {
 function parseLoad(reader: TokenReader): FilterTerm {
   const { text, at } = reader.next();
   const protocol = protocolOf(text)!;
-  reader.expect("[", `bytes are written ${protocolName(protocol)}[offset] or ${protocolName(protocol)}[offset:size]`);
+  reader.expect(
+    "[",
+    `"[", because bytes are written ${protocolName(protocol)}[offset] or ${protocolName(protocol)}[offset:size]`,
+  );
   const offset = reader.nested(() => parseTerm(reader));
   let size: LoadSize = 1;
   if (reader.take(":")) {

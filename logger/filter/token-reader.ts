@@ -6,9 +6,13 @@ import { keywords, protocolName, protocols, refusedWords } from "./words.js";
 /** Deepest nesting of parentheses and brackets. */
 export const maxDepth = 64;
 
+/** Most operators in one comparison; it bounds how deep the recursion over a comparison goes. */
+export const maxOperators = 256;
+
 export class TokenReader {
   private index = 0;
   private depth = 0;
+  private operators = 0;
 
   constructor(private readonly tokens: readonly Token[]) {}
 
@@ -36,8 +40,8 @@ export class TokenReader {
     return true;
   }
 
-  expect(text: string, hint?: string): Token {
-    if (!this.at(text)) throw this.unexpected(`"${text}"`, hint);
+  expect(text: string, wanted = `"${text}"`): Token {
+    if (!this.at(text)) throw this.unexpected(wanted);
     return this.next();
   }
 
@@ -65,18 +69,31 @@ export class TokenReader {
     return result;
   }
 
-  /** The error for a token that cannot stand here; `wanted` says what could. */
-  unexpected(wanted: string, hint?: string): Error {
+  /** A comparison begins: operators are counted anew. */
+  beginComparison(): void {
+    this.operators = 0;
+  }
+
+  countOperator(at: number): void {
+    if (++this.operators > maxOperators) throw filterError(at, `more than ${maxOperators} operators in one comparison`);
+  }
+
+  /** The error for a token that cannot stand here; `wanted` says what can. */
+  unexpected(wanted: string): Error {
     const token = this.peek();
-    if (token.type === "end") return filterError(token.at, `the filter ends where ${wanted} was expected`, hint);
-    if (token.type === "name") return this.unknownWord(token, hint);
+    const expected = `expected ${wanted}`;
+    if (token.type === "end") return filterError(token.at, "the filter ends too early", expected);
+    if (token.type === "name") return this.unknownWord(token, expected);
     const reason = refusedWords.get(token.text);
-    if (reason) return filterError(token.at, `"${token.text}" cannot be used here`, reason);
-    return filterError(token.at, `"${token.text}" where ${wanted} was expected`, hint);
+    if (reason) return filterError(token.at, `"${token.text}" cannot be used`, reason);
+    return filterError(token.at, `unexpected "${token.text}"`, expected);
   }
 
   unknownWord(token: Token, otherwise?: string): Error {
     const known = [...keywords, ...protocols.map(protocolName)];
-    return filterError(token.at, `unknown word "${token.text}"`, didYouMean(token.text, known, otherwise));
+    const dash = token.text.indexOf("-");
+    const glued = dash > 0 && (known.includes(token.text.slice(0, dash)) || /^\d+$/.test(token.text.slice(0, dash)));
+    const hint = glued ? 'a subtraction needs blanks around "-"' : didYouMean(token.text, known, otherwise);
+    return filterError(token.at, `unknown word "${token.text}"`, hint);
   }
 }

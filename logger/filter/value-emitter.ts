@@ -37,11 +37,8 @@ export class ValueEmitter {
       this.loadX(right, scratch);
       return;
     }
-    if (scratch >= scratchWords)
-      throw new PasteError(
-        "FILTER",
-        `filter: an expression needs more than ${scratchWords} intermediate values: simplify it`,
-      );
+    // Cannot happen: the needier operand goes first, so words grow with the logarithm of the (bounded) operators.
+    if (scratch >= scratchWords) throw new PasteError("INTERNAL", "filter: an expression outgrew the scratch words");
     if (this.need(right) > this.need(left)) {
       this.loadA(right, scratch);
       this.emit(op.store, scratch);

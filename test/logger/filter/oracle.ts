@@ -9,6 +9,17 @@ import type { TestFrame } from "./frames.js";
 const fileHeaderSize = 24;
 const recordHeaderSize = 16;
 
+/**
+ * Why tcpdump cannot be asked here, or undefined if it can: it must stand on libpcap 1.10, because its releases differ in
+ * corners (what a load rejects, what a comparison requires), and 1.10 is what the filter language follows.
+ */
+export function noOracle(): string | undefined {
+  const { stdout, stderr, error } = spawnSync("tcpdump", ["--version"], { encoding: "utf8" });
+  if (error) return "tcpdump is not installed";
+  const version = /libpcap version (\S+)/.exec(`${stdout}${stderr}`)?.[1] ?? "unknown";
+  return version.startsWith("1.10.") ? undefined : `tcpdump stands on libpcap ${version}, not 1.10`;
+}
+
 export interface Oracle {
   /** Numbers of the frames that tcpdump selects, or its complaint about the filter. */
   select(filter: string, ...options: string[]): number[] | string;

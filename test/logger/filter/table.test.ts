@@ -6,13 +6,13 @@ import { selectFrames, verifyProgram } from "../../../logger/filter/bpf-program.
 import { compileFilter } from "../../../logger/filter/compile.js";
 import { awkwardFrames } from "../../support/awkward-traffic.js";
 import { packageRoot, skip } from "../../support/skip.js";
-import { hasTool } from "../../support/tools.js";
 import { readAll } from "../capture/read-all.js";
 import { frameSeeds, frameSet, hashFrames, hashSelection, readTable } from "./filter-table.js";
 import { filters } from "./filters.js";
 import { batchOf, type TestFrame } from "./frames.js";
-import { openOracle } from "./oracle.js";
+import { noOracle, openOracle } from "./oracle.js";
 
+const missing = noOracle();
 const table = readTable();
 const sets = frameSeeds.map((seed) => ({ seed, frames: frameSet(seed) }));
 const batches = sets.map(({ frames }) => batchOf(frames));
@@ -51,7 +51,7 @@ function compareLive(frames: readonly TestFrame[], wanted: readonly string[], wh
 }
 
 test("this machine's tcpdump agrees with the table's filters over generated awkward traffic", (t) => {
-  if (!hasTool("tcpdump")) return skip(t, "tcpdump is not installed");
+  if (missing) return skip(t, missing);
   t.timeout(120_000);
   const frames = awkwardFrames(2026, 1500, { tiny: true });
   t.deepEqual(compareLive(frames, filters, "awkward traffic"), []);
@@ -70,7 +70,7 @@ const framesPerCapture = 1000;
 for (let part = 0; part < 4; part++)
   test(`this machine's tcpdump agrees over real captures (${part + 1} of 4)`, async (t) => {
     if (captures.length === 0) return skip(t, "no real captures beside the project (../shared/captures)");
-    if (!hasTool("tcpdump")) return skip(t, "tcpdump is not installed");
+    if (missing) return skip(t, missing);
     t.timeout(120_000);
     const step = Math.max(1, Math.floor(captures.length / 80));
     let compared = 0;

@@ -1,0 +1,171 @@
+// Random filters: what is compiled verifies and selects what tcpdump selects; what is no filter ends in a PasteError.
+import test from "ava";
+import fc from "fast-check";
+import { PasteError } from "../../../logger/errors.js";
+import { selectFrames, verifyProgram } from "../../../logger/filter/bpf-program.js";
+import { compileFilter } from "../../../logger/filter/compile.js";
+import { keywords, numbers, protocols, refusedWords } from "../../../logger/filter/words.js";
+import { skip } from "../../support/skip.js";
+import { runModel } from "./bpf-model.js";
+import { batchOf, testFrames } from "./frames.js";
+import { noOracle, openOracle } from "./oracle.js";
+import { randomFilter } from "./random-filter.js";
+
+/** Another seed: PASTE_SEED=N npm test. */
+const seed = Number(process.env.PASTE_SEED ?? 20261122);
+const missing = noOracle();
+
+/** The program of a filter, or undefined if it was refused in the right way; anything else thrown fails the test. */
+function compiledOrRefused(text: string): Uint8Array | undefined {
+  try {
+    return compileFilter(text).bytes;
+  } catch (error) {
+    if (error instanceof PasteError && error.code === "FILTER" && /^filter: .+/.test(error.message)) return undefined;
+    throw new Error(`${JSON.stringify(text)} threw ${error}`);
+  }
+}
+
+test("random filters compile to programs that verify, and mean the same to C++ and to the model", (t) => {
+  t.log(`seed ${seed}`);
+  const frames = testFrames(seed, 60);
+  const batch = batchOf(frames);
+  let compiled = 0;
+  fc.assert(
+    fc.property(randomFilter, (text) => {
+      const bytes = compiledOrRefused(text);
+      if (!bytes) return;
+      compiled++;
+      t.is(verifyProgram(bytes), undefined, text);
+      const { program } = compileFilter(text);
+      const expected = frames.map(({ data, wireLength }) => (runModel(program, data, wireLength) === 0 ? 0 : 1));
+      t.deepEqual([...selectFrames(bytes, batch)], expected, text);
+    }),
+    { numRuns: 300, seed },
+  );
+  t.true(compiled > 250, `${compiled} of 300 compiled`);
+});
+
+test("random filters select what this machine's tcpdump selects, and neither takes what the other refuses", (t) => {
+  if (missing) return skip(t, missing);
+  t.timeout(120_000);
+  t.log(`seed ${seed}`);
+  const frames = testFrames(seed, 1000);
+  const batch = batchOf(frames);
+  const oracle = openOracle(frames);
+  t.teardown(() => oracle.close());
+  fc.assert(
+    fc.property(randomFilter, (text) => {
+      const expected = oracle.select(text);
+      const bytes = compiledOrRefused(text);
+      t.is(typeof expected === "string", bytes === undefined, `${text}: ${expected}`);
+      if (!bytes) return;
+      const selected = [...selectFrames(bytes, batch).entries()]
+        .filter(([, each]) => each === 1)
+        .map(([index]) => index);
+      t.deepEqual(selected, expected, text);
+    }),
+    { numRuns: 400, seed },
+  );
+});
+
+const vocabulary = [
+  ...[
+    ...keywords,
+    ...protocols,
+    ...refusedWords.keys(),
+    ...numbers.keys(),
+    "ether",
+    "10.0.0.1",
+    "10.0.0.0/8",
+    "fe80::1",
+  ],
+  ...[
+    "2:0:0:0:0:1",
+    "80",
+    "0x800",
+    "80-90",
+    "foo",
+    "\\tcp",
+    "(",
+    ")",
+    "[",
+    "]",
+    ":",
+    "/",
+    "&",
+    "&&",
+    "||",
+    "!",
+    "=",
+    "!=",
+    "<",
+    "<<",
+  ],
+  ...[
+    "+",
+    "-",
+    "*",
+    "%",
+    "^",
+    "|",
+    ">",
+    ">=",
+    "ip[0]",
+    "tcp[13] & 2 != 0",
+    "4294967295",
+    "1.2",
+    "mask",
+    "and",
+    "or",
+    "not",
+  ],
+];
+
+test("random text never throws anything but a PasteError with code FILTER", (t) => {
+  t.log(`seed ${seed}`);
+  const soup = fc.array(fc.constantFrom(...vocabulary), { maxLength: 14 }).map((words) => words.join(" "));
+  const glued = fc.array(fc.constantFrom(...vocabulary), { maxLength: 10 }).map((words) => words.join(""));
+  const characters = fc.string({
+    unit: fc.constantFrom(..."tcp udr0123456789.:/-\\[]()&|!<>=+*%^,'\"\n\t{}é$"),
+    maxLength: 40,
+  });
+  const binary = fc.string({ unit: "binary", maxLength: 40 });
+  const bytes = fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array).toString("latin1"));
+  let compiled = 0;
+  fc.assert(
+    fc.property(fc.oneof({ weight: 4, arbitrary: soup }, glued, characters, binary, bytes), (text) => {
+      const program = compiledOrRefused(text);
+      if (!program) return;
+      compiled++;
+      t.is(verifyProgram(program), undefined, text);
+    }),
+    { numRuns: 5000, seed },
+  );
+  t.true(compiled > 20, `${compiled} of 5000 compiled`);
+});
+
+const hostile: Record<string, string> = {
+  "60 000 parentheses": "(".repeat(60_000),
+  "balanced parentheses": `${"(".repeat(30_000)}tcp${")".repeat(30_000)}`,
+  "brackets in brackets": `${"ip[".repeat(5000)}0${"]".repeat(5000)} = 1`,
+  "a long row of not": `${"not ".repeat(16_000)}tcp`,
+  "a long row of minus": `${"-".repeat(60_000)}1 = 1`,
+  "a long sum": `${"1+".repeat(30_000)}1 = 1`,
+  "a sum at each depth": `${"(1 + ".repeat(63)}1${")".repeat(63)} = 1`,
+  "thousands of terms": Array.from({ length: 4000 }, (_, number) => `len = ${number}`).join(" or "),
+  "thousands of alternations": Array.from(
+    { length: 2000 },
+    (_, number) => `ether[${number % 50}] = 1 and not tcp`,
+  ).join(" or "),
+  "a very long word": "a".repeat(60_000),
+  "a very long number": "9".repeat(60_000),
+  "a very long address": "1:".repeat(30_000),
+  "many backslashes": "\\".repeat(60_000),
+};
+for (const [what, text] of Object.entries(hostile))
+  test(`a hostile filter ends in a program or an error, soon: ${what}`, (t) => {
+    t.timeout(20_000);
+    const program = compiledOrRefused(text);
+    if (program) t.is(verifyProgram(program), undefined);
+    else t.pass();
+  });
