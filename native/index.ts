@@ -2,4 +2,5 @@
 export * from "./engine.js";
 export * from "./load.js";
 export * from "./port-client.js";
+export * from "./reader.js";
 export * from "./store.js";

@@ -3,14 +3,18 @@
 
 void init_bpf(Napi::Env env, Napi::Object exports);
 void init_client(Napi::Env env, Napi::Object exports);
-void init_host(Napi::Env env, Napi::Object exports);
 void init_engine(Napi::Env env, Napi::Object exports);
+void init_export(Napi::Env env, Napi::Object exports);
+void init_host(Napi::Env env, Napi::Object exports);
+void init_reader(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_bpf(env, exports);
   init_client(env, exports);
-  init_host(env, exports);
   init_engine(env, exports);
+  init_export(env, exports);
+  init_host(env, exports);
+  init_reader(env, exports);
   return exports;
 }
 

@@ -1,30 +1,63 @@
 // Reading a store: any number of readers, in any process, while it is written or after its writer died. Read-only, no lock,
 // no registration; writes nothing, repairs nothing.
+//
+// Bytes come by pread, never through a mapping of the file: whoever may truncate the file could kill a process that has it
+// mapped (SIGBUS), and a copy is needed anyway, since the writer may reuse a block at any time. A device (device-DAX) has
+// no pread and cannot shrink: it is copied from its mapping.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
 #include "core/bpf/bpf.h"
-#include "core/store/layout.h"
 #include "core/pmem/region.h"
+#include "core/store/layout.h"
 
 namespace paste {
 
-// A record as a reader hands it on: the header as it lies in the store, and its bytes, copied and checked.
-struct ReadRecord {
-  layout::RecordHeader header;
-  uint32_t offset = 0;      // of the payload in the batch's bytes
-  uint32_t length = 0;      // of it
+// Memory that is about to be overwritten need not be zeroed first.
+template <class T>
+struct RawAllocator : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = RawAllocator<U>;
+  };
+  template <class U, class... Args>
+  void construct(U* at, Args&&... args) {
+    if constexpr (sizeof...(Args) == 0) {
+      ::new (static_cast<void*>(at)) U;
+    } else {
+      ::new (static_cast<void*>(at)) U(std::forward<Args>(args)...);
+    }
+  }
 };
+
+// A record as a reader hands it on. Both places are offsets in the batch's bytes; the header's is a multiple of 8.
+struct ReadRecord {
+  uint32_t header = 0;  // a layout::RecordHeader, as it lies in the store; of a frame of several parts: that of part 0
+  uint32_t offset = 0;  // of the payload; a frame's parts are joined
+  uint32_t length = 0;  // of it, after snaplen
+};
+static_assert(sizeof(ReadRecord) == 12);
 
 struct ReadBatch {
   std::vector<ReadRecord> records;
-  std::vector<uint8_t> bytes;
-  void clear() { records.clear(); bytes.clear(); }
+  std::vector<uint8_t, RawAllocator<uint8_t>> bytes;
+
+  void clear() {
+    records.clear();
+    bytes.clear();
+  }
+  const layout::RecordHeader& header(const ReadRecord& record) const {
+    return *reinterpret_cast<const layout::RecordHeader*>(bytes.data() + record.header);
+  }
+  const uint8_t* payload(const ReadRecord& record) const { return bytes.data() + record.offset; }
 };
 
 struct ReadOptions {
@@ -32,36 +65,46 @@ struct ReadOptions {
   uint64_t to_sequence = ~0ull;         // last one wanted
   bool frames_only = true;              // false: events and descriptions too
   bool verify_payload = true;           // check the payload's CRC (headers are always checked)
-  const BpfProgram* filter = nullptr;   // null accepts every frame
+  bool follow = false;                  // look for newer records in each call of next(); else the end is fixed by start()
+  const BpfProgram* filter = nullptr;   // null accepts every frame; must outlive the reading
   uint32_t snaplen = ~0u;
 };
 
 struct ReadCounters {
   uint64_t records = 0, frames = 0, matched = 0;
-  uint64_t overtaken = 0;               // blocks that were reused while they were read: their records are gone
+  uint64_t overtaken = 0;               // blocks that were reused before they were read to the end: their records are gone
   uint64_t corrupt = 0;                 // records whose checksum is wrong inside a sealed block or below the durable tail
   uint64_t bytes_scanned = 0;
 };
 
-struct BlockProblem { uint32_t block; uint32_t offset; std::string what; };
+struct BlockProblem {
+  uint32_t block;
+  uint32_t offset;
+  std::string what;
+};
 
 class Reader {
  public:
+  // kStore: no store, a newer one, or its geometry makes no sense.
   static Status open(const std::string& path, std::unique_ptr<Reader>* reader);
   virtual ~Reader() = default;
 
   virtual void start(const ReadOptions& options) = 0;
   // Appends up to max_records / about max_bytes more to the batch, in sequence order over all lanes, up to the lowest
-  // watermark. kEnd: nothing more now (a follower calls again later).
+  // watermark. kEnd: nothing more now (a follower calls again later). kYes with an empty batch: a bounded piece of the store
+  // was searched and held nothing that the filter accepts.
   enum class More { kYes, kEnd };
   virtual More next(ReadBatch* batch, uint32_t max_records, uint32_t max_bytes) = 0;
   virtual const ReadCounters& counters() const = 0;
+  // Not ok once the file could not be read any more: it shrank, or the medium failed. next() says kEnd then.
+  virtual const Status& status() const = 0;
 
-  // Names learned from the descriptions read so far; empty when unknown.
+  // Names learned from the descriptions read so far; names_version() grows when one is added.
   struct PortName { uint32_t id, epoch; layout::PortKind kind; std::string name; };
   virtual std::vector<PortName> ports() const = 0;
   struct RuleName { uint32_t id, rule_set; std::string name, filter; };
   virtual std::vector<RuleName> rules() const = 0;
+  virtual uint64_t names_version() const = 0;
 
   struct Info {
     layout::Superblock superblock;
@@ -73,7 +116,7 @@ class Reader {
     uint64_t blocks_free, blocks_log, blocks_buffers, blocks_unsealed;
   };
   virtual Info info() = 0;
-  // Checks every record of every block; problems in words, at most `limit`.
+  // Checks every record of every block; problems in words, at most `limit`. `counters->corrupt` counts them all.
   virtual std::vector<BlockProblem> verify(uint32_t limit, ReadCounters* counters) = 0;
 };
 

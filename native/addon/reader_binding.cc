@@ -1,0 +1,353 @@
+// A store for JavaScript, read in batches: next() copies and checks off the main thread, poll() at once for who follows.
+#include "reader_binding.h"
+
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "core/pmem/domain.h"
+#include "core/switch/outcome.h"
+#include "status_error.h"
+
+namespace paste {
+namespace {
+
+using Napi::CallbackInfo;
+
+Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
+Napi::Number number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+
+// Work for a thread of libuv's pool, then a value made of its result on the main thread.
+class ReaderWorker final : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<void()>;
+  using Finish = std::function<Napi::Value(Napi::Env)>;
+
+  static Napi::Value start(Napi::Env env, std::shared_ptr<OpenReader> open, Work work, Finish finish) {
+    auto* worker = new ReaderWorker(env, std::move(open), std::move(work), std::move(finish));
+    Napi::Value promise = worker->deferred_.Promise();
+    worker->Queue();
+    return promise;
+  }
+
+ private:
+  ReaderWorker(Napi::Env env, std::shared_ptr<OpenReader> open, Work work, Finish finish)
+      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), open_(std::move(open)), work_(std::move(work)),
+        finish_(std::move(finish)) {
+    open_->busy = true;
+  }
+  void Execute() override { work_(); }
+  void OnOK() override {
+    open_->busy = false;
+    const Status& status = open_->reader->status();
+    if (status.ok()) {
+      deferred_.Resolve(finish_(Env()));
+    } else {
+      deferred_.Reject(status_error(Env(), status).Value());
+    }
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<OpenReader> open_;
+  Work work_;
+  Finish finish_;
+};
+
+// Tells a StoreReader from any other object before it is unwrapped.
+constexpr napi_type_tag kReaderTag = {0x6d1f3f4c2b7a4e15, 0x9c0e5a8d71b3f642};
+
+Napi::Object batch_object(Napi::Env env, ReadBatch* batch, const Reader& reader, bool more) {
+  Napi::Object object = Napi::Object::New(env);
+  const size_t count = batch->records.size();
+  object.Set("count", number(env, count));
+  object.Set("index", Napi::Uint32Array::New(env, count * 3, give(env, std::move(batch->records)), 0));
+  object.Set("bytes", give(env, std::move(batch->bytes)));
+  object.Set("more", Napi::Boolean::New(env, more));
+  object.Set("namesVersion", number(env, reader.names_version()));
+  return object;
+}
+
+Napi::Object counters_object(Napi::Env env, const ReadCounters& counters) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("records", number(env, counters.records));
+  object.Set("frames", number(env, counters.frames));
+  object.Set("matched", number(env, counters.matched));
+  object.Set("overtaken", number(env, counters.overtaken));
+  object.Set("corrupt", number(env, counters.corrupt));
+  object.Set("bytesScanned", number(env, counters.bytes_scanned));
+  return object;
+}
+
+std::string uuid_text(const uint8_t (&uuid)[16]) {
+  std::string text;
+  for (int i = 0; i < 16; ++i) {
+    char hex[4];
+    snprintf(hex, sizeof hex, "%02x", uuid[i]);
+    text += hex;
+    if (i == 3 || i == 5 || i == 7 || i == 9) text += '-';
+  }
+  return text;
+}
+
+Napi::Object info_object(Napi::Env env, const Reader::Info& info) {
+  Napi::Object object = Napi::Object::New(env);
+  const layout::Superblock& block = info.superblock;
+  object.Set("version", number(env, block.version));
+  object.Set("uuid", uuid_text(block.uuid));
+  object.Set("sizeBytes", number(env, block.region_bytes));
+  object.Set("blockBytes", number(env, block.block_bytes));
+  object.Set("blockCount", number(env, block.block_count));
+  object.Set("laneCount", number(env, block.lane_count));
+  object.Set("epoch", number(env, block.epoch));
+  object.Set("createdNs", big(env, block.created_ns));
+  object.Set("clean", Napi::Boolean::New(env, block.clean == 1));
+  object.Set("writerAlive", Napi::Boolean::New(env, info.writer_alive));
+  object.Set("medium", medium_name(info.medium));
+  object.Set("survives", medium_survives(info.medium));
+  object.Set("fileSystem", info.file_system);
+  object.Set("firstSequence", big(env, info.first_sequence));
+  object.Set("durableSequence", big(env, info.durable_sequence));
+  object.Set("nextSequence", big(env, info.next_sequence));
+  object.Set("trimmedBefore", big(env, block.trimmed_before));
+  object.Set("oldestTimeNs", big(env, info.oldest_ns));
+  object.Set("newestTimeNs", big(env, info.newest_ns));
+  object.Set("records", number(env, info.records));
+  object.Set("frames", number(env, info.frames));
+  object.Set("frameBytes", number(env, info.frame_bytes));
+  object.Set("blocksFree", number(env, info.blocks_free));
+  object.Set("blocksLog", number(env, info.blocks_log));
+  object.Set("blocksBuffers", number(env, info.blocks_buffers));
+  object.Set("blocksUnsealed", number(env, info.blocks_unsealed));
+  return object;
+}
+
+uint64_t sequence_option(const Napi::Object& options, const char* name, uint64_t absent) {
+  const Napi::Value value = options.Get(name);
+  bool lossless = true;
+  return value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : absent;
+}
+
+bool flag_option(const Napi::Object& options, const char* name, bool absent) {
+  const Napi::Value value = options.Get(name);
+  return value.IsBoolean() ? value.As<Napi::Boolean>().Value() : absent;
+}
+
+class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "StoreReader",
+                       {InstanceMethod<&StoreReaderObject::start>("start"), InstanceMethod<&StoreReaderObject::next>("next"),
+                        InstanceMethod<&StoreReaderObject::poll>("poll"),
+                        InstanceMethod<&StoreReaderObject::counters>("counters"),
+                        InstanceMethod<&StoreReaderObject::names>("names"),
+                        InstanceMethod<&StoreReaderObject::info>("info"),
+                        InstanceMethod<&StoreReaderObject::verify>("verify"),
+                        InstanceMethod<&StoreReaderObject::close>("close")});
+  }
+
+  explicit StoreReaderObject(const CallbackInfo& call) : Napi::ObjectWrap<StoreReaderObject>(call) {
+    call.This().As<Napi::Object>().TypeTag(&kReaderTag);
+    auto open = std::make_shared<OpenReader>();
+    const Status status = call[0].IsString() ? Reader::open(call[0].As<Napi::String>(), &open->reader)
+                                             : Status(Code::kUsage, "a store's path is needed");
+    if (!status.ok()) {
+      throw_status(call.Env(), status);
+      return;
+    }
+    open_ = std::move(open);
+  }
+
+  std::shared_ptr<OpenReader> idle(Napi::Env env) const {
+    if (open_ && !open_->busy) return open_;
+    throw_status(env, open_ ? Status(Code::kInternal, "the reader is busy with another call")
+                            : Status(Code::kUsage, "the reader is closed"));
+    return nullptr;
+  }
+
+ private:
+  Napi::Value start(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (!open) return call.Env().Undefined();
+    const Napi::Object given = call[0].As<Napi::Object>();
+    ReadOptions options;
+    options.from_sequence = sequence_option(given, "fromSequence", 0);
+    options.to_sequence = sequence_option(given, "toSequence", ~0ull);
+    options.frames_only = flag_option(given, "framesOnly", true);
+    options.verify_payload = flag_option(given, "verifyPayload", true);
+    options.follow = flag_option(given, "follow", false);
+    if (given.Get("snaplen").IsNumber()) options.snaplen = given.Get("snaplen").As<Napi::Number>().Uint32Value();
+    if (const Status status = load_program(given.Get("program"), open.get()); !status.ok()) {
+      throw_status(call.Env(), status);
+      return call.Env().Undefined();
+    }
+    if (open->has_program && !open->program.accepts_all()) options.filter = &open->program;
+    open->reader->start(options);
+    return call.Env().Undefined();
+  }
+
+  static Status load_program(const Napi::Value& value, OpenReader* open) {
+    open->has_program = value.IsTypedArray();
+    if (!open->has_program) return Status();
+    const auto bytes = value.As<Napi::Uint8Array>();
+    std::vector<BpfInsn> instructions(bytes.ByteLength() / sizeof(BpfInsn));
+    if (!instructions.empty()) memcpy(instructions.data(), bytes.Data(), instructions.size() * sizeof(BpfInsn));
+    return BpfProgram::load(instructions, &open->program);
+  }
+
+  // next(maxRecords, maxBytes): a promise of { count, index, bytes, more }.
+  Napi::Value next(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (!open) return call.Env().Undefined();
+    const uint32_t records = call[0].As<Napi::Number>().Uint32Value();
+    const uint32_t bytes = call[1].As<Napi::Number>().Uint32Value();
+    auto batch = std::make_shared<ReadBatch>();
+    auto more = std::make_shared<bool>(false);
+    return ReaderWorker::start(
+        call.Env(), open,
+        [open, batch, more, records, bytes] { *more = open->reader->next(batch.get(), records, bytes) == Reader::More::kYes; },
+        [open, batch, more](Napi::Env env) -> Napi::Value { return batch_object(env, batch.get(), *open->reader, *more); });
+  }
+
+  // poll(maxRecords, maxBytes): the same at once, or null when there is nothing.
+  Napi::Value poll(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (!open) return call.Env().Undefined();
+    ReadBatch batch;
+    const bool more = open->reader->next(&batch, call[0].As<Napi::Number>().Uint32Value(),
+                                         call[1].As<Napi::Number>().Uint32Value()) == Reader::More::kYes;
+    if (!open->reader->status().ok()) {
+      throw_status(call.Env(), open->reader->status());
+      return call.Env().Undefined();
+    }
+    if (batch.records.empty() && !more) return call.Env().Null();
+    return batch_object(call.Env(), &batch, *open->reader, more);
+  }
+
+  Napi::Value counters(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    return open ? Napi::Value(counters_object(call.Env(), open->reader->counters())) : call.Env().Undefined();
+  }
+
+  Napi::Value names(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    auto open = idle(env);
+    if (!open) return env.Undefined();
+    Napi::Array ports = Napi::Array::New(env), rules = Napi::Array::New(env);
+    uint32_t i = 0;
+    for (const Reader::PortName& port : open->reader->ports()) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("id", number(env, port.id));
+      object.Set("epoch", number(env, port.epoch));
+      object.Set("kind", number(env, port.kind));
+      object.Set("name", port.name);
+      ports.Set(i++, object);
+    }
+    i = 0;
+    for (const Reader::RuleName& rule : open->reader->rules()) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("id", number(env, rule.id));
+      object.Set("ruleSet", number(env, rule.rule_set));
+      object.Set("name", rule.name);
+      object.Set("filter", rule.filter);
+      rules.Set(i++, object);
+    }
+    Napi::Object both = Napi::Object::New(env);
+    both.Set("ports", ports);
+    both.Set("rules", rules);
+    return both;
+  }
+
+  Napi::Value info(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (!open) return call.Env().Undefined();
+    auto result = std::make_shared<Reader::Info>();
+    return ReaderWorker::start(
+        call.Env(), open, [open, result] { *result = open->reader->info(); },
+        [result](Napi::Env env) -> Napi::Value { return info_object(env, *result); });
+  }
+
+  // verify(limit): a promise of { problems: [{ block, offset, what }], counters }.
+  Napi::Value verify(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (!open) return call.Env().Undefined();
+    const uint32_t limit = call[0].As<Napi::Number>().Uint32Value();
+    struct Result {
+      std::vector<BlockProblem> problems;
+      ReadCounters counters;
+    };
+    auto result = std::make_shared<Result>();
+    return ReaderWorker::start(
+        call.Env(), open, [open, result, limit] { result->problems = open->reader->verify(limit, &result->counters); },
+        [result](Napi::Env env) -> Napi::Value {
+          Napi::Array problems = Napi::Array::New(env);
+          uint32_t i = 0;
+          for (const BlockProblem& problem : result->problems) {
+            Napi::Object object = Napi::Object::New(env);
+            object.Set("block", number(env, problem.block));
+            object.Set("offset", number(env, problem.offset));
+            object.Set("what", problem.what);
+            problems.Set(i++, object);
+          }
+          Napi::Object both = Napi::Object::New(env);
+          both.Set("problems", problems);
+          both.Set("counters", counters_object(env, result->counters));
+          return both;
+        });
+  }
+
+  // A worker that is still under way keeps the reader until it is done.
+  Napi::Value close(const CallbackInfo& call) {
+    open_.reset();
+    return call.Env().Undefined();
+  }
+
+  std::shared_ptr<OpenReader> open_;
+};
+
+// Where JavaScript finds the fields of a record header in a batch's bytes; compared with its own table when it is loaded.
+Napi::Object layout_object(Napi::Env env) {
+  using layout::RecordHeader;
+  Napi::Object object = Napi::Object::New(env);
+#define PASTE_FIELD(name) object.Set(#name, number(env, offsetof(RecordHeader, name)))
+  PASTE_FIELD(lines);
+  PASTE_FIELD(type);
+  PASTE_FIELD(flags);
+  PASTE_FIELD(sequence);
+  PASTE_FIELD(time_ns);
+  PASTE_FIELD(ingress);
+  PASTE_FIELD(egress);
+  PASTE_FIELD(rule);
+  PASTE_FIELD(wire_length);
+  PASTE_FIELD(payload_length);
+  PASTE_FIELD(flow_hash);
+  PASTE_FIELD(vlan_tci);
+  PASTE_FIELD(copies_reserved);
+  PASTE_FIELD(copies_refused);
+  PASTE_FIELD(outcome);
+#undef PASTE_FIELD
+  object.Set("size", number(env, sizeof(RecordHeader)));
+  Napi::Array outcomes = Napi::Array::New(env);
+  for (uint32_t i = 0; i < kDrops; ++i) outcomes.Set(i, kDropTexts[i].name);
+  object.Set("drops", outcomes);
+  return object;
+}
+
+Napi::Value record_layout(const CallbackInfo& call) { return layout_object(call.Env()); }
+
+}  // namespace
+
+std::shared_ptr<OpenReader> reader_of(Napi::Env env, const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kReaderTag)) {
+    throw_status(env, Status(Code::kUsage, "a StoreReader is needed"));
+    return nullptr;
+  }
+  StoreReaderObject* object = StoreReaderObject::Unwrap(value.As<Napi::Object>());
+  return object->idle(env);
+}
+
+}  // namespace paste
+
+void init_reader(Napi::Env env, Napi::Object exports) {
+  exports.Set("StoreReader", paste::StoreReaderObject::define(env));
+  exports.Set("recordLayout", Napi::Function::New(env, paste::record_layout, "recordLayout"));
+}

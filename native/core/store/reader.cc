@@ -1,0 +1,143 @@
+#include "core/store/reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/store/reader_lane.h"
+#include "core/store/reader_report.h"
+#include "core/store/reader_view.h"
+
+namespace paste {
+namespace {
+
+constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1) & ~(layout::kLine - 1); }
+
+// One call searches at most this many bytes for a match, so that whoever called can be interrupted.
+constexpr uint64_t kBudgetBytes = 8u << 20;
+
+class StoreReader final : public Reader {
+ public:
+  explicit StoreReader(std::unique_ptr<ReaderSource> source) : source_(std::move(source)), view_(*source_) {}
+
+  Status open() { return view_.open(); }
+
+  void start(const ReadOptions& options) override {
+    state_.options = options;
+    state_.counters = ReadCounters{};
+    view_.reload();
+    lanes_.clear();
+    lanes_.reserve(layout::kLanesMax);
+    for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) lanes_.emplace_back(view_, state_, lane);
+    fresh_ = true;
+  }
+
+  More next(ReadBatch* batch, uint32_t max_records, uint32_t max_bytes) override {
+    state_.budget_bytes = std::max<uint64_t>(kBudgetBytes, max_bytes);
+    const size_t before = batch->records.size();
+    // Places are 32-bit offsets: whatever is asked for, a batch stays far below that.
+    max_bytes = std::min(max_bytes, 256u << 20);
+    look();
+    for (;;) {
+      bool budget_left = true;
+      for (LaneReader& lane : lanes_) budget_left &= lane.load() != LaneReader::Load::kBudget;
+      if (!source_->status().ok()) return More::kEnd;
+      LaneReader* first = nullptr;
+      const uint64_t until = next_run(&first);
+      if (!budget_left) return More::kYes;
+      if (!first) return More::kEnd;
+      if (take_whole(batch, first, until, max_records)) return More::kYes;
+      do {
+        if (batch->records.size() - before >= max_records || batch->bytes.size() >= max_bytes) return More::kYes;
+        copy_record(batch, first);
+      } while (first->has_record() && first->head_sequence() < until);
+    }
+  }
+
+  const ReadCounters& counters() const override { return state_.counters; }
+  const Status& status() const override { return source_->status(); }
+  std::vector<PortName> ports() const override { return state_.names.ports(); }
+  std::vector<RuleName> rules() const override { return state_.names.rules(); }
+  uint64_t names_version() const override { return state_.names.version(); }
+
+  Info info() override { return read_info(*source_); }
+  std::vector<BlockProblem> verify(uint32_t limit, ReadCounters* counters) override {
+    return verify_store(*source_, limit, counters);
+  }
+
+ private:
+  // A follower looks anew when it has used up what the last look showed.
+  void look() {
+    LaneReader* first = nullptr;
+    next_run(&first);
+    if (fresh_ || !state_.options.follow || first || !view_.refresh()) {
+      fresh_ = false;
+      return;
+    }
+    for (LaneReader& lane : lanes_) lane.dry = false;
+  }
+
+  // The lane whose record comes next, and the first sequence that is no longer its own to give.
+  uint64_t next_run(LaneReader** first) {
+    const uint64_t to = state_.options.to_sequence;
+    uint64_t until = std::min(view_.horizon(), to == ~0ull ? to : to + 1);
+    uint64_t lowest = ~0ull;
+    for (LaneReader& lane : lanes_) {
+      if (!lane.has_record()) continue;
+      const uint64_t sequence = lane.head_sequence();
+      if (!*first || sequence < lowest) {
+        if (*first) until = std::min(until, lowest);
+        lowest = sequence;
+        *first = &lane;
+      } else {
+        until = std::min(until, sequence);
+      }
+    }
+    const uint64_t end = std::min(view_.horizon(), to == ~0ull ? to : to + 1);
+    if (*first && lowest >= end) *first = nullptr;
+    return std::max(until, lowest == ~0ull ? lowest : lowest + 1);
+  }
+
+  // Nothing is copied when a batch can simply be the chunk that a lane has parsed.
+  bool take_whole(ReadBatch* batch, LaneReader* lane, uint64_t until, uint32_t max_records) {
+    const std::vector<ReadRecord>& records = lane->ready.records;
+    if (!batch->records.empty() || lane->at != 0 || records.size() > max_records || lane->last_sequence() >= until) return false;
+    // Few matches in a large chunk: better copied than kept with all that did not match.
+    uint64_t used = records.size() * layout::kLine;
+    for (const ReadRecord& record : records) used += record.length;
+    if (used * 4 < lane->ready.bytes.size()) return false;
+    std::swap(*batch, lane->ready);
+    lane->ready.clear();
+    return true;
+  }
+
+  static void copy_record(ReadBatch* batch, LaneReader* lane) {
+    const ReadRecord record = lane->ready.records[lane->at++];
+    const uint32_t header = lines_up(static_cast<uint32_t>(batch->bytes.size()));
+    const uint32_t offset = header + layout::kLine;
+    batch->bytes.resize(offset + record.length);
+    memcpy(batch->bytes.data() + header, lane->ready.bytes.data() + record.header, layout::kLine);
+    memcpy(batch->bytes.data() + offset, lane->ready.payload(record), record.length);
+    batch->records.push_back(ReadRecord{header, offset, record.length});
+  }
+
+  std::unique_ptr<ReaderSource> source_;
+  ReaderView view_;
+  ReadingState state_;
+  std::vector<LaneReader> lanes_;
+  bool fresh_ = false;
+};
+
+}  // namespace
+
+Status Reader::open(const std::string& path, std::unique_ptr<Reader>* reader) {
+  std::unique_ptr<ReaderSource> source;
+  Status status = ReaderSource::open(path, &source);
+  if (!status.ok()) return status;
+  auto opened = std::make_unique<StoreReader>(std::move(source));
+  status = opened->open();
+  if (!status.ok()) return status;
+  *reader = std::move(opened);
+  return Status();
+}
+
+}  // namespace paste

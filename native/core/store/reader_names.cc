@@ -1,0 +1,48 @@
+#include "core/store/reader_names.h"
+
+#include <algorithm>
+
+namespace paste {
+
+void ReaderNames::learn(const layout::RecordHeader& header, const uint8_t* payload) {
+  const uint32_t length = header.payload_length;
+  const auto* text = reinterpret_cast<const char*>(payload);
+  if (header.type == layout::kPort && length >= sizeof(layout::PortPayload)) {
+    layout::PortPayload port;
+    memcpy(&port, payload, sizeof port);
+    if (ports_.contains(port.id)) return;
+    ports_[port.id] = Reader::PortName{port.id, port.epoch, static_cast<layout::PortKind>(port.kind),
+                                       std::string(text + sizeof port, length - sizeof port)};
+    ++version_;
+  } else if (header.type == layout::kRule && length >= sizeof(layout::RulePayload)) {
+    layout::RulePayload rule;
+    memcpy(&rule, payload, sizeof rule);
+    if (sizeof rule + rule.name_length + rule.filter_length > length || rules_.contains(rule.id)) return;
+    const char* name = text + sizeof rule;
+    rules_[rule.id] = Reader::RuleName{rule.id, rule.rule_set, std::string(name, rule.name_length),
+                                       std::string(name + rule.name_length, rule.filter_length)};
+    ++version_;
+  }
+}
+
+void ReaderNames::clear() {
+  ports_.clear();
+  rules_.clear();
+  ++version_;
+}
+
+std::vector<Reader::PortName> ReaderNames::ports() const {
+  std::vector<Reader::PortName> list;
+  for (const auto& [id, port] : ports_) list.push_back(port);
+  std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return list;
+}
+
+std::vector<Reader::RuleName> ReaderNames::rules() const {
+  std::vector<Reader::RuleName> list;
+  for (const auto& [id, rule] : rules_) list.push_back(rule);
+  std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return list;
+}
+
+}  // namespace paste

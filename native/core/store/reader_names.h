@@ -1,0 +1,26 @@
+// What ids mean, as far as the records read so far have said it.
+#pragma once
+
+#include <unordered_map>
+
+#include "core/store/reader.h"
+
+namespace paste {
+
+class ReaderNames {
+ public:
+  // A checked kPort or kRule record. Ids are unique in a store, so the first description of one stands.
+  void learn(const layout::RecordHeader& header, const uint8_t* payload);
+  void clear();
+
+  std::vector<Reader::PortName> ports() const;
+  std::vector<Reader::RuleName> rules() const;
+  uint64_t version() const { return version_; }
+
+ private:
+  std::unordered_map<uint32_t, Reader::PortName> ports_;
+  std::unordered_map<uint32_t, Reader::RuleName> rules_;
+  uint64_t version_ = 0;
+};
+
+}  // namespace paste
