@@ -70,13 +70,13 @@ const char* ReaderBlock::take_payload() {
     if (header.lines < 2) return "a record of a placed frame has no place";
     memcpy(&place, payload, sizeof place);
     if (place.place_crc != layout::place_payload_crc(place, block_.serial)) return "a placed frame's place is damaged (checksum)";
-    if (place.length < payload_bytes) return "a placed frame's place is too short";
+    if (place.length != payload_bytes) return "a placed frame's place has another length";
     place.length = payload_bytes;
     placed_.resize(payload_bytes);
     if (!places_.copy(place, placed_.data())) return "a placed frame's buffer block is gone";
     payload = placed_.data();
-  } else if (header.lines < 1 + layout::lines_of(payload_bytes)) {
-    return "the record is too short for its payload";
+  } else if (header.lines != 1 + layout::lines_of(payload_bytes)) {
+    return "the record's lines do not fit its payload";
   }
   return crc32c(0, payload, payload_bytes) == header.payload_crc ? nullptr : "the payload is damaged (checksum)";
 }

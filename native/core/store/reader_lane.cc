@@ -13,6 +13,15 @@ constexpr uint32_t kChunkBytes = 256u << 10;
 // Bytes of placed and joined frames behind a chunk at which the chunk is cut short.
 constexpr uint32_t kJoinedBytesMax = 16u << 20;
 
+// As recovery demands it: lines, parts and length fit each other.
+bool layout_good(const layout::RecordHeader& header) {
+  const bool first = header.part == 0;
+  if (header.payload_length > layout::kFrameBytesMax || first != (header.type == layout::kFrame)) return false;
+  if (header.flags & layout::kPlaced) return first && header.parts == 1 && header.lines == 2;
+  return header.parts == layout::parts_of(header.payload_length) && header.part < header.parts &&
+         header.lines == 1 + layout::lines_of(layout::part_bytes(header.payload_length, header.part));
+}
+
 uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1) & ~(layout::kLine - 1); }
 
 }  // namespace
@@ -149,7 +158,7 @@ LaneReader::Step LaneReader::take_record(uint32_t at_byte, uint32_t size_bytes, 
   layout::RecordHeader header;
   memcpy(&header, ready.bytes.data() + at_byte, sizeof header);
   const uint32_t size = header.lines * layout::kLine;
-  if (size == 0 || size > room || header.header_crc != header_crc_(ready.bytes.data() + at_byte, block_.serial)) return Step::kBad;
+  if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != header_crc_(ready.bytes.data() + at_byte, block_.serial)) return Step::kBad;
   if (size > have) return Step::kMore;
   *used = size;
   ++state_.counters.records;
@@ -168,7 +177,7 @@ bool LaneReader::wanted(const layout::RecordHeader& header) const {
 
 bool LaneReader::take_event(const layout::RecordHeader& header, uint32_t at_byte) {
   const uint32_t length = header.payload_length;
-  if (length > (header.lines - 1u) * layout::kLine) return false;
+  if (header.lines != 1 + layout::lines_of(length)) return false;
   const uint8_t* payload = ready.bytes.data() + at_byte + layout::kLine;
   if (crc32c(0, payload, length) != header.payload_crc) return false;
   state_.names.learn(header, payload);
@@ -180,27 +189,24 @@ bool LaneReader::take_event(const layout::RecordHeader& header, uint32_t at_byte
 }
 
 bool LaneReader::take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes) {
-  const bool several = header.parts > 1 || header.type == layout::kContinuation;
-  if (header.payload_length > layout::kFrameBytesMax) return false;
-  if (!several && !check_bytes && !wanted(header)) {
+  if (!layout_good(header)) return false;
+  if (header.parts == 1 && !check_bytes && !wanted(header)) {
     ++state_.counters.frames;
     return true;
   }
-  const uint32_t length = header.parts > 1 ? layout::part_bytes(header.payload_length, header.part) : header.payload_length;
   uint32_t offset = at_byte + layout::kLine;
-  const bool placed = (header.flags & layout::kPlaced) != 0;
-  if (header.lines < (placed ? 2 : 1 + layout::lines_of(length))) return false;
-  if (placed) {
+  uint32_t length = layout::part_bytes(header.payload_length, header.part);
+  if (header.flags & layout::kPlaced) {
     layout::PlacePayload place;
     memcpy(&place, ready.bytes.data() + offset, sizeof place);
-    if (place.place_crc != layout::place_payload_crc(place, block_.serial) || place.length < length) return false;
-    place.length = length;
+    length = header.payload_length;
+    if (place.place_crc != layout::place_payload_crc(place, block_.serial) || place.length != length) return false;
     offset = lines_up(static_cast<uint32_t>(ready.bytes.size()));
     ready.bytes.resize(offset + lines_up(length));
     if (!places_.copy(place, ready.bytes.data() + offset)) return false;
   }
   if (check_bytes && crc32c(0, ready.bytes.data() + offset, length) != header.payload_crc) return false;
-  if (several) return take_part(header, ready.bytes.data() + offset, length);
+  if (header.parts > 1) return take_part(header, ready.bytes.data() + offset, length);
   ++state_.counters.frames;
   if (wanted(header)) emit_frame(header, at_byte, offset, length);
   return true;

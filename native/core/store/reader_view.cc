@@ -103,10 +103,10 @@ bool ReaderView::read_tails(layout::LivePage* page) {
     lane.live_serial = page->lanes[i].serial;
     lane.live_block = static_cast<uint32_t>(page->lanes[i].tail >> 32);
     lane.live_bytes = static_cast<uint32_t>(page->lanes[i].tail);
-    lane.live = lane.live_block == layout::kNoBlock ||
-                (lane.live_block < superblock_.block_count && lane.live_bytes <= superblock_.block_bytes &&
-                 entry_word(lane.live_block) == layout::entry_word(lane.live_serial, layout::kLog));
-    whole &= lane.live;
+    const bool no_block = lane.live_block == layout::kNoBlock;
+    lane.live = no_block || (lane.live_block < superblock_.block_count && lane.live_bytes <= superblock_.block_bytes &&
+                             entry_word(lane.live_block) == layout::entry_word(lane.live_serial, layout::kLog));
+    whole &= lane.live && !(no_block && lane.live_serial != 0);  // between two blocks: in a moment there is a tail
   }
   return whole;
 }
@@ -116,12 +116,13 @@ Extent ReaderView::extent(uint32_t lane_index, const BlockRef& block, const layo
   const uint32_t limit = superblock_.block_bytes;
   const bool sealed = layout::sealed(entry) && entry.end_bytes >= layout::kLine && entry.end_bytes <= limit;
   const bool current_epoch = alive_ && lane.live && entry.epoch == static_cast<uint32_t>(page_.writer_epoch);
-  if (current_epoch && lane.live_block != layout::kNoBlock) {
+  if (current_epoch) {
+    const bool newest = block.serial == lane.live_serial;
     if (block.serial > lane.live_serial) return Extent{};
-    if (block.serial == lane.live_serial) return Extent{lane.live_bytes, true, false, false};
+    if (newest && lane.live_block != layout::kNoBlock) return Extent{lane.live_bytes, true, false, false};
+    if (!sealed) return Extent{limit, false, !newest, false};
   }
   if (sealed) return Extent{entry.end_bytes, true, true, false};
-  if (current_epoch) return block.serial <= lane.live_serial ? Extent{limit, false, true, false} : Extent{};
   return Extent{limit, false, false, true};
 }
 

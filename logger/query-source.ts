@@ -1,0 +1,61 @@
+// What frames are read from: a store or a capture file, told apart by their first bytes.
+import { type FileHandle, open } from "node:fs/promises";
+import { native } from "../native/engine.js";
+import { openNativeReader } from "../native/reader.js";
+import type { CaptureBatch } from "./capture/capture.js";
+import type { CaptureReader } from "./capture/open-capture.js";
+import { PasteError } from "./errors.js";
+import { selectFrames } from "./filter/bpf-program.js";
+
+export type SourceKind = "store" | "capture";
+
+const storeMagic = Buffer.from("PASTESW1", "latin1");
+const ethernet = 1;
+
+/** What a path names. "-" is a capture on standard input. Throws CAPTURE where the path cannot be read. */
+export async function sourceKind(path: string): Promise<SourceKind> {
+  if (path === "-") return "capture";
+  let handle: FileHandle;
+  try {
+    handle = await open(path, "r");
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") throw new PasteError("USAGE", `${path}: no such file: give a store or a capture`, { cause });
+    throw new PasteError("PRIVILEGE", `${path}: cannot be read (${code}): check its permissions`, { cause });
+  }
+  try {
+    if (await isStore(handle)) return "store";
+  } catch {
+    // Devices without read() are stores or nothing: opening one says which.
+    native(() => openNativeReader(path)).close();
+    return "store";
+  } finally {
+    await handle.close();
+  }
+  return "capture";
+}
+
+/** Both places of the superblock count: the first copy may be the damaged one. */
+async function isStore(handle: FileHandle): Promise<boolean> {
+  for (const position of [0, 4096]) {
+    const head = Buffer.alloc(storeMagic.length);
+    const { bytesRead } = await handle.read(head, 0, head.length, position);
+    if (bytesRead === head.length && head.equals(storeMagic)) return true;
+  }
+  return false;
+}
+
+/** A capture's batches, each with the frames that a program selects; null: all of them. */
+export async function* selectedBatches(
+  capture: CaptureReader,
+  program: Uint8Array | undefined,
+): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void> {
+  for await (const batch of capture) {
+    if (program && capture.interfaces.some((each) => each.linkType !== ethernet))
+      throw new PasteError(
+        "CAPTURE",
+        `${capture.name}: filters work on Ethernet frames, and this capture has others: --synth-ethernet gives them headers`,
+      );
+    yield { batch, selected: program ? selectFrames(program, batch) : null };
+  }
+}

@@ -1,0 +1,136 @@
+// Where an export goes: a file, or a stream such as standard output. Back-pressure is respected: a write is done when its
+// bytes are.
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import { PasteError } from "./errors.js";
+
+export interface Sink {
+  readonly name: string;
+  /** False when nobody reads any more (a closed pipe): then there is no point in going on, and no error. */
+  write(bytes: Uint8Array, frames: number): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** A file that ends, whatever happens, with the last whole piece that was written. */
+class FileSink implements Sink {
+  readonly name: string;
+  readonly #handle: FileHandle;
+  #bytes = 0;
+  #frames = 0;
+
+  constructor(name: string, handle: FileHandle) {
+    this.name = name;
+    this.#handle = handle;
+  }
+
+  async write(bytes: Uint8Array, frames: number): Promise<boolean> {
+    let done = 0;
+    try {
+      while (done < bytes.length)
+        done += (await this.#handle.write(bytes, done, bytes.length - done, this.#bytes + done)).bytesWritten;
+    } catch (cause) {
+      throw await this.#stopped(cause as NodeJS.ErrnoException);
+    }
+    this.#bytes += bytes.length;
+    this.#frames += frames;
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+
+  async #stopped(cause: NodeJS.ErrnoException): Promise<PasteError> {
+    const valid = await this.#handle.truncate(this.#bytes).then(
+      () => `the file is valid up to there (${this.#bytes} bytes)`,
+      () => `what is behind byte ${this.#bytes} of the file is incomplete`,
+    );
+    const full = cause.code === "ENOSPC" || cause.code === "EDQUOT" || cause.code === "EFBIG";
+    const what = full ? "the disk is full: make room, or choose another place" : `writing failed (${cause.code})`;
+    return new PasteError("RESOURCE", `${this.name}: stopped after ${this.#frames} frames, ${valid}; ${what}`, {
+      cause,
+    });
+  }
+}
+
+class StreamSink implements Sink {
+  readonly name: string;
+  readonly #stream: Writable;
+  #problem: NodeJS.ErrnoException | null = null;
+  readonly #onError = (error: NodeJS.ErrnoException) => {
+    this.#problem ??= error;
+  };
+
+  constructor(name: string, stream: Writable) {
+    this.name = name;
+    this.#stream = stream;
+    stream.on("error", this.#onError);
+  }
+
+  async write(bytes: Uint8Array): Promise<boolean> {
+    if (!this.#problem && bytes.length > 0)
+      await new Promise<void>((resolve) =>
+        this.#stream.write(bytes, (error) => {
+          if (error) this.#problem ??= error as NodeJS.ErrnoException;
+          resolve();
+        }),
+      );
+    if (!this.#problem) return true;
+    if (this.#problem.code === "EPIPE" || this.#problem.code === "ERR_STREAM_DESTROYED") return false;
+    throw new PasteError("RESOURCE", `${this.name}: writing failed: ${this.#problem.message}`, {
+      cause: this.#problem,
+    });
+  }
+
+  /** The stream is its owner's: it stays open. Its error events go on being taken, since they may still be under way. */
+  async close(): Promise<void> {}
+}
+
+/**
+ * Opens a path for writing ("-": standard output), or takes a stream. An existing file is replaced, but never a store, nor one of
+ * `sources`, which would be emptied before it is read.
+ */
+export async function openSink(output: string | Writable, sources: readonly string[]): Promise<Sink> {
+  if (output === "-") return new StreamSink("standard output", process.stdout);
+  if (typeof output !== "string") return new StreamSink("the output", output);
+  const handle = await openFile(output);
+  try {
+    await refuseSource(output, handle, sources);
+    if ((await handle.stat()).isFile()) await handle.truncate(0);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  return new FileSink(output, handle);
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDWR | constants.O_CREAT, 0o666);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === "EISDIR") throw new PasteError("USAGE", `${path}: is a folder: give a file to write`, { cause });
+    if (code === "ENOENT")
+      throw new PasteError("USAGE", `${path}: its folder does not exist: make it first`, { cause });
+    if (code === "ENOSPC")
+      throw new PasteError("RESOURCE", `${path}: the disk is full: nothing was written`, { cause });
+    throw new PasteError("PRIVILEGE", `${path}: cannot be written (${code}): choose another place`, { cause });
+  }
+}
+
+async function refuseSource(path: string, handle: FileHandle, sources: readonly string[]): Promise<void> {
+  const own = await handle.stat({ bigint: true });
+  for (const source of sources) {
+    if (source === "-") continue;
+    const other = await open(source, "r").catch(() => null);
+    const info = await other?.stat({ bigint: true });
+    await other?.close();
+    if (info && info.dev === own.dev && info.ino === own.ino)
+      throw new PasteError("USAGE", `${path}: is what frames are read from: write to another file`);
+  }
+  const head = Buffer.alloc(8);
+  const { bytesRead } = own.isFile() ? await handle.read(head, 0, 8, 0) : { bytesRead: 0 };
+  if (bytesRead === 8 && head.toString("latin1") === "PASTESW1")
+    throw new PasteError("USAGE", `${path}: is a store, which an export would destroy: write to another file`);
+}

@@ -1,0 +1,216 @@
+#include "core/export/capture_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace paste {
+namespace {
+
+enum BlockType : uint32_t { kInterface = 1, kStatistics = 5, kPacket = 6, kSection = 0x0a0d0d0a };
+enum OptionCode : uint16_t {
+  kEndOfOptions = 0,
+  kComment = 1,
+  kInterfaceName = 2, kTimeResolution = 9,               // interface description
+  kUserApplication = 4,                                  // section header
+  kFlags = 2, kDropCount = 4, kPacketId = 5,             // enhanced packet
+  kStartTime = 2, kEndTime = 3, kReceived = 4, kDropped = 5,  // interface statistics
+};
+constexpr uint32_t kInbound = 1;
+constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
+constexpr uint32_t kPacketFixedBytes = 28;
+constexpr uint32_t kTextBytesMax = 1024;  // of a name or comment; options hold 65535
+
+constexpr uint32_t padded(uint32_t length) { return (length + 3) & ~3u; }
+
+// Writes at a place for which room was made.
+struct Cursor {
+  uint8_t* at;
+
+  void u16(uint16_t value) { put(&value, sizeof value); }
+  void u32(uint32_t value) { put(&value, sizeof value); }
+  void u64(uint64_t value) { put(&value, sizeof value); }
+  // A time, or a count in the words of pcapng's timestamps: high half first.
+  void time(uint64_t value) {
+    u32(static_cast<uint32_t>(value >> 32));
+    u32(static_cast<uint32_t>(value));
+  }
+  void put(const void* from, size_t size) {
+    memcpy(at, from, size);
+    at += size;
+  }
+  void padding(uint32_t length) {
+    memset(at, 0, padded(length) - length);
+    at += padded(length) - length;
+  }
+  void option(uint16_t code, const void* from, uint32_t length) {
+    u16(code);
+    u16(static_cast<uint16_t>(length));
+    put(from, length);
+    padding(length);
+  }
+  void option32(uint16_t code, uint32_t value) { option(code, &value, sizeof value); }
+  void option64(uint16_t code, uint64_t value) { option(code, &value, sizeof value); }
+  void option_time(uint16_t code, uint64_t value) {
+    u16(code);
+    u16(8);
+    time(value);
+  }
+  void end_of_options() { u32(kEndOfOptions); }
+};
+
+uint32_t text_option_bytes(std::string_view text) {
+  return text.empty() ? 0 : 4 + padded(static_cast<uint32_t>(text.size()));
+}
+
+Cursor room(EncodedBytes* out, size_t size) {
+  const size_t before = out->size();
+  out->resize(before + size);
+  return Cursor{out->data() + before};
+}
+
+std::string_view cut(std::string_view text) {
+  if (text.size() <= kTextBytesMax) return text;
+  size_t end = kTextBytesMax;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;  // not within a character of UTF-8
+  return text.substr(0, end);
+}
+
+}  // namespace
+
+void CaptureEncoder::begin(uint32_t link_type, EncodedBytes* out) {
+  begun_ = true;
+  if (format_ == CaptureFormat::kPcapng) {
+    const std::string_view application = cut(application_);
+    const uint32_t length = 28 + text_option_bytes(application) + 4;
+    Cursor to = room(out, length);
+    to.u32(kSection);
+    to.u32(length);
+    to.u32(kByteOrderMagic);
+    to.u16(1);
+    to.u16(0);
+    to.u64(~0ull);  // the section's length is not known while it is written
+    if (!application.empty()) to.option(kUserApplication, application.data(), static_cast<uint32_t>(application.size()));
+    to.end_of_options();
+    to.u32(length);
+    return;
+  }
+  Cursor to = room(out, 24);
+  to.u32(format_ == CaptureFormat::kPcap ? 0xa1b2c3d4 : 0xa1b23c4d);
+  to.u16(2);
+  to.u16(4);
+  to.u32(0);
+  to.u32(0);
+  to.u32(std::min(snaplen_, layout::kFrameBytesMax));
+  to.u32(link_type);
+}
+
+Status CaptureEncoder::describe(std::string_view name, uint32_t link_type, uint32_t snaplen, EncodedBytes* out, uint32_t* interface) {
+  for (size_t i = 0; i < interfaces_.size(); ++i) {
+    if (interfaces_[i].name != name || interfaces_[i].link_type != link_type) continue;
+    *interface = static_cast<uint32_t>(i);
+    return Status();
+  }
+  if (format_ != CaptureFormat::kPcapng && !interfaces_.empty() && interfaces_[0].link_type != link_type)
+    return Status(Code::kUsage, "pcap holds frames of one link type, and these have " + std::to_string(interfaces_[0].link_type) +
+                                    " and " + std::to_string(link_type) + ": write pcapng (-F pcapng)");
+  if (!begun_) begin(link_type, out);
+  *interface = static_cast<uint32_t>(interfaces_.size());
+  interfaces_.push_back(Interface{std::string(name), link_type});
+  if (format_ != CaptureFormat::kPcapng) return Status();
+  const std::string_view text = cut(name);
+  const uint32_t length = 16 + text_option_bytes(text) + 8 + 4 + 4;
+  Cursor to = room(out, length);
+  to.u32(kInterface);
+  to.u32(length);
+  to.u16(static_cast<uint16_t>(link_type));
+  to.u16(0);
+  to.u32(std::min(snaplen, snaplen_) >= layout::kFrameBytesMax ? 0 : std::min(snaplen, snaplen_));  // 0: no limit
+  if (!text.empty()) to.option(kInterfaceName, text.data(), static_cast<uint32_t>(text.size()));
+  const uint8_t nanoseconds = 9;
+  to.option(kTimeResolution, &nanoseconds, 1);
+  to.end_of_options();
+  to.u32(length);
+  return Status();
+}
+
+Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
+  const uint32_t length = std::min(frame.length, snaplen_);
+  PASTE_CHECK(frame.interface < interfaces_.size());
+  if (format_ == CaptureFormat::kPcapng) {
+    append_pcapng(frame, length, out);
+  } else if (Status status = append_pcap(frame, length, out); !status.ok()) {
+    return status;
+  }
+  Interface& from = interfaces_[frame.interface];
+  if (from.received == 0) from.first_ns = from.last_ns = frame.time_ns;
+  from.first_ns = std::min(from.first_ns, frame.time_ns);
+  from.last_ns = std::max(from.last_ns, frame.time_ns);
+  ++from.received;
+  from.lost += frame.lost;
+  ++frames_;
+  return Status();
+}
+
+void CaptureEncoder::append_pcapng(const FrameToEncode& frame, uint32_t length, EncodedBytes* out) {
+  const std::string_view comment = cut(frame.comment);
+  uint32_t options = text_option_bytes(comment) + (frame.from_store ? 8 + 12 : 0) + (frame.lost ? 12 : 0);
+  if (options > 0) options += 4;
+  const uint32_t size = kPacketFixedBytes + padded(length) + options + 4;
+  Cursor to = room(out, size);
+  to.u32(kPacket);
+  to.u32(size);
+  to.u32(frame.interface);
+  to.time(frame.time_ns);
+  to.u32(length);
+  to.u32(std::max(frame.wire_length, length));
+  to.put(frame.bytes, length);
+  to.padding(length);
+  if (!comment.empty()) to.option(kComment, comment.data(), static_cast<uint32_t>(comment.size()));
+  if (frame.from_store) {
+    to.option32(kFlags, kInbound);  // as seen from the switch
+    if (frame.lost) to.option64(kDropCount, frame.lost);
+    to.option64(kPacketId, frame.sequence);
+  } else if (frame.lost) {
+    to.option64(kDropCount, frame.lost);
+  }
+  if (options > 0) to.end_of_options();
+  to.u32(size);
+}
+
+Status CaptureEncoder::append_pcap(const FrameToEncode& frame, uint32_t length, EncodedBytes* out) {
+  const uint64_t seconds = frame.time_ns / 1'000'000'000;
+  const auto rest = static_cast<uint32_t>(frame.time_ns % 1'000'000'000);
+  if (seconds > 0xffffffff)
+    return Status(Code::kUsage, "a frame's time, " + std::to_string(seconds) +
+                                    " s after 1970, is later than pcap can say (2106): write pcapng (-F pcapng)");
+  Cursor to = room(out, 16 + length);
+  to.u32(static_cast<uint32_t>(seconds));
+  to.u32(format_ == CaptureFormat::kPcap ? rest / 1000 : rest);
+  to.u32(length);
+  to.u32(std::max(frame.wire_length, length));
+  to.put(frame.bytes, length);
+  return Status();
+}
+
+void CaptureEncoder::finish(EncodedBytes* out) {
+  constexpr uint32_t kEthernet = 1;
+  if (!begun_) begin(kEthernet, out);
+  if (format_ != CaptureFormat::kPcapng) return;
+  for (size_t i = 0; i < interfaces_.size(); ++i) {
+    const Interface& each = interfaces_[i];
+    const uint32_t length = 20 + 4 * 12 + 4 + 4;
+    Cursor to = room(out, length);
+    to.u32(kStatistics);
+    to.u32(length);
+    to.u32(static_cast<uint32_t>(i));
+    to.time(each.last_ns);
+    to.option_time(kStartTime, each.first_ns);
+    to.option_time(kEndTime, each.last_ns);
+    to.option64(kReceived, each.received);
+    to.option64(kDropped, each.lost);
+    to.end_of_options();
+    to.u32(length);
+  }
+}
+
+}  // namespace paste
