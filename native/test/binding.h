@@ -9,6 +9,8 @@ namespace paste::test {
 
 // Each binding file adds its functions to the exports; addon.cc calls them all.
 void add_pmem(Napi::Env env, Napi::Object exports);
+void add_ports(Napi::Env env, Napi::Object exports);
+void add_hostile_client(Napi::Env env, Napi::Object exports);
 void add_mac_table(Napi::Env env, Napi::Object exports);
 
 // Throws "CODE: message" to JavaScript unless ok, and says whether it was.
