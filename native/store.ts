@@ -1,4 +1,6 @@
 // Stores as TypeScript sees them (native/core/store). Failures throw PasteError with code STORE, RESOURCE, PRIVILEGE or USAGE.
+import type { NativeLayout } from "../logger/layout.js";
+import { loadAddon } from "./load.js";
 
 /** What opening or recovering a store found. Sequences are bigint, counts are exact numbers. */
 export interface RecoveryReport {
@@ -32,4 +34,56 @@ export interface StoreCounters {
   nextSequence: bigint;
   oldestTimeNs: bigint;
   syncFailed: boolean;
+}
+
+export interface CreateStoreOptions {
+  sizeBytes: number;
+  /** A power of two from 64 KiB to 4 MiB; absent = chosen from the size. */
+  blockBytes?: number;
+  /** Blocks in a segment, the unit the index is built for. */
+  segmentBlocks?: number;
+  /** Do not reserve the space: a full file system then kills the writer with SIGBUS. */
+  sparse?: boolean;
+  /** Permissions of the file, 0o600 when absent. */
+  mode?: number;
+}
+
+export interface AppendCounters {
+  frames: number;
+  bytes: number;
+  /** Not taken, for want of room; the log says so too. */
+  refused: number;
+  /** Longer than a store keeps (256 KiB): that much of each was kept. */
+  shortened: number;
+  store: StoreCounters;
+}
+
+export interface NativeStoreAppender {
+  open(path: string, full: string, writer: string): Promise<RecoveryReport>;
+  addInterface(name: string): number;
+  append(
+    data: Uint8Array,
+    count: number,
+    offsets: Uint32Array,
+    capturedLengths: Uint32Array,
+    wireLengths: Uint32Array,
+    timesNs: BigInt64Array,
+    interfaces: Uint16Array,
+  ): Promise<void>;
+  flush(): Promise<void>;
+  counters(): AppendCounters;
+  close(): Promise<void>;
+}
+
+/** What the addon exports for stores. */
+export interface StoreAddon {
+  createStore(path: string, options: CreateStoreOptions): Promise<void>;
+  recoverStore(path: string, dryRun: boolean): Promise<RecoveryReport>;
+  trimStore(path: string, sequence: bigint): Promise<number>;
+  storeLayout(): NativeLayout;
+  StoreAppender: new () => NativeStoreAppender;
+}
+
+export function storeAddon(): StoreAddon {
+  return loadAddon("paste_switch") as unknown as StoreAddon;
 }

@@ -7,6 +7,7 @@ void init_engine(Napi::Env env, Napi::Object exports);
 void init_export(Napi::Env env, Napi::Object exports);
 void init_host(Napi::Env env, Napi::Object exports);
 void init_reader(Napi::Env env, Napi::Object exports);
+void init_store(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_bpf(env, exports);
@@ -15,6 +16,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_export(env, exports);
   init_host(env, exports);
   init_reader(env, exports);
+  init_store(env, exports);
   return exports;
 }
 
