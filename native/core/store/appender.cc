@@ -28,6 +28,7 @@ Status Appender::open(const std::string& path, FullPolicy full, const std::strin
   StoreOptions options;
   options.full = full;
   options.exact_times = true;
+  options.keeper_grace_ms = 60'000;  // nothing is forwarded meanwhile: rather wait than lose
   options.writer = writer;
   std::unique_ptr<Store> store;
   if (Status status = Store::open(path, options, &store, report); !status.ok()) return status;

@@ -40,7 +40,7 @@ struct FrameRecord {
 enum class PlanResult : uint8_t {
   kRoom,         // append() will take the frame
   kFull,         // no free block, policy stop (or nothing could be retired in time): count it as refusal()
-  kBlock,        // policy block: hold this ingress back and plan again later
+  kBlock,        // hold this ingress back and plan again later: policy block, or the keeper is only late with a spare block
 };
 
 class Lane {

@@ -17,8 +17,6 @@ constexpr size_t kFilterBytesMax = 8192;
 // The largest group that must lie in one block: a part, and the descriptions that its block may lack.
 static_assert(layout::kPartBytes + kFilterBytesMax + 3 * (kNameBytesMax + 3 * layout::kLine) + 2 * layout::kLine <
               layout::kBlockBytesMin);
-// How long a lane waits for a keeper that is only late.
-constexpr uint32_t kKeeperGraceMs = 100;
 
 uint64_t monotonic_ns() {
   timespec now;
@@ -42,6 +40,7 @@ LogLane::LogLane(const LaneSetup& setup)
       bell_(*setup.bell),
       full_(setup.full),
       block_timeout_ms_(setup.block_timeout_ms),
+      keeper_grace_ms_(setup.keeper_grace_ms),
       exact_times_(setup.exact_times),
       immediate_(domain_.immediate()),
       block_bytes_(setup.directory->block_bytes()) {
@@ -119,7 +118,7 @@ PlanResult LogLane::refuse(uint64_t time_ns) {
   if (refused_since_ns_ == 0) refused_since_ns_ = now;
   const bool exhausted = link_.exhausted.load(std::memory_order_acquire);
   const bool blocking = full_ == FullPolicy::kBlock;
-  const uint32_t patience_ms = blocking ? block_timeout_ms_ : exhausted ? 0 : kKeeperGraceMs;
+  const uint32_t patience_ms = blocking ? block_timeout_ms_ : exhausted ? 0 : keeper_grace_ms_;
   if (now - refused_since_ns_ < uint64_t{patience_ms} * 1'000'000) return PlanResult::kBlock;
   refusal_ = blocking ? NotLogged::block_timeout : NotLogged::store_full;
   count_lost(time_ns, refusal_);

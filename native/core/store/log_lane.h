@@ -26,6 +26,7 @@ struct LaneSetup {
   KeeperBell* bell = nullptr;
   FullPolicy full = FullPolicy::kOverwrite;
   uint32_t block_timeout_ms = 0;
+  uint32_t keeper_grace_ms = 0;
   bool exact_times = false;               // imports: times are kept as they are, also when they run backwards
 };
 
@@ -108,6 +109,7 @@ class LogLane final : public Lane {
   KeeperBell& bell_;
   const FullPolicy full_;
   const uint32_t block_timeout_ms_;
+  const uint32_t keeper_grace_ms_;
   const bool exact_times_;
   const bool immediate_;
   const uint32_t block_bytes_;

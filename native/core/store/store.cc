@@ -120,7 +120,8 @@ void OpenStore::make_lanes(const StoreOptions& options) {
   for (uint32_t lane = 0; lane < options.lanes; ++lane)
     lanes_.push_back(std::make_unique<LogLane>(LaneSetup{region_.get(), &directory_, &directory_.live().lanes[lane],
                                                          sequence_counter_, &links_[lane], &bell_, options.full,
-                                                         options.block_timeout_ms, options.exact_times}));
+                                                         options.block_timeout_ms, options.keeper_grace_ms,
+                                                         options.exact_times}));
   keeper_ = std::make_unique<Keeper>(KeeperSetup{region_.get(), &directory_, &superblock_, pool_.get(), links_.data(),
                                                  options.lanes, &bell_, options.full, sequence_counter_});
 }

@@ -18,6 +18,7 @@ struct StoreOptions {
   uint32_t lanes = 1;                    // 1..layout::kLanesMax
   FullPolicy full = FullPolicy::kOverwrite;
   uint32_t block_timeout_ms = 1000;      // FullPolicy::kBlock: afterwards frames are forwarded unlogged until there is room
+  uint32_t keeper_grace_ms = 1000;       // how long a lane without spares waits (kBlock) for a keeper that is only late
   uint32_t spare_blocks = 4;             // free blocks kept ready ahead of each lane
   bool start_keeper = true;              // false: the caller drives keeper_round() itself (tests)
   bool boot_record = true;               // false: maintenance that appends nothing (offline trim)
