@@ -17,7 +17,7 @@ interface Block {
 
 /** The program of a graph; it returns `snaplen` for a selected frame and 0 for another. */
 export function assemble(root: GraphNode, values: ValueTable, snaplen: number): BpfInstruction[] {
-  const final = finalGraph(root, values);
+  const final = withoutIdleRoot(finalGraph(root, values));
   const order = postorder(final).toReversed();
   // Returns go last, in one order, so that every program ends in one.
   const tests = order.filter((node) => node.kind === "test");
@@ -58,6 +58,17 @@ function finalGraph(root: GraphNode, values: ValueTable): GraphNode {
     if (!numbers.has(final)) numbers.set(final, numbers.size);
   }
   return finals.get(root)!;
+}
+
+/**
+ * As in tcpdump: when the first test does not matter, neither do those behind it that do not, and they go with their loads. Its
+ * own load stays, because it may reject; unless nothing is tested at all.
+ */
+function withoutIdleRoot(root: GraphNode): GraphNode {
+  let end = root;
+  while (end.kind === "test" && end.whenTrue === end.whenFalse) end = end.whenTrue;
+  if (root.kind === "return" || end === root || end.kind === "return") return end;
+  return { ...root, whenTrue: end, whenFalse: end };
 }
 
 function simplifiedTest(node: TestNode, values: ValueTable): GraphNode {

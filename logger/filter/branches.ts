@@ -13,13 +13,10 @@ const maxRounds = 100;
 
 const ways: readonly Way[] = ["whenTrue", "whenFalse"];
 
-/** Moves the branches of the graph in place; returns its root, which may be a plain return now. */
-export function moveBranches(root: GraphNode): GraphNode {
-  if (root.kind === "return") return root;
-  if (postorder(root).length <= maxNodes) for (let round = 0; round < maxRounds && new Round(root).run(); round++);
-  let end: GraphNode = root;
-  while (end.kind === "test" && end.whenTrue === end.whenFalse) end = end.whenTrue;
-  return end.kind === "return" ? end : root;
+/** Moves the branches of the graph in place. */
+export function moveBranches(root: GraphNode): void {
+  if (root.kind === "return" || postorder(root).length > maxNodes) return;
+  for (let round = 0; round < maxRounds && new Round(root).run(); round++);
 }
 
 /** One round over a graph whose tests it numbers; each number is a bit of the sets, each way has two numbers of its own. */

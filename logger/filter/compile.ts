@@ -34,7 +34,8 @@ export function compileFilter(text: string, options: CompileOptions = {}): Compi
   if (!Number.isInteger(snaplen) || snaplen < 1 || snaplen > 0xffffffff)
     throw new PasteError("USAGE", `snaplen must be an integer from 1 to 4294967295, it is ${snaplen}`);
   const values = new ValueTable();
-  const graph = moveBranches(toGraph(generate(parseFilter(text), values)));
+  const graph = toGraph(generate(parseFilter(text), values));
+  moveBranches(graph);
   const program = assemble(graph, values, snaplen);
   return { text, program, bytes: encodeProgram(program) };
 }

@@ -69,24 +69,12 @@ export function protocolName(protocol: Protocol): string {
 }
 
 /** Words with a meaning of their own in the grammar. */
-export const keywords: ReadonlySet<string> = new Set([
-  ...[
-    "src",
-    "dst",
-    "host",
-    "net",
-    "mask",
-    "port",
-    "portrange",
-    "proto",
-    "protochain",
-    "less",
-    "greater",
-    "byte",
-    "len",
-  ],
-  ...["length", "broadcast", "multicast", "vlan", "mpls", "pppoed", "pppoes", "llc", "and", "or", "not"],
-]);
+export const keywords: ReadonlySet<string> = new Set(
+  (
+    "src dst host net mask port portrange proto protochain less greater byte len length broadcast multicast " +
+    "vlan mpls pppoed pppoes llc and or not"
+  ).split(" "),
+);
 
 /** Words of pcap-filter(7) that nothing on Ethernet in a capture can answer, and why. */
 export const refusedWords: ReadonlyMap<string, string> = new Map([
@@ -97,41 +85,16 @@ export const refusedWords: ReadonlyMap<string, string> = new Map([
   ["protochain", 'it needs a loop, which a bounded filter program cannot have: test the headers with "ip6 proto"'],
   ["geneve", 'tunnels are not followed: test "udp port 6081"'],
   ["radio", "it belongs to 802.11 captures"],
-  ...refuse("it belongs to 802.11 captures", [
-    ...["type", "subtype", "dir", "direction", "addr1", "addr2", "addr3", "addr4", "ra", "ta"],
-    ...["address1", "address2", "address3", "address4"],
-  ]),
-  ...refuse("it belongs to pf logs", ["on", "ifname", "rset", "ruleset", "rnr", "rulenum", "srnr", "subrulenum"]),
-  ...refuse("it belongs to pf logs", ["reason", "action"]),
-  ...refuse("it belongs to ATM captures", [
-    "lane",
-    "metac",
-    "bcc",
-    "oam",
-    "oamf4",
-    "oamf4ec",
-    "oamf4sc",
-    "sc",
-    "ilmic",
-  ]),
-  ...refuse("it belongs to ATM captures", ["vpi", "vci", "connectmsg", "metaconnect"]),
-  ...refuse("it belongs to SS7 captures", [
-    "fisu",
-    "lssu",
-    "lsu",
-    "msu",
-    "hfisu",
-    "hlssu",
-    "hmsu",
-    "sio",
-    "opc",
-    "dpc",
-  ]),
-  ...refuse("it belongs to SS7 captures", ["sls", "hsio", "hopc", "hdpc", "hsls"]),
+  ...refuse("it belongs to 802.11 captures", "type subtype dir direction addr1 addr2 addr3 addr4 ra ta"),
+  ...refuse("it belongs to 802.11 captures", "address1 address2 address3 address4"),
+  ...refuse("it belongs to pf logs", "on ifname rset ruleset rnr rulenum srnr subrulenum reason action"),
+  ...refuse("it belongs to ATM captures", "lane metac bcc oam oamf4 oamf4ec oamf4sc sc ilmic vpi vci"),
+  ...refuse("it belongs to ATM captures", "connectmsg metaconnect"),
+  ...refuse("it belongs to SS7 captures", "fisu lssu lsu msu hfisu hlssu hmsu sio opc dpc sls hsio hopc hdpc hsls"),
 ]);
 
-function refuse(reason: string, words: readonly string[]): [string, string][] {
-  return words.map((word) => [word, reason]);
+function refuse(reason: string, words: string): [string, string][] {
+  return words.split(" ").map((word) => [word, reason]);
 }
 
 /** Named numbers: offsets, ICMP and ICMPv6 types, TCP flags. */
