@@ -1,0 +1,446 @@
+// ports.sock: what it answers to whom, what a client finds when its daemon dies and returns, and what clients' deaths leave behind.
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import test from "ava";
+import { frameColumns, openPort } from "../../native/index.js";
+import { connectRaw, frame, type Hub, makeHub, type Offer, until } from "../support/native-ports.js";
+
+let sockets = 0;
+const socketPath = () => join(tmpdir(), `paste-ports-${process.pid}-${sockets++}.sock`);
+
+function listening(helloMs?: number, connectionsMax?: number): { hub: Hub; path: string } {
+  const hub = makeHub();
+  const path = socketPath();
+  hub.listen(path, helloMs, connectionsMax);
+  return { hub, path };
+}
+
+interface HelloFields {
+  magic?: number;
+  version?: number;
+  type?: number;
+  size?: number;
+  name?: Buffer;
+  geometry?: number[];
+  flags?: number;
+  token?: Buffer;
+}
+function hello(fields: HelloFields = {}): Buffer {
+  const bytes = Buffer.alloc(128);
+  bytes.writeUInt32LE(fields.magic ?? 0x54525350, 0);
+  bytes.writeUInt16LE(fields.version ?? 1, 4);
+  bytes.writeUInt16LE(fields.type ?? 1, 6);
+  bytes.writeUInt32LE(fields.size ?? 128, 8);
+  (fields.name ?? Buffer.from("vale0:a")).copy(bytes, 16, 0, 64);
+  for (const [i, value] of (fields.geometry ?? [1, 1, 256, 256, 2048]).entries())
+    bytes.writeUInt32LE(value, 80 + 4 * i);
+  bytes.writeUInt32LE(fields.flags ?? 0, 104);
+  fields.token?.copy(bytes, 112);
+  return bytes;
+}
+const status = (reply: Buffer | null) => reply?.readUInt32LE(16);
+const text = (reply: Buffer | null) => reply?.toString("utf8", 72, reply.indexOf(0, 72));
+const usage = 1;
+const port = 3;
+const resource = 6;
+
+test("the socket belongs to its owner only, and goes with its daemon", (t) => {
+  const { hub, path } = listening();
+  t.is(statSync(path).mode & 0o777, 0o600);
+  hub.stop();
+  t.false(existsSync(path));
+});
+
+test("a second daemon on the same socket is refused; a dead daemon's socket is replaced; a file is not", (t) => {
+  const { hub, path } = listening();
+  t.throws(() => makeHub().listen(path), { message: /^PORT: ports socket .*another daemon answers there/ });
+  t.deepEqual(hub.ports(), []);
+  hub.stop();
+  writeFileSync(path, "mine");
+  t.throws(() => makeHub().listen(path), { message: /^USAGE: .*no socket is in the way/ });
+  t.throws(() => makeHub().listen("/nonexistent/p.sock"), { message: /^RESOURCE: / });
+});
+
+const badHellos: [string, Buffer, RegExp][] = [
+  ["one byte", Buffer.alloc(1), /wrong size/],
+  ["a header only", hello().subarray(0, 16), /wrong size/],
+  ["a byte too few", hello().subarray(0, 127), /wrong size/],
+  ["a byte too many", Buffer.concat([hello(), Buffer.alloc(1)]), /wrong size/],
+  ["64 KiB", Buffer.concat([hello(), Buffer.alloc(65536)]), /wrong size/],
+  ["a lying size", hello({ size: 64 }), /wrong size/],
+  ["another magic", hello({ magic: 0 }), /no message of paste-switch/],
+  ["version 0", hello({ version: 0 }), /version 1 .* client version 0/],
+  ["version 2", hello({ version: 2 }), /client version 2/],
+  ["a reply", hello({ type: 2 }), /a hello comes first/],
+  ["a name without end", hello({ name: Buffer.alloc(64, "a") }), /name does not end/],
+  ["no name", hello({ name: Buffer.alloc(1) }), /port name ``/],
+  ["a bad name", hello({ name: Buffer.from("vale0:a b") }), /port name `vale0:a b`/],
+  ["another program's name", hello({ name: Buffer.from("netmap:eth0") }), /port name `netmap:eth0`/],
+  ["no slots", hello({ geometry: [1, 1, 0, 0, 2048] }), /slots 0 is outside/],
+  ["too many slots", hello({ geometry: [1, 1, 0xffffffff, 256, 2048] }), /slots 4294967295 is outside/],
+  ["a buffer size of 0", hello({ geometry: [1, 1, 256, 256, 0] }), /buffer size 0/],
+  ["a huge buffer size", hello({ geometry: [1, 1, 256, 256, 0x80000000] }), /buffer size 2147483648/],
+  ["much memory", hello({ geometry: [1, 1, 4096, 4096, 16384] }), /more than 64 MiB/],
+  ["two rings", hello({ geometry: [2, 2, 256, 256, 2048] }), /one ring in each direction/],
+];
+for (const [name, bytes, pattern] of badHellos)
+  test(`${name} instead of a hello: an error and the end`, (t) => {
+    const { hub, path } = listening();
+    const raw = connectRaw(path)!;
+    t.true(raw.say(bytes));
+    const reply = raw.hear();
+    t.is(reply?.length, 328);
+    t.is(status(reply), usage);
+    t.regex(text(reply) ?? "", pattern);
+    t.is(raw.hear(), null);
+    t.deepEqual(hub.ports(), []);
+    hub.stop();
+  });
+
+test("random packets: errors, never a port, and the next client is served", (t) => {
+  const { hub, path } = listening();
+  let seed = Number(process.env.PASTE_SEED ?? 7);
+  t.log(`seed ${seed}`);
+  const random = () => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return seed >>> 8;
+  };
+  for (let i = 0; i < 300; i++) {
+    const bytes = random() % 2 ? hello() : Buffer.alloc(1 + (random() % 300));
+    for (let flips = 1 + (random() % 8); flips > 0; flips--)
+      bytes[random() % Math.min(bytes.length, 104)] = random() & 0xff;
+    const raw = connectRaw(path)!;
+    raw.say(bytes);
+    const reply = raw.hear();
+    t.is(reply?.length, 328);
+    raw.close();
+  }
+  const client = openPort({ socket: path, name: "vale9:z", slots: 16 });
+  t.true(hub.ports().includes("vale9:z"));
+  client.close();
+  hub.stop();
+});
+
+test("a second hello ends the port", async (t) => {
+  const { hub, path } = listening();
+  const raw = connectRaw(path)!;
+  raw.say(hello());
+  t.is(status(raw.hear()), 0);
+  raw.say(hello());
+  t.is(status(raw.hear()), usage);
+  await until(() => hub.ports().length === 0, "the port to go");
+  hub.stop();
+});
+
+test("a name in use is refused, and free again when its client goes", async (t) => {
+  const { hub, path } = listening();
+  const first = openPort({ socket: path, name: "vale0:a", slots: 16 });
+  t.throws(() => openPort({ socket: path, name: "vale0:a", slots: 16 }), {
+    code: "PORT",
+    message: /vale0:a is in use/,
+  });
+  first.close();
+  await until(() => hub.ports().length === 0, "the name to be free");
+  openPort({ socket: path, name: "vale0:a", slots: 16 }).close();
+  hub.stop();
+});
+
+test("silent connections are closed in time, and 200 of them keep nobody out", async (t) => {
+  const { hub, path } = listening(300);
+  const silent = [];
+  for (let i = 0; i < 200; i++) {
+    const raw = connectRaw(path);
+    if (raw) silent.push(raw);
+    else await new Promise((resolve) => setImmediate(resolve));
+  }
+  const client = openPort({ socket: path, name: "vale0:a", slots: 16 });
+  t.deepEqual(hub.ports(), ["vale0:a"]);
+  t.is(silent.at(-1)?.hear(), null);
+  client.close();
+  hub.stop();
+});
+
+test("more connections than the daemon wants are told so", async (t) => {
+  const { hub, path } = listening(2000, 2);
+  const first = openPort({ socket: path, name: "vale0:a", slots: 16 });
+  const second = openPort({ socket: path, name: "vale0:b", slots: 16 });
+  const raw = connectRaw(path)!;
+  const reply = raw.hear();
+  t.is(status(reply), resource);
+  t.regex(text(reply) ?? "", /no room for more connections/);
+  first.close();
+  second.close();
+  hub.stop();
+});
+
+// --- memory that is offered back ---------------------------------------------------------------------------------------------
+
+const regionBytes = (() => {
+  const round = (value: number) => Math.ceil(value / 4096) * 4096;
+  return round(round(4096 + 2 * round(256 + 16 * 256) + (2 + 512) * 2048) + 256);
+})();
+const offers: [Offer, number, boolean][] = [
+  ["sealed", regionBytes, true],
+  ["sealed", regionBytes - 4096, false],
+  ["sealed", regionBytes + 4096, false],
+  ["sealed", 0, false],
+  ["unsealed", regionBytes, false],
+  ["write-sealed", regionBytes, false],
+  ["file", regionBytes, false],
+  ["pipe", 0, false],
+];
+for (const [kind, bytes, taken] of offers)
+  test(`offered memory: ${kind}, ${bytes} bytes is ${taken ? "taken" : "not taken, new memory is given"}`, (t) => {
+    const { hub, path } = listening();
+    const raw = connectRaw(path)!;
+    const token = Buffer.alloc(16, 7);
+    raw.say(hello({ flags: 2, token }), kind, bytes);
+    const reply = raw.hear();
+    t.is(status(reply), 0);
+    t.is(reply?.readUInt32LE(20), taken ? 1 : 0);
+    t.is(Number(reply?.readBigUInt64LE(48)), regionBytes);
+    t.is(reply?.subarray(56, 72).equals(token), taken);
+    t.is(raw.truncate(0), taken ? 9 : 1, "EBADF: nothing was sent; or EPERM: new memory is sealed");
+    hub.stop();
+  });
+
+test("a client with its predecessor's token takes its place; one without does not", async (t) => {
+  const { hub, path } = listening();
+  const first = connectRaw(path)!;
+  first.say(hello());
+  const token = Buffer.from(first.hear()!.subarray(56, 72));
+  const stranger = connectRaw(path)!;
+  stranger.say(hello({ token: Buffer.alloc(16, 1) }));
+  t.is(status(stranger.hear()), port);
+  const successor = connectRaw(path)!;
+  successor.say(hello({ token }));
+  t.is(status(successor.hear()), 0);
+  t.is(first.hear(), null);
+  t.deepEqual(hub.ports(), ["vale0:a"]);
+  hub.stop();
+});
+
+// --- the library -----------------------------------------------------------------------------------------------------------
+
+test("two clients, a daemon's thread between them: every frame, in order", async (t) => {
+  const { hub, path } = listening();
+  hub.run();
+  const one = openPort({ socket: path, name: "vale0:one" });
+  const two = openPort({ socket: path, name: "vale0:two" });
+  const sent = [...Array(5000).keys()].map((i) => frame(i, 60 + (i % 1500)));
+  const got: Buffer[] = [];
+  const receiving = (async () => {
+    for await (const frames of two.batches()) {
+      got.push(...frames);
+      if (got.length >= sent.length) return;
+    }
+  })();
+  for (let i = 0; i < sent.length; i += 100) {
+    await one.sendAll(sent.slice(i, i + 100));
+    while (got.length < i - 500) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await receiving;
+  t.is(got.length, sent.length);
+  t.true(got.every((bytes, i) => bytes.equals(sent[i]!)));
+  await until(() => one.sentAll, "the switch to have taken all");
+  one.close();
+  two.close();
+  hub.stop();
+});
+
+test("columns: sent and received without a copy per frame", async (t) => {
+  const { hub, path } = listening();
+  hub.run();
+  const one = openPort({ socket: path, name: "vale0:one" });
+  const two = openPort({ socket: path, name: "vale0:two" });
+  const columns = frameColumns(8, 1024);
+  for (let i = 0; i < 8; i++) {
+    columns.data.set(frame(i, 100), i * 100);
+    columns.offsets[i] = i * 100;
+    columns.lengths[i] = 100;
+  }
+  columns.count = 8;
+  t.is(one.sendColumns(columns, 2), 6);
+  const into = frameColumns();
+  await until(() => two.pending === 6, "six frames");
+  t.is(two.receiveColumns(into), 6);
+  t.deepEqual(Buffer.from(into.data.subarray(into.offsets[5]!, into.offsets[5]! + 100)), frame(7, 100));
+  columns.offsets[7] = 1000;
+  t.throws(() => one.sendColumns(columns), { code: "USAGE", message: /outside the data/ });
+  t.throws(() => one.send([Buffer.alloc(9217)]), { code: "USAGE", message: /longer than 9216/ });
+  one.close();
+  two.close();
+  hub.stop();
+});
+
+test("waits end: by time, by close, by a frame; one at a time; a closed client says so", async (t) => {
+  const { hub, path } = listening();
+  const client = openPort({ socket: path, name: "vale0:a" });
+  t.is(await client.wait({ timeoutMs: 20 }), "timeout");
+  t.is(await client.wait({ forRoom: true }), "ready");
+  const pending = client.wait();
+  await t.throwsAsync(client.wait(), { code: "USAGE", message: /a wait is pending/ });
+  client.close();
+  client.close();
+  t.is(await pending, "gone");
+  t.true(client.closed);
+  t.throws(() => client.receive(), { code: "USAGE", message: /closed/ });
+  hub.stop();
+});
+
+for (const [name, options] of [
+  ["no socket", { name: "vale0:a" }],
+  ["no name", { socket: "/x" }],
+  ["half a slot", { socket: "/x", name: "vale0:a", slots: 0.5 }],
+  ["too few slots", { socket: "/x", name: "vale0:a", slots: 3 }],
+  ["a bad name", { socket: "/x", name: "eth0" }],
+  ["too long a path", { socket: `/${"x".repeat(108)}`, name: "vale0:a" }],
+] as const)
+  test(`openPort with ${name} is a USAGE error`, (t) => {
+    t.throws(() => openPort(options as unknown as { socket: string; name: string }), { code: "USAGE" });
+  });
+
+test("a daemon that dies and returns: the client is back with its name and its memory, and knows what it lost", async (t) => {
+  const { hub, path } = listening();
+  const client = openPort({ socket: path, name: "vale0:a" });
+  client.send([frame(0, 60), frame(1, 60), frame(2, 5000)]);
+  hub.stop();
+  t.is(await client.wait({ timeoutMs: 50 }), "timeout");
+  t.is(client.send([frame(3, 60)]), 1, "sending goes on into the ring");
+  hub.listen(path);
+  t.is(await client.wait({ timeoutMs: 5000 }), "reconnected");
+  t.is(client.reconnects, 1);
+  t.is(client.lostOnReconnect, 4);
+  t.deepEqual(hub.ports(), ["vale0:a"]);
+  t.is(hub.receive("vale0:a"), 0);
+  client.send([frame(9, 99)]);
+  t.is(hub.receive("vale0:a"), 1);
+  t.deepEqual(hub.frames()[0]?.bytes, frame(9, 99));
+  client.close();
+  hub.stop();
+});
+
+test("frames that were delivered before the daemon died can still be received", async (t) => {
+  const { hub, path } = listening();
+  const one = openPort({ socket: path, name: "vale0:one" });
+  const two = openPort({ socket: path, name: "vale0:two" });
+  one.send([frame(1, 60)]);
+  hub.receive("vale0:one");
+  hub.reserve("vale0:two");
+  hub.deliver("vale0:two");
+  hub.stop();
+  t.is(await two.wait(), "ready");
+  t.deepEqual(two.receive(), [frame(1, 60)]);
+  t.is(await two.wait({ timeoutMs: 30 }), "timeout");
+  one.close();
+  two.close();
+});
+
+test("a daemon that stays away is gone after reconnectMs; with 0 at once", async (t) => {
+  const { hub, path } = listening();
+  const patient = openPort({ socket: path, name: "vale0:a", reconnectMs: 100 });
+  const hasty = openPort({ socket: path, name: "vale0:b", reconnectMs: 0 });
+  hub.stop();
+  t.is(await hasty.wait(), "gone");
+  t.is(await patient.wait(), "gone");
+  await t.throwsAsync(patient.sendAll([...Array(2000).keys()].map((i) => frame(i, 60))), { code: "PORT" });
+  hasty.close();
+  patient.close();
+});
+
+test("a port that the daemon detached on purpose does not come back", async (t) => {
+  const { hub, path } = listening();
+  const client = openPort({ socket: path, name: "vale0:a" });
+  hub.dismiss("vale0:a");
+  t.is(await client.wait(), "gone");
+  await until(() => hub.ports().length === 0, "the port to go");
+  client.close();
+  hub.stop();
+});
+
+// --- processes -------------------------------------------------------------------------------------------------------------
+
+const script = join(dirname(fileURLToPath(import.meta.url)), "..", "support", "hostile-client.js");
+
+function startClient(path: string, name: string): { child: ChildProcess; lines: string[] } {
+  const child = spawn(process.execPath, [script, path, name], { stdio: ["ignore", "pipe", "inherit"] });
+  const lines: string[] = [];
+  createInterface({ input: child.stdout! }).on("line", (line) => lines.push(line));
+  return { child, lines };
+}
+
+test("clients killed at any point free their ports and cost nobody else a frame", async (t) => {
+  const { hub, path } = listening();
+  hub.run();
+  const one = openPort({ socket: path, name: "vale0:one" });
+  const two = openPort({ socket: path, name: "vale0:two" });
+  let sent = 0;
+  let got = 0;
+  const mine = (bytes: Buffer) => bytes.length === 333 && bytes.toString("latin1", 20, 27) === "honest!";
+  for (let round = 0; round < 4; round++) {
+    const { child, lines } = startClient(path, "vale0:victim");
+    await until(() => lines.length > 1 + round * 3, "the victim to send", 30_000);
+    for (let i = 0; i < 50; i++) {
+      const bytes = frame(i, 333);
+      bytes.write("honest!", 20);
+      sent += one.send([bytes]);
+      if (i === 25) child.kill("SIGKILL");
+      const deadline = Date.now() + 5000;
+      for (const before = got; got === before && Date.now() < deadline; ) {
+        one.receive();
+        got += two.receive().filter(mine).length;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    await until(() => !hub.ports().includes("vale0:victim"), "the victim's port to go");
+  }
+  hub.halt();
+  t.is(sent, 200);
+  t.true(got <= sent);
+  // The victim's flood may fill the honest receiver's ring: those copies are refused and counted, nothing is lost unseen.
+  t.true(sent - got <= (hub.counters("vale0:two").refused.full ?? 0));
+  one.close();
+  two.close();
+  hub.stop();
+});
+
+test("a worker that ends without closing its port, in the middle of a wait, detaches it", async (t) => {
+  const { hub, path } = listening();
+  const native = new URL("../../native/index.js", import.meta.url).href;
+  const worker = new Worker(
+    `import(${JSON.stringify(native)}).then(({ openPort }) => {
+       const port = openPort({ socket: ${JSON.stringify(path)}, name: "vale0:w" });
+       port.wait();
+       require("node:worker_threads").parentPort.postMessage("open");
+     });`,
+    { eval: true },
+  );
+  await new Promise((resolve) => worker.once("message", resolve));
+  t.deepEqual(hub.ports(), ["vale0:w"]);
+  await worker.terminate();
+  await until(() => hub.ports().length === 0, "the worker's port to go");
+  hub.stop();
+});
+
+test("a client that is forgotten without close() is detached by the garbage collector", async (t) => {
+  const { hub, path } = listening();
+  const code = `
+    import { openPort } from ${JSON.stringify(new URL("../../native/index.js", import.meta.url).href)};
+    openPort({ socket: ${JSON.stringify(path)}, name: "vale0:g", slots: 16 });
+    for (let i = 0; i < 20; i++) { global.gc(); await new Promise((resolve) => setTimeout(resolve, 5)); }
+    process.stdout.write("collected\\n");
+    process.stdin.resume();`;
+  const child = spawn(process.execPath, ["--expose-gc", "--input-type=module", "-e", code], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  await until(() => hub.ports().length === 0, "the forgotten port to go");
+  t.is(child.exitCode, null);
+  child.stdin.end();
+  hub.stop();
+});
