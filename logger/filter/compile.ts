@@ -1,4 +1,12 @@
 // The filter language's front door: text to a BPF program that the C++ side verifies and runs.
+//
+// What is taken selects what tcpdump selects (libpcap 1.10, capture file of Ethernet), to the last short frame. Known exceptions:
+//  - taken here, an error there: `net 10/8`, parentheses around the first of several values, a divisor that begins with the
+//    offset 0 (`ip[2] / tcp[0]`);
+//  - an error here, taken there: host and network names, `protochain` (a loop), `byte N & M` and `byte N | M` (there they test
+//    whatever was loaded before), `geneve`, and the words of other link layers;
+//  - decided right here: `x & 0xffffffff = 0`, which tcpdump takes for never true.
+// A filter that can select nothing (`ip and arp`) is an error in tcpdump and selects nothing here.
 import { PasteError } from "../errors.js";
 import { assemble } from "./assembler.js";
 import { moveBranches } from "./branches.js";
