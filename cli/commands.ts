@@ -12,9 +12,15 @@ export interface CommandEntry {
 }
 
 export const commands: Record<string, CommandEntry> = {
+  daemon: {
+    summary: "run a switch: ports, rules, a store to remember in",
+    load: () => import("./commands/daemon.js"),
+  },
   port: { summary: "add, remove and list the ports of a running switch", load: () => import("./commands/port.js") },
   rule: { summary: "add, remove and list the rules that select frames", load: () => import("./commands/rule.js") },
   mac: { summary: "list and change the addresses a switch has learned", load: () => import("./commands/mac.js") },
   stats: { summary: "every frame accounted for, by port and reason", load: () => import("./commands/stats.js") },
+  store: { summary: "make, look into, check, recover and trim stores", load: () => import("./commands/store.js") },
+  export: { summary: "write kept frames to a capture file", load: () => import("./commands/export.js") },
   config: { summary: "check a configuration file", load: () => import("./commands/config.js") },
 };

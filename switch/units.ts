@@ -22,3 +22,11 @@ export function parseWhole(text: string, what: string, min: number, max: number)
     throw new PasteError("USAGE", `${what}: "${text}" is no whole number from ${min} to ${max}`);
   return value;
 }
+
+/** A record's sequence. `what` names the option in the message. */
+export function parseSequence(text: string, what: string): bigint {
+  const value = /^\d+$/.test(text) ? BigInt(text) : -1n;
+  if (value < 0n || value >= 1n << 64n)
+    throw new PasteError("USAGE", `${what}: "${text}" is no sequence: write a whole number below 2^64`);
+  return value;
+}

@@ -1,0 +1,122 @@
+import type { Command } from "commander";
+import type { StoreInfo } from "../../logger/reader.js";
+import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+
+export function define(command: Command): void {
+  command
+    .command("create")
+    .description("Make a store and reserve its space.")
+    .argument("<path>", "a file on DAX, tmpfs or a disk, or a device-DAX node")
+    .requiredOption("--size <size>", "64M, 1G, ...; at least 16M")
+    .option("--block <size>", "bytes in a block, 64K to 4M (default: by the store's size)")
+    .option("--sparse", "do not reserve the space: a full file system then ends the daemon")
+    .addHelpText("after", "\nExample:\n  paste-switch store create --size 1G /dev/shm/lab.store")
+    .action(create);
+  command
+    .command("info")
+    .description("Say what a store holds, and what it stands on. Reads only.")
+    .argument("<path>", "a store, also one in use")
+    .option("--json", "as JSON")
+    .addHelpText("after", "\nExample:\n  paste-switch store info /dev/shm/lab.store")
+    .action(info);
+  command
+    .command("verify")
+    .description("Check every record of a store against its checksums. Reads only.")
+    .argument("<path>", "a store, also one in use")
+    .addHelpText("after", "\nExits 1 when something is damaged.\n\nExample:\n  paste-switch store verify lab.store")
+    .action(verify);
+  command
+    .command("recover")
+    .description("Bring a store whose daemon died into order, as the next daemon would at its start.")
+    .argument("<path>", "a store that no daemon has open")
+    .option("--dry-run", "say what would be done, write nothing")
+    .addHelpText("after", "\nExample:\n  paste-switch store recover --dry-run lab.store")
+    .action(recover);
+  addInstanceOptions(command.command("trim"))
+    .description("Give up the oldest records, block by block; a daemon that has the store open is asked to.")
+    .argument("<path>", "a store")
+    .requiredOption("--before <sequence>", "whole blocks whose records all lie before it")
+    .addHelpText("after", "\nExample:\n  paste-switch store trim --before 100000 lab.store")
+    .action(trim);
+}
+
+async function create(path: string, flags: { size: string; block?: string; sparse?: boolean }): Promise<void> {
+  const { createStore } = await import("../../logger/store.js");
+  const { parseSize } = await import("../../switch/units.js");
+  await createStore(path, {
+    sizeBytes: parseSize(flags.size, "--size"),
+    ...(flags.block === undefined ? {} : { blockBytes: parseSize(flags.block, "--block") }),
+    ...(flags.sparse ? { sparse: true } : {}),
+  });
+  const { openStore } = await import("../../logger/reader.js");
+  const made = await openStore(path).info();
+  process.stderr.write(`${path}: on ${made.medium}: ${made.survives}\n`);
+}
+
+async function info(path: string, flags: { json?: boolean }): Promise<void> {
+  const { openStore } = await import("../../logger/reader.js");
+  const { formatJson } = await import("../format.js");
+  const found = await openStore(path).info();
+  process.stdout.write(flags.json ? `${formatJson(found)}\n` : await infoText(path, found));
+}
+
+async function infoText(path: string, store: StoreInfo): Promise<string> {
+  const { formatBytes, formatCount, formatTime } = await import("../format.js");
+  const state = store.writerAlive
+    ? "open in a daemon"
+    : store.clean
+      ? "closed clean"
+      : "its daemon died: the next one recovers it, or `paste-switch store recover`";
+  const lines = [
+    `store    ${path}, ${formatBytes(store.sizeBytes)}, version ${store.version}, ${store.uuid}`,
+    `state    ${state}`,
+    `medium   ${store.medium} on ${store.fileSystem}: ${store.survives}`,
+    `created  ${formatTime(store.createdNs)}, opened ${formatCount(store.epoch)} times`,
+    `blocks   ${formatCount(store.blockCount)} of ${formatBytes(store.blockBytes)}: ${formatCount(store.blocksFree)} free, ` +
+      `${formatCount(store.blocksLog)} log, ${formatCount(store.blocksBuffers)} buffers, ${formatCount(store.blocksUnsealed)} unsealed`,
+  ];
+  if (store.firstSequence === 0n) lines.push("records  none");
+  else
+    lines.push(
+      `records  ${formatCount(store.records)} from ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)}` +
+        (store.trimmedBefore > 0n ? `, trimmed before ${formatCount(store.trimmedBefore)}` : ""),
+      `frames   ${formatCount(store.frames)}, ${formatBytes(store.frameBytes)}`,
+      `times    ${formatTime(store.oldestTimeNs)} to ${formatTime(store.newestTimeNs)}`,
+    );
+  return `${lines.join("\n")}\n`;
+}
+
+async function verify(path: string): Promise<void> {
+  const { openStore } = await import("../../logger/reader.js");
+  const { formatCount } = await import("../format.js");
+  const { problems, counters } = await openStore(path).verify();
+  for (const { block, offset, what } of problems) process.stdout.write(`block ${block}, byte ${offset}: ${what}\n`);
+  const checked = `${formatCount(counters.records)} records, ${formatCount(counters.frames)} frames checked`;
+  if (counters.corrupt === 0 && problems.length === 0) {
+    process.stdout.write("OK\n");
+    process.stderr.write(`${checked}\n`);
+    return;
+  }
+  const count = Math.max(counters.corrupt, problems.length);
+  process.stdout.write(`${formatCount(count)} problem${count === 1 ? "" : "s"}\n`);
+  process.stderr.write(`${checked}\n`);
+  process.exitCode = 1;
+}
+
+async function recover(path: string, flags: { dryRun?: boolean }): Promise<void> {
+  const { recoverStore } = await import("../../logger/store.js");
+  const { recoveryText } = await import("../../switch/recovery-text.js");
+  const report = await recoverStore(path, { dryRun: flags.dryRun ?? false });
+  const lines = recoveryText(report);
+  if (lines.length === 0) lines.push("recovery: the store was closed clean, nothing is to be done");
+  if (flags.dryRun) lines.push("recovery: dry run, nothing was written");
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+async function trim(path: string, flags: InstanceFlags & { before: string }): Promise<void> {
+  const { trimAnywhere } = await import("../../switch/trim.js");
+  const { parseSequence } = await import("../../switch/units.js");
+  const { formatCount } = await import("../format.js");
+  const blocks = await trimAnywhere(path, parseSequence(flags.before, "--before"), flags);
+  process.stderr.write(`${formatCount(blocks)} blocks given up\n`);
+}

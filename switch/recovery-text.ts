@@ -1,0 +1,25 @@
+// What opening or recovering a store found, in words.
+import type { RecoveryReport } from "../native/store.js";
+
+/** Lines for people; empty when the store was closed clean and nothing was to be done. */
+export function recoveryText(report: RecoveryReport): string[] {
+  if (report.wasClean) return [];
+  const records =
+    report.lastSequence >= report.firstSequence && report.firstSequence > 0n
+      ? `records ${report.firstSequence} to ${report.lastSequence} are there`
+      : "no records are there";
+  const lines = [
+    `recovery: the last writer died; ${records}`,
+    `recovery: ${count(report.blocksScanned, "block")} scanned, ${report.blocksSealed} sealed, ` +
+      `${report.blocksFreed + report.bufferBlocksFreed} freed; ${count(report.framesKept, "frame")} kept in them, ` +
+      `${count(report.recordsDiscarded, "unfinished record")} (${count(report.bytesDiscarded, "byte")}) discarded`,
+  ];
+  for (const gap of report.gaps)
+    lines.push(`recovery: sequences ${gap.from} to ${gap.to} were never acknowledged and are missing`);
+  for (const reason of report.reasons) lines.push(`recovery: ${reason}`);
+  return lines;
+}
+
+function count(value: number, noun: string): string {
+  return `${value} ${noun}${value === 1 ? "" : "s"}`;
+}

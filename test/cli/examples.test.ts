@@ -1,0 +1,29 @@
+// Each example runs to its end and says what it promises.
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import test from "ava";
+import { packageRoot } from "../../native/load.js";
+
+const folder = join(packageRoot(), "dist", "examples");
+const expected: Record<string, RegExp> = {
+  "two-ports":
+    /^bob received: where is bob\?\nbob received: hello, bob\nrule r1 \(udp port 53\) logged 1 of 2 frames$/m,
+  "log-kill-recover": /^the last frame in the store is number \d+: nothing that was seen is lost$/m,
+  follow: /^\d+ vale0:alice > \* 60 bytes, \d+ ms ago$/m,
+};
+
+test("every example is run here", (t) => {
+  const programs = readdirSync(folder).filter((name) => name.endsWith(".js") && name !== "frames.js");
+  t.deepEqual(programs.map((name) => name.slice(0, -3)).sort(), Object.keys(expected).sort());
+});
+
+for (const [name, says] of Object.entries(expected))
+  test(`examples/${name}`, async (t) => {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(folder, `${name}.js`)], {
+      timeout: 60_000,
+    });
+    t.is(stderr, "");
+    t.regex(stdout, says);
+  });
