@@ -1,6 +1,7 @@
 // Ports come and go while traffic flows. Each change is one command per forwarding thread; nobody else loses a frame by it.
 #include <cstring>
 
+#include "core/ports/pcap_port.h"
 #include "core/ports/vale_region.h"
 #include "core/switch/engine_impl.h"
 #include "core/switch/scratch.h"
@@ -21,7 +22,13 @@ Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
     standing_[name] = true;
     return {};
   }
-  return {Code::kUsage, "port kind of \"" + spec + "\" is not known here: leave it empty for a vale port"};
+  if (Status status = check_vale_name(name); !status.ok()) return status;
+  if (spec.rfind("pcap:", 0) != 0)
+    return {Code::kUsage, name + ": port kind of \"" + spec + "\" is not known; use pcap:FILE, or nothing for a vale port"};
+  std::unique_ptr<PcapPort> port;
+  if (Status status = PcapPort::create(name, spec, clock_, store_ ? store_->buffers() : nullptr, &port); !status.ok())
+    return status;
+  return attach_port(std::move(port));
 }
 
 Status SwitchEngine::detach(const std::string& name) {

@@ -45,27 +45,6 @@ MacTable::MacTable(const Options& options)
   }
 }
 
-// A bucket is read like a seqlock: version, entries, version again. An entry's key and value so belong together.
-MacTable::Found MacTable::find(uint64_t key, const Place& place) const {
-  for (uint32_t index : place.bucket) {
-    const Bucket& bucket = buckets_[index];
-    for (uint32_t tries = 0; tries < kLockTries; tries++) {
-      const uint32_t version = bucket.version.load(std::memory_order_acquire);
-      Found found;
-      for (uint32_t e = 0; e < kEntries; e++)
-        if (bucket.key[e].load(std::memory_order_acquire) == key)
-          found = {index, e, bucket.value[e].load(std::memory_order_acquire)};
-      std::atomic_thread_fence(std::memory_order_acquire);
-      if ((version & 1) == 0 && bucket.version.load(std::memory_order_relaxed) == version) {
-        if (found.value & kValid) return found;
-        break;
-      }
-      pause_briefly();
-    }
-  }
-  return {};
-}
-
 MacTable::Found MacTable::find_locked(uint64_t key, const Place& place) const {
   for (uint32_t index : place.bucket)
     for (uint32_t e = 0; e < kEntries; e++) {
@@ -75,57 +54,45 @@ MacTable::Found MacTable::find_locked(uint64_t key, const Place& place) const {
   return {};
 }
 
-uint32_t MacTable::lookup(uint64_t key, const Place& place, uint32_t now) const {
-  const Found found = find(key, place);
-  return lives(found.value, now) ? port_of(found.value) : kMacUnknown;
-}
-
-Learn MacTable::learn(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
+// Whatever is not a frame from where its address was last seen within this tick. `value` is what read() found.
+Learn MacTable::learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, uint64_t value,
+                             MacEvents* events) {
   if (mac_is_group(key) || (key & kMacMask) == 0) return Learn::kRefusedSource;
-  const Found found = find(key, place);
-  if (lives(found.value, now)) {
-    if (port_of(found.value) == port) {
-      if ((found.value & kStatic) || static_cast<uint32_t>(found.value >> 32) == now) return Learn::kKnown;
-      // Refresh without the lock. Should the place have been given to another key meanwhile, with this very value, that
-      // entry of the same port lives one tick longer: harmless.
-      uint64_t expected = found.value;
-      const uint64_t fresh = (found.value & 0xffff'ffff) | static_cast<uint64_t>(now) << 32;
-      buckets_[found.bucket].value[found.entry].compare_exchange_strong(expected, fresh, std::memory_order_acq_rel);
-      return Learn::kKnown;
-    }
-    if (found.value & kStatic) return Learn::kRefusedStatic;
-  }
-  return learn_slowly(key, place, port, now, events);
-}
-
-Learn MacTable::learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
+  if (lives(value, now) && (value & kStatic)) return port_of(value) == port ? Learn::kKnown : Learn::kRefusedStatic;
+  if (lives(value, now) && port_of(value) == port && static_cast<uint32_t>(value >> 32) == now) return Learn::kKnown;
   if (!lock_pair(place, kLockTries)) {
     counters_.contended.fetch_add(1, std::memory_order_relaxed);
     return Learn::kContended;
   }
-  Learn result = Learn::kLearned;
+  const Learn result = learn_locked(key, place, port, now, events);
+  unlock_pair(place);
+  return result;
+}
+
+Learn MacTable::learn_locked(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
   Found found = find_locked(key, place);
   if (found.value && !lives(found.value, now)) {
     clear_locked(found.bucket, found.entry, layout::kAged, events);
     found.value = 0;
   }
-  if (found.value) {
-    result = move_locked(found, key, port, now, events);
-  } else if (Found chosen; !choose_locked(place, now, false, &chosen, events) || !take_share(port)) {
+  if (found.value) return move_locked(found, key, port, now, events);
+  Found chosen;
+  if (!choose_locked(place, now, false, &chosen, events) || !take_share(port)) {
     counters_.refused.fetch_add(1, std::memory_order_relaxed);
-    result = Learn::kRefusedFull;
-  } else {
-    write_locked(chosen.bucket, chosen.entry, key, make_value(port, now, false));
-    counters_.learned.fetch_add(1, std::memory_order_relaxed);
-    if (events) events->add(key, ports_[port].id.load(std::memory_order_relaxed), layout::kLearned);
+    return Learn::kRefusedFull;
   }
-  unlock_pair(place);
-  return result;
+  write_locked(chosen.bucket, chosen.entry, key, make_value(port, now, false));
+  counters_.learned.fetch_add(1, std::memory_order_relaxed);
+  if (events) events->add(key, ports_[port].id.load(std::memory_order_relaxed), layout::kLearned);
+  return Learn::kLearned;
 }
 
 Learn MacTable::move_locked(const Found& found, uint64_t key, uint32_t port, uint32_t now, MacEvents* events) {
-  if (port_of(found.value) == port) return Learn::kKnown;  // another thread learned it just now
-  if (found.value & kStatic) return Learn::kRefusedStatic;
+  if (found.value & kStatic) return port_of(found.value) == port ? Learn::kKnown : Learn::kRefusedStatic;
+  if (port_of(found.value) == port) {  // the tick's first frame, or another thread learned it just now
+    if (ticks_since(found.value, now) != 0) write_locked(found.bucket, found.entry, key, make_value(port, now, false));
+    return Learn::kKnown;
+  }
   give_share(port_of(found.value));
   if (!take_share(port)) {
     // The station is not where the entry says: better unknown (and flooded) than sent to the wrong port.
@@ -297,9 +264,9 @@ void MacTable::each(uint32_t now, const std::function<void(const MacEntry&)>& vi
   for (uint32_t b = 0; b < buckets(); b++)
     for (uint32_t e = 0; e < kEntries; e++) {
       const uint64_t key = buckets_[b].key[e].load(std::memory_order_acquire);
-      const Found found = key == 0 ? Found{} : find(key, place(key));
-      if (found.bucket != b || found.entry != e || !lives(found.value, now)) continue;
-      visit({key, port_of(found.value), (found.value & kStatic) != 0, uint64_t{ticks_since(found.value, now)} * kMacTickMs});
+      const uint64_t value = key == 0 ? 0 : read(key, place(key));
+      if (!lives(value, now)) continue;
+      visit({key, port_of(value), (value & kStatic) != 0, uint64_t{ticks_since(value, now)} * kMacTickMs});
     }
 }
 

@@ -16,7 +16,7 @@
 //   times and then forwards without learning (`contended`); the station's next frame learns. A reader that meets a writer
 //   as often counts it as unknown, and the frame is flooded: correct, only wider.
 //
-// The life of an entry: learned or moved -> refreshed by each tick's first frame -> expired (dead for every reader from
+// The life of an entry: learned or moved -> refreshed by the first frame of each tick -> expired (dead for every reader from
 // that tick on) -> its place reclaimed by the next key that needs it or by the sweep. The port's generation is part of the
 // value: when a port is removed its entries are dead at once, before anything is swept, and a port that takes the index
 // later has another generation and inherits nothing.
@@ -115,9 +115,16 @@ class MacTable {
 
   // --- forwarding threads ---
   // `now` counts ticks of kMacTickMs on a clock that never steps. Nothing here allocates, waits or makes a system call.
-  Learn learn(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
+  Learn learn(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
+    const uint64_t value = read(key, place);
+    if (__builtin_expect(value == make_value(port, now, false), 1) && !mac_is_group(key)) return Learn::kKnown;
+    return learn_slowly(key, place, port, now, value, events);
+  }
   // The port behind the address, or kMacUnknown.
-  uint32_t lookup(uint64_t key, const Place& place, uint32_t now) const;
+  uint32_t lookup(uint64_t key, const Place& place, uint32_t now) const {
+    const uint64_t value = read(key, place);
+    return lives(value, now) ? port_of(value) : kMacUnknown;
+  }
 
   // --- control thread (one at a time) ---
   void add_port(uint32_t port, uint32_t id);
@@ -160,6 +167,28 @@ class MacTable {
     uint32_t bucket = 0, entry = 0;
     uint64_t value = 0;  // 0 = not found
   };
+  // The value under the key, or 0. Both buckets are read like seqlocks: versions, entries, versions again, so that a key and
+  // its value belong together. Without a branch on where the key lies, since nothing could predict that.
+  uint64_t read(uint64_t key, const Place& place) const {
+    const Bucket& first = buckets_[place.bucket[0]];
+    const Bucket& second = buckets_[place.bucket[1]];
+    for (uint32_t tries = 0; tries < kLockTries; tries++) {
+      const uint32_t first_version = first.version.load(std::memory_order_acquire);
+      const uint32_t second_version = second.version.load(std::memory_order_acquire);
+      uint64_t value = 0;
+      for (uint32_t e = 0; e < kEntries; e++) {
+        value |= first.value[e].load(std::memory_order_acquire) & same(first.key[e].load(std::memory_order_acquire), key);
+        value |= second.value[e].load(std::memory_order_acquire) & same(second.key[e].load(std::memory_order_acquire), key);
+      }
+      std::atomic_thread_fence(std::memory_order_acquire);
+      const uint32_t changed = (first.version.load(std::memory_order_relaxed) ^ first_version) |
+                               (second.version.load(std::memory_order_relaxed) ^ second_version) |
+                               ((first_version | second_version) & 1);
+      if (__builtin_expect(changed == 0, 1)) return value;
+    }
+    return 0;
+  }
+  static uint64_t same(uint64_t a, uint64_t b) { return uint64_t{0} - static_cast<uint64_t>(a == b); }
 
   // Value: bit 0 valid, 1 static, 4..15 port, 16..31 the port's generation, 32..63 tick of the last frame.
   static constexpr uint64_t kValid = 1, kStatic = 2;
@@ -184,13 +213,13 @@ class MacTable {
     return (value & kValid) && generation_lives(value) && !expired(value, now);
   }
 
-  Found find(uint64_t key, const Place& place) const;
   Found find_locked(uint64_t key, const Place& place) const;
   bool lock(uint32_t bucket, uint32_t tries);
   void unlock(uint32_t bucket);
   bool lock_pair(const Place& place, uint32_t tries);
   void unlock_pair(const Place& place);
-  Learn learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
+  Learn learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, uint64_t value, MacEvents* events);
+  Learn learn_locked(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
   Learn move_locked(const Found& found, uint64_t key, uint32_t port, uint32_t now, MacEvents* events);
   bool choose_locked(const Place& place, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events);
   void clear_locked(uint32_t bucket, uint32_t entry, layout::MacEvent event, MacEvents* events);

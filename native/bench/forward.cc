@@ -1,0 +1,271 @@
+#include "bench/forward.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/ports/vale_port.h"
+#include "core/switch/worker.h"
+
+namespace paste::bench {
+namespace {
+
+uint64_t now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+struct Random {  // xorshift64* (Marsaglia, Vigna): a few cycles, so that it does not become the benchmark
+  uint64_t state;
+  uint32_t next() {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return static_cast<uint32_t>(state * 0x2545f4914f6cdd1d >> 32);
+  }
+  uint32_t below(uint32_t limit) { return static_cast<uint32_t>(uint64_t{next()} * limit >> 32); }
+};
+
+// The client's end of one port, working in place on its rings as a netmap program does.
+class RingEnd {
+ public:
+  Status open(const std::string& name, const RegionGeometry& geometry, const Clock& clock) {
+    ClientEnd end;
+    if (Status status = ValePort::create(name, geometry, clock, &port_, &end); !status.ok()) return status;
+    doorbell_ = end.doorbell;
+    if (Status status = ValeRegion::map(end.memory_fd, geometry, &region_); !status.ok()) return status;
+    buffers_ = region_->memory() + region_->layout().buffers;
+    bytes_ = geometry.buffer_bytes;
+    slots_ = geometry.tx_slots;
+    return {};
+  }
+  ~RingEnd() {
+    if (doorbell_ >= 0) close(doorbell_);
+  }
+  ValePort* port() { return port_.get(); }
+
+  // Writes `count` frames from `make(buffer)` and publishes them.
+  template <typename Make>
+  void send(uint32_t count, Make make) {
+    netmap::Ring* ring = region_->tx_ring(0);
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t ahead = tx_ + 4 >= slots_ ? tx_ + 4 - slots_ : tx_ + 4;
+      __builtin_prefetch(buffers_ + uint64_t{ring->slot[ahead].buf_idx} * bytes_, 1);
+      netmap::Slot& slot = ring->slot[tx_];
+      slot.len = static_cast<uint16_t>(make(buffers_ + uint64_t{slot.buf_idx} * bytes_));
+      slot.flags = 0;
+      tx_ = tx_ + 1 == slots_ ? 0 : tx_ + 1;
+    }
+    netmap::RingSync* sync = region_->tx_sync(0);
+    sync->client.cur = tx_;
+    __atomic_store_n(&sync->client.head, tx_, __ATOMIC_RELEASE);
+  }
+  // Reads every frame that waits with `take(bytes, length)` and gives the slots back.
+  template <typename Take>
+  void receive(Take take) {
+    netmap::Ring* ring = region_->rx_ring(0);
+    netmap::RingSync* sync = region_->rx_sync(0);
+    const uint32_t tail = __atomic_load_n(&sync->daemon.hwtail, __ATOMIC_ACQUIRE);
+    while (rx_ != tail) {
+      const uint32_t ahead = rx_ + 4 >= slots_ ? rx_ + 4 - slots_ : rx_ + 4;
+      __builtin_prefetch(buffers_ + uint64_t{ring->slot[ahead].buf_idx} * bytes_);
+      const netmap::Slot& slot = ring->slot[rx_];
+      take(buffers_ + uint64_t{slot.buf_idx} * bytes_, slot.len);
+      rx_ = rx_ + 1 == slots_ ? 0 : rx_ + 1;
+    }
+    sync->client.cur = rx_;
+    __atomic_store_n(&sync->client.head, rx_, __ATOMIC_RELEASE);
+  }
+
+ private:
+  std::unique_ptr<ValePort> port_;
+  std::unique_ptr<ValeRegion> region_;
+  uint8_t* buffers_ = nullptr;
+  uint32_t bytes_ = 0, slots_ = 0, tx_ = 0, rx_ = 0;
+  int doorbell_ = -1;
+};
+
+// A frame is its header, up to 7 zeros, and then its number again and again to the end, so that reading each byte once checks
+// it. Who writes to whom is drawn beforehand: drawing is not what is measured.
+struct Traffic {
+  struct Pair {
+    uint64_t to, from;                  // addresses as little-endian loads
+  };
+  static constexpr uint32_t kPairs = 1024;
+  std::vector<uint64_t> address;
+  std::vector<uint32_t> home;           // port of each address
+  std::vector<std::vector<Pair>> pairs; // of each port, to stations behind the others
+  uint32_t frame_bytes, first_word;
+  uint64_t pad_mask;
+
+  explicit Traffic(const ForwardOptions& options)
+      : pairs(options.ports), frame_bytes(options.frame_bytes), first_word(14 + (options.frame_bytes - 14) % 8) {
+    pad_mask = (uint64_t{1} << (first_word - 14) * 8) - 1;
+    Random random{options.seed * 2 + 1};
+    for (uint32_t i = 0; i < options.addresses; i++) {
+      address.push_back((uint64_t{random.next()} << 16 | 0x02) & 0xffff'ffff'ffff);
+      home.push_back(i % options.ports);
+    }
+    for (uint32_t port = 0; port < options.ports; port++)
+      while (pairs[port].size() < kPairs) {
+        const uint32_t from = random.below(options.addresses), to = random.below(options.addresses);
+        if (home[from] == port && home[to] != port) pairs[port].push_back({address[to], address[from]});
+      }
+  }
+  uint32_t write(uint8_t* frame, const Pair& pair, uint64_t number) const {
+    const uint64_t zero = 0, tail = pair.from | 0xb588ull << 48;
+    std::memcpy(frame, &pair.to, 8);
+    std::memcpy(frame + 6, &tail, 8);
+    std::memcpy(frame + 14, &zero, 8);
+    for (uint32_t at = first_word; at < frame_bytes; at += 8) std::memcpy(frame + at, &number, 8);
+    return frame_bytes;
+  }
+  bool intact(const uint8_t* frame, uint32_t length) const {
+    if (length != frame_bytes) return false;
+    uint64_t number, pad;
+    std::memcpy(&number, frame + first_word, 8);
+    std::memcpy(&pad, frame + 14, 8);
+    uint64_t wrong = pad & pad_mask;
+    for (uint32_t at = first_word + 8; at < length; at += 8) {
+      uint64_t word;
+      std::memcpy(&word, frame + at, 8);
+      wrong |= word ^ number;
+    }
+    return wrong == 0;
+  }
+};
+
+class Forward {
+ public:
+  explicit Forward(const ForwardOptions& options) : options_(options), traffic_(options) {}
+
+  Status prepare() {
+    if (options_.log != LogMode::kNone) {
+      StoreOptions store;
+      if (Status status = Store::open(options_.store_path, store, &store_, &report_); !status.ok()) return status;
+    }
+    WorkerOptions worker;
+    worker.queue = store_ && !store_->region().domain().immediate() ? 32 : 1;
+    worker.persist = options_.log == LogMode::kMark ? PersistMode::kMark : PersistMode::kPack;
+    worker_ = std::make_unique<Worker>(worker, store_ ? &store_->lane(0) : nullptr);
+    ends_.resize(options_.ports);
+    view_.table = &table_;
+    const RegionGeometry geometry = {1, 1, options_.slots, options_.slots, 2048};
+    for (uint32_t i = 0; i < options_.ports; i++) {
+      ends_[i] = std::make_unique<RingEnd>();
+      const std::string name = "vale0:p" + std::to_string(i);
+      if (Status status = ends_[i]->open(name, geometry, clock_); !status.ok()) return status;
+      ValePort* port = ends_[i]->port();
+      port->index = static_cast<uint16_t>(i);
+      port->id = store_ ? store_->take_id() : i + 1;
+      table_.add_port(i, port->id);
+      view_.sinks.push_back(static_cast<uint16_t>(i));
+      view_.sink_bits.add(i);
+      if (store_) store_->lane(0).describe_port(port->id, store_->epoch(), port->kind(), port->name());
+    }
+    for (uint32_t i = 0; i < options_.ports; i++) worker_->add_port(ends_[i]->port(), static_cast<uint16_t>(i), &view_);
+    return options_.log == LogMode::kNone ? Status() : set_rule();
+  }
+
+  Status run(ForwardResult* result) {
+    result->buffers = uint64_t{options_.ports} * 2 * options_.slots;
+    for (uint32_t round = 0; round <= options_.rounds; round++) {
+      if (round == 1) *result = ForwardResult{.buffers = result->buffers, .store_bytes_written = medium_bytes()};
+      const WorkerCounters before = worker_->counters();
+      received_ = wrong_ = 0;
+      const uint64_t start = now_ns();
+      const uint64_t sent = one_round(round == 0);
+      const uint64_t elapsed = now_ns() - start;
+      result->sent += sent;
+      result->received += received_;
+      result->bytes_wrong += wrong_;
+      if (round != 0) result->ns_per_frame.push_back(static_cast<double>(elapsed) / static_cast<double>(sent));
+      const WorkerCounters& after = worker_->counters();
+      result->logged += after.logged - before.logged;
+      result->not_logged += after.selected - after.logged - (before.selected - before.logged);
+      result->held_back += after.blocked_ns - before.blocked_ns;
+    }
+    result->store_bytes_written = medium_bytes() - result->store_bytes_written;
+    return store_ ? store_->close() : Status();
+  }
+
+ private:
+  Status set_rule() {
+    RuleSpec everything;
+    everything.name = "everything";
+    everything.program = {{0x06, 0, 0, 0x40000}};  // ret #262144
+    const uint32_t id = store_->take_id();
+    std::unique_ptr<RuleSet> rules;
+    if (Status status = RuleSet::compile({&everything, 1}, options_.strict, 1, {&id, 1}, &rules); !status.ok()) return status;
+    rules_ = rules->resolve({});
+    store_->lane(0).describe_rule(id, 1, everything.name, "");
+    worker_->set_rules(rules_.get(), &tally_);
+    return {};
+  }
+
+  // First every address sends once, then bursts from every port to random stations behind the others.
+  uint64_t one_round(bool teach) {
+    uint64_t sent = 0;
+    for (uint32_t i = 0; teach && i < traffic_.address.size(); i++) {
+      const Traffic::Pair pair = {kEverybody, traffic_.address[i]};
+      ends_[traffic_.home[i]]->send(1, [&](uint8_t* frame) { return traffic_.write(frame, pair, i); });
+      switch_and_sink();
+    }
+    while (sent < options_.frames_per_round) {
+      for (uint32_t port = 0; port < options_.ports; port++) {
+        const Traffic::Pair* pairs = traffic_.pairs[port].data();
+        ends_[port]->send(options_.burst, [&](uint8_t* frame) {
+          const uint64_t number = number_++;
+          return traffic_.write(frame, pairs[number % Traffic::kPairs], number);
+        });
+      }
+      sent += uint64_t{options_.burst} * options_.ports;
+      switch_and_sink();
+    }
+    return sent;
+  }
+
+  void switch_and_sink() {
+    while (worker_->round()) {
+    }
+    for (auto& end : ends_)
+      end->receive([&](const uint8_t* frame, uint32_t length) {
+        received_++;
+        wrong_ += !traffic_.intact(frame, length);
+      });
+  }
+
+  uint64_t medium_bytes() { return store_ ? store_->lane(0).medium_bytes() : 0; }
+
+  static constexpr uint64_t kEverybody = 0xffff'ffff'ffff;
+  const ForwardOptions options_;
+  Traffic traffic_;
+  Clock clock_;
+  MacTable table_{{.entries = 1024, .entries_per_port = 1024}};
+  SwitchView view_;
+  std::unique_ptr<RuleSet> rules_;
+  RuleTally tally_;
+  RecoveryReport report_;
+  std::unique_ptr<Store> store_;
+  std::vector<std::unique_ptr<RingEnd>> ends_;
+  std::unique_ptr<Worker> worker_;  // goes first: it knows the ports
+  uint64_t number_ = 0, received_ = 0, wrong_ = 0;
+};
+
+}  // namespace
+
+Status run_forward(const ForwardOptions& options, ForwardResult* result) {
+  if (options.frame_bytes < 64 || options.frame_bytes > 2048)
+    return {Code::kUsage, "frameBytes: " + std::to_string(options.frame_bytes) + " is not between 64 and 2048"};
+  if (options.ports < 2 || options.ports > 64 || options.addresses < options.ports || options.burst == 0 ||
+      uint64_t{options.burst} * options.ports >= options.slots)
+    return {Code::kUsage, "2 to 64 ports, an address or more for each, and bursts of all ports together that fit one ring"};
+  Forward forward(options);
+  if (Status status = forward.prepare(); !status.ok()) return status;
+  return forward.run(result);
+}
+
+}  // namespace paste::bench
