@@ -5,6 +5,11 @@ export function formatCount(value: number | bigint): string {
   return value.toString().replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** "1 block", "1,234 blocks". */
+export function formatOf(value: number, noun: string): string {
+  return `${formatCount(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 const sizeNames = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** Bytes with three digits that matter: "512 B", "1.5 KiB", "64 MiB". */

@@ -94,10 +94,12 @@ function complain(text: string): void {
   process.stderr.write(`paste-switch: ${text.replace(/\s*\n\s*/g, " ")}\n`);
 }
 
-/** "error: unknown option '--x'\n(Did you mean --y?)" in our form. */
+/** "error: unknown option '--x'\n(Did you mean --y?)" in our form, with what may help. */
 function usageText(message: string): string {
-  const text = message.replace(/^error: /, "");
-  const hint = /unknown option '-[^A-Za-z-]/.test(text) ? "; a filter with such a word goes behind --" : "";
+  const text = message.replace(/^error: /, "").replace(/\.$/, "");
+  let hint = "";
+  if (/unknown option '-[^A-Za-z-]/.test(text)) hint = "; a filter with such a word goes behind --";
+  if (/too many arguments for 'daemon'/.test(text)) hint = "; --log takes its filter in quotes";
   return `${text}${hint}: see \`paste-switch --help\``;
 }
 

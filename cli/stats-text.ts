@@ -1,7 +1,15 @@
 // The daemon's counters as text for people. Each of the three sums is written out, so that a reader can see that it holds.
 import type { DaemonStats } from "../switch/control-protocol.js";
 import type { RuleState } from "../switch/rules.js";
-import { formatBytes, formatCount, formatDuration, formatReasons, formatTable, formatTime } from "./format.js";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatOf,
+  formatReasons,
+  formatTable,
+  formatTime,
+} from "./format.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
 
@@ -43,7 +51,7 @@ export function statsText(stats: DaemonStats): string {
 function headText(stats: DaemonStats): string {
   const lines = [
     `daemon   ${stats.name}, pid ${stats.pid}, ${stats.program}, up ${formatDuration(stats.uptimeMs)}`,
-    `switch   ${formatCount(stats.ports.length)} ports, ${formatCount(stats.macEntries)} addresses known ` +
+    `switch   ${formatOf(stats.ports.length, "port")}, ${formatCount(stats.macEntries)} addresses known ` +
       `(${formatCount(stats.macLearned)} learned, ${formatCount(stats.macMoved)} moved, ${formatCount(stats.macAged)} aged, ` +
       `${formatCount(stats.macRefused)} refused)`,
   ];
@@ -56,7 +64,7 @@ function headText(stats: DaemonStats): string {
       `store    ${stats.storePath}, ${stats.durability}, when full: ${stats.full}`,
       `medium   ${medium?.name ?? "unknown"}: ${medium?.survives ?? "nothing is promised"}`,
       `space    ${formatBytes(used)} of ${formatBytes(stats.storeBytes)} in use, ${formatCount(store.blocksFree)} of ` +
-        `${formatCount(blocks)} blocks free, ${formatCount(store.retiredFrames)} frames given up for newer ones`,
+        `${formatCount(blocks)} blocks free, ${formatOf(store.retiredFrames, "frame")} given up for room`,
       store.durableSequence >= store.firstSequence && store.firstSequence > 0n
         ? `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} durable, the oldest of ` +
             formatTime(store.oldestTimeNs)

@@ -1,6 +1,6 @@
 // A switch in this process: ports, rules and a store over the engine. The daemon is one of these behind a socket; a
 // program of the user's own may have one, too.
-import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import { createStore } from "../logger/store.js";
@@ -79,6 +79,9 @@ export class Switch {
     const ports = (options.ports ?? []).map((text) => parsePortSpec(text));
     const storePath = options.store ? resolve(options.store.path) : "";
     const storeCreated = options.store ? await makeStore(storePath, options.store.size, options.gid) : false;
+    const undo = () => {
+      if (storeCreated) rmSync(storePath, { force: true });
+    };
     const engine = await createEngine({
       threads: options.threads ?? 1,
       wait: options.wait ?? "adaptive",
@@ -100,6 +103,9 @@ export class Switch {
             },
           }
         : {}),
+    }).catch((error) => {
+      undo();
+      throw error;
     });
     const made = new Switch(engine, compile, storePath, storeCreated);
     try {
@@ -108,6 +114,7 @@ export class Switch {
       for (const { name, spec } of ports) made.#attach(name, spec);
     } catch (error) {
       await made.close();
+      undo();
       throw error;
     }
     return made;

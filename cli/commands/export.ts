@@ -49,7 +49,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const { PasteError } = await import("../../logger/errors.js");
   const { exportFrames } = await import("../../logger/export.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { formatBytes, formatCount } = await import("../format.js");
+  const { formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const { readSources } = await import("../sources.js");
   if (flags.write === "-" && process.stdout.isTTY)
@@ -71,15 +71,14 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   }).finally(() => progress.end());
   const say = (text: string) => process.stderr.write(`${text}\n`);
   for (const line of [...report.notes, ...report.warnings]) say(line);
-  if (report.lost > 0)
-    say(`${formatCount(report.lost)} frames that a rule selected could not be logged, and are not here`);
-  if (report.overtaken > 0) say(`${formatCount(report.overtaken)} blocks were overwritten while they were read`);
+  if (report.lost > 0) say(`${formatOf(report.lost, "frame")} that a rule selected could not be logged`);
+  if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} overwritten while being read`);
   say(
-    `${formatCount(report.frames)} frames, ${formatBytes(report.bytes)}${report.ended === "aborted" ? ", interrupted" : ""}`,
+    `${formatOf(report.frames, "frame")}, ${formatBytes(report.bytes)}${report.ended === "aborted" ? ", interrupted" : ""}`,
   );
   if (report.corrupt > 0)
     throw new PasteError(
       "STORE",
-      `${formatCount(report.corrupt)} damaged records were left out: see \`paste-switch store verify\``,
+      `${formatOf(report.corrupt, "damaged record")} left out: see \`paste-switch store verify\``,
     );
 }

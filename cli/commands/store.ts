@@ -71,7 +71,7 @@ async function infoText(path: string, store: StoreInfo): Promise<string> {
     `store    ${path}, ${formatBytes(store.sizeBytes)}, version ${store.version}, ${store.uuid}`,
     `state    ${state}`,
     `medium   ${store.medium} on ${store.fileSystem}: ${store.survives}`,
-    `created  ${formatTime(store.createdNs)}, opened ${formatCount(store.epoch)} times`,
+    `created  ${formatTime(store.createdNs)}, epoch ${store.epoch}`,
     `blocks   ${formatCount(store.blockCount)} of ${formatBytes(store.blockBytes)}: ${formatCount(store.blocksFree)} free, ` +
       `${formatCount(store.blocksLog)} log, ${formatCount(store.blocksBuffers)} buffers, ${formatCount(store.blocksUnsealed)} unsealed`,
   ];
@@ -88,27 +88,29 @@ async function infoText(path: string, store: StoreInfo): Promise<string> {
 
 async function verify(path: string): Promise<void> {
   const { openStore } = await import("../../logger/reader.js");
-  const { formatCount } = await import("../format.js");
+  const { formatOf } = await import("../format.js");
   const { problems, counters } = await openStore(path).verify();
   for (const { block, offset, what } of problems) process.stdout.write(`block ${block}, byte ${offset}: ${what}\n`);
-  const checked = `${formatCount(counters.records)} records, ${formatCount(counters.frames)} frames checked`;
+  const checked = `${formatOf(counters.records, "record")}, ${formatOf(counters.frames, "frame")} checked`;
   if (counters.corrupt === 0 && problems.length === 0) {
     process.stdout.write("OK\n");
     process.stderr.write(`${checked}\n`);
     return;
   }
-  const count = Math.max(counters.corrupt, problems.length);
-  process.stdout.write(`${formatCount(count)} problem${count === 1 ? "" : "s"}\n`);
+  process.stdout.write(`${formatOf(Math.max(counters.corrupt, problems.length), "problem")}\n`);
   process.stderr.write(`${checked}\n`);
   process.exitCode = 1;
 }
 
 async function recover(path: string, flags: { dryRun?: boolean }): Promise<void> {
+  const { openStore } = await import("../../logger/reader.js");
   const { recoverStore } = await import("../../logger/store.js");
   const { recoveryText } = await import("../../switch/recovery-text.js");
+  const inUse = flags.dryRun === true && (await openStore(path).info()).writerAlive;
   const report = await recoverStore(path, { dryRun: flags.dryRun ?? false });
   const lines = recoveryText(report);
   if (lines.length === 0) lines.push("recovery: the store was closed clean, nothing is to be done");
+  if (inUse) lines.unshift("recovery: a daemon has the store open; this is what would be done if it died now");
   if (flags.dryRun) lines.push("recovery: dry run, nothing was written");
   process.stdout.write(`${lines.join("\n")}\n`);
 }
@@ -116,7 +118,7 @@ async function recover(path: string, flags: { dryRun?: boolean }): Promise<void>
 async function trim(path: string, flags: InstanceFlags & { before: string }): Promise<void> {
   const { trimAnywhere } = await import("../../switch/trim.js");
   const { parseSequence } = await import("../../switch/units.js");
-  const { formatCount } = await import("../format.js");
+  const { formatOf } = await import("../format.js");
   const blocks = await trimAnywhere(path, parseSequence(flags.before, "--before"), flags);
-  process.stderr.write(`${formatCount(blocks)} blocks given up\n`);
+  process.stderr.write(`${formatOf(blocks, "block")} given up\n`);
 }
