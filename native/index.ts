@@ -1,6 +1,8 @@
 // The one door from TypeScript to the addon.
 export * from "./engine.js";
+export * from "./export.js";
 export * from "./load.js";
 export * from "./port-client.js";
 export * from "./reader.js";
+export * from "./replay.js";
 export * from "./store.js";

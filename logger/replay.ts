@@ -1,0 +1,281 @@
+// From a store or a capture back into a switch, each frame at its time.
+import { asPasteError, native } from "../native/engine.js";
+import { type NativeStoreReader, openNativeReader } from "../native/reader.js";
+import { createNativeReplay, type NativeReplay, type PacerReport, type ReplayMode } from "../native/replay.js";
+import { openCapture } from "./capture/open-capture.js";
+import { PasteError } from "./errors.js";
+import { compileFilter } from "./filter/compile.js";
+import { selectedBatches, sourceKind } from "./query-source.js";
+import { nativeOptions } from "./reader.js";
+
+export interface ReplayOptions {
+  /** Stores and captures, one behind the other in this order. */
+  sources: readonly string[];
+  /** The daemon's ports.sock. */
+  socket: string;
+  /** Ports that the replay attaches and sends into, such as "vale0:a". */
+  ports: readonly string[];
+  /**
+   * From where a frame came (a port of the store, an interface of the capture) to the port it goes into. Without it: the port of
+   * that name; else the one of that name in another switch ("vale0:a" into "vale1:a"); else, when there is one port only, that
+   * one. What has no port is left out and counted.
+   */
+  map?: Readonly<Record<string, string>>;
+  /** At most one of these four; default: speed 1, with the frames' own gaps. */
+  speed?: number;
+  framesPerSecond?: number;
+  megabitsPerSecond?: number;
+  topSpeed?: boolean;
+  /** Times to go over the sources; default 1. */
+  loops?: number;
+  /** Frames to send at most, over all loops. */
+  limit?: number;
+  /** Reads everything into memory before the first frame is sent. */
+  preload?: boolean;
+  /** In the language of pcap-filter(7). */
+  filter?: string;
+  /** Of stores: first and last sequence wanted. */
+  fromSequence?: bigint;
+  toSequence?: bigint;
+  /** Of captures: see CaptureOptions. */
+  synthesizeEthernet?: boolean;
+  allowTruncated?: boolean;
+  /** Slots of each port's rings; default 1024. */
+  slots?: number;
+  /** Stops at once. */
+  signal?: AbortSignal;
+  /** Called now and then while frames are sent. */
+  onProgress?: (sentFrames: number) => void;
+}
+
+export interface ReplayReport extends PacerReport {
+  /** In the order of `portFrames`. */
+  ports: string[];
+  /** Frames that have no port to go to. */
+  unmapped: number;
+  /** Of stores: records whose checksum is wrong, and blocks that were overwritten before they were read. */
+  corrupt: number;
+  overtaken: number;
+  loops: number;
+  aborted: boolean;
+  notes: string[];
+  warnings: string[];
+}
+
+const batchFrames = 4096;
+const batchBytes = 1 << 20;
+
+/**
+ * Replays frames. They are sent whole as far as the source has them; a full ring is waited for, so that none is lost on the
+ * way to the switch. Throws USAGE, FILTER, PORT (no daemon, name in use, a port that disappeared under way), CAPTURE or STORE.
+ */
+export async function replayFrames(options: ReplayOptions): Promise<ReplayReport> {
+  return new Replay(options).run();
+}
+
+interface Pace {
+  mode: ReplayMode;
+  speed: number;
+  rate: number;
+}
+
+function paceOf(options: ReplayOptions): Pace {
+  const { speed, framesPerSecond, megabitsPerSecond, topSpeed } = options;
+  for (const [name, value] of Object.entries({ speed, framesPerSecond, megabitsPerSecond }))
+    if (value !== undefined && !(Number.isFinite(value) && value > 0))
+      throw new PasteError("USAGE", `${name} must be a number above 0, it is ${value}`);
+  const given = [speed, framesPerSecond, megabitsPerSecond, topSpeed || undefined].filter((each) => each !== undefined);
+  if (given.length > 1) throw new PasteError("USAGE", "speed, frame rate, bit rate and top speed exclude each other");
+  if (framesPerSecond !== undefined) return { mode: "framesPerSecond", speed: 1, rate: framesPerSecond };
+  if (megabitsPerSecond !== undefined) return { mode: "bitsPerSecond", speed: 1, rate: megabitsPerSecond * 1e6 };
+  return { mode: topSpeed ? "top" : "original", speed: speed ?? 1, rate: 1 };
+}
+
+class Replay {
+  readonly #options: ReplayOptions;
+  readonly #program: Uint8Array | undefined;
+  readonly #replay: NativeReplay;
+  readonly #kinds = new Map<string, "store" | "capture">();
+  readonly #extra = {
+    unmapped: 0,
+    corrupt: 0,
+    overtaken: 0,
+    loops: 0,
+    notes: [] as string[],
+    warnings: [] as string[],
+  };
+  readonly #targets = new Map<string, number>();
+  #left: number;
+  #loopStart = true;
+
+  constructor(options: ReplayOptions) {
+    const { sources, ports, loops, limit, slots, map } = options;
+    if (sources.length === 0) throw new PasteError("USAGE", "nothing to replay: name a store or a capture");
+    if (ports.length === 0) throw new PasteError("USAGE", "nowhere to replay to: name a port, such as vale0:a");
+    const twice = ports.find((name, i) => ports.indexOf(name) !== i);
+    if (twice !== undefined) throw new PasteError("USAGE", `port ${twice} is named twice`);
+    for (const [name, value] of Object.entries({ loops, limit, slots }))
+      if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
+        throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
+    for (const target of Object.values(map ?? {}))
+      if (!ports.includes(target)) throw new PasteError("USAGE", `${target} is in the map, but not among the ports`);
+    if ((loops ?? 1) > 1 && !options.preload && sources.includes("-"))
+      throw new PasteError("USAGE", "standard input can be read once only: preload it to send it more often");
+    const pace = paceOf(options);
+    this.#options = options;
+    this.#program = options.filter ? compileFilter(options.filter).bytes : undefined;
+    this.#replay = native(() => createNativeReplay(pace.mode, pace.speed, pace.rate));
+    this.#left = limit ?? Number.POSITIVE_INFINITY;
+  }
+
+  async run(): Promise<ReplayReport> {
+    const { sources, ports, socket, slots = 1024, loops = 1, preload = false, signal } = this.#options;
+    for (const source of sources) this.#kinds.set(source, await sourceKind(source));
+    await this.#call(() => this.#replay.open(socket, ports, slots));
+    const stop = () => this.#replay.stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    const progress = setInterval(() => this.#options.onProgress?.(this.#replay.sent()), 200);
+    let problem: unknown;
+    try {
+      if (preload) await this.#preloaded(loops);
+      else
+        for (let loop = 0; loop < loops && this.#goOn(); loop++) {
+          this.#loopStart = true;
+          await this.#once(false);
+          this.#extra.loops++;
+        }
+      this.#replay.end();
+    } catch (error) {
+      problem = asPasteError(error);
+      this.#replay.stop();
+    }
+    let report: PacerReport;
+    try {
+      report = await this.#call(() => this.#replay.finish());
+    } catch (error) {
+      throw problem ?? error;
+    } finally {
+      clearInterval(progress);
+      signal?.removeEventListener("abort", stop);
+    }
+    if (problem) throw problem;
+    return { ...report, ...this.#extra, ports: [...ports], aborted: signal?.aborted ?? false };
+  }
+
+  async #preloaded(loops: number): Promise<void> {
+    const limit = this.#left;
+    await this.#once(true);
+    this.#left = limit;
+    for (let loop = 0; loop < loops && this.#goOn(); loop++) {
+      if (!this.#replay.room()) await this.#call(() => this.#replay.waitRoom());
+      const pushed = native(() => this.#replay.pushKept(this.#left));
+      this.#left -= pushed;
+      this.#extra.loops++;
+      if (pushed === 0) break;
+    }
+  }
+
+  #goOn(): boolean {
+    return this.#left > 0 && !this.#options.signal?.aborted;
+  }
+
+  /** All sources, once. */
+  async #once(keep: boolean): Promise<void> {
+    for (const source of this.#options.sources) {
+      if (!this.#goOn()) return;
+      await (this.#kinds.get(source) === "store" ? this.#store(source, keep) : this.#capture(source, keep));
+    }
+  }
+
+  async #store(path: string, keep: boolean): Promise<void> {
+    const { fromSequence, toSequence } = this.#options;
+    const reader = native(() => openNativeReader(path));
+    try {
+      const range = {
+        ...(fromSequence !== undefined && { fromSequence }),
+        ...(toSequence !== undefined && { toSequence }),
+      };
+      native(() => reader.start(nativeOptions({ ...range, ...(this.#program && { program: this.#program }) })));
+      let map = this.#storeMap(reader);
+      let version = -1;
+      for (let more = true; more && this.#goOn(); ) {
+        const batch = await this.#call(() => reader.next(batchFrames, batchBytes));
+        more = batch.more;
+        if (batch.namesVersion !== version) map = this.#storeMap(reader);
+        version = batch.namesVersion;
+        await this.#pushed(batch.count, keep, (max, loopStart) =>
+          this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, max, loopStart, keep),
+        );
+      }
+      const { corrupt, overtaken } = reader.counters();
+      this.#extra.corrupt += corrupt;
+      this.#extra.overtaken += overtaken;
+    } finally {
+      reader.close();
+    }
+  }
+
+  #storeMap(reader: NativeStoreReader): { ids: Uint32Array; targets: Int32Array } {
+    const { ports } = reader.names();
+    return {
+      ids: Uint32Array.from(ports, (port) => port.id),
+      targets: Int32Array.from(ports, (port) => this.#target(port.name)),
+    };
+  }
+
+  async #capture(path: string, keep: boolean): Promise<void> {
+    const { allowTruncated = false, synthesizeEthernet = false } = this.#options;
+    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
+    try {
+      for await (const { batch, selected } of selectedBatches(capture, this.#program)) {
+        const targets = Int32Array.from(capture.interfaces, (each) => this.#target(each.name));
+        const count = selected ? selected.reduce((sum, each) => sum + each, 0) : batch.count;
+        await this.#pushed(count, keep, (max, loopStart) =>
+          this.#replay.pushCapture(batch, selected, targets, max, loopStart, keep),
+        );
+        if (!this.#goOn()) break;
+      }
+    } finally {
+      this.#extra.notes.push(...capture.notes);
+      this.#extra.warnings.push(...capture.warnings);
+      await capture.close();
+    }
+  }
+
+  async #pushed(count: number, keep: boolean, push: (max: number, loopStart: boolean) => number): Promise<void> {
+    const before = this.#left;
+    const taken = native(() => push(before, this.#loopStart));
+    this.#left -= taken;
+    if (taken > 0) this.#loopStart = false;
+    if (this.#left > 0) this.#extra.unmapped += count - taken;
+    if (!keep && !this.#replay.room()) await this.#call(() => this.#replay.waitRoom());
+  }
+
+  /** Number of the port that frames from `source` go to; -1 = none. */
+  #target(source: string): number {
+    let target = this.#targets.get(source);
+    if (target === undefined) {
+      target = targetOf(source, this.#options.ports, this.#options.map);
+      this.#targets.set(source, target);
+    }
+    return target;
+  }
+
+  async #call<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      throw asPasteError(error);
+    }
+  }
+}
+
+function targetOf(source: string, ports: readonly string[], map: Readonly<Record<string, string>> | undefined): number {
+  if (map) return Object.hasOwn(map, source) ? ports.indexOf(map[source]!) : -1;
+  const same = ports.indexOf(source);
+  if (same >= 0) return same;
+  const short = (name: string) => name.slice(name.indexOf(":") + 1);
+  const alike = source === "" ? [] : ports.filter((name) => short(name) === short(source));
+  if (alike.length === 1) return ports.indexOf(alike[0]!);
+  return ports.length === 1 ? 0 : -1;
+}

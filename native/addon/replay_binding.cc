@@ -1,0 +1,281 @@
+// Replay for JavaScript: batches of a store or a capture are handed over, and a thread of its own sends them in time.
+#include <napi.h>
+
+#include <functional>
+#include <string>
+#include <unordered_map>
+
+#include "core/replay/pacer.h"
+#include "status_error.h"
+
+namespace paste {
+namespace {
+
+using Napi::CallbackInfo;
+
+// Outlives the JavaScript object while a worker uses it.
+struct ReplayState {
+  PacerOptions options;
+  std::unique_ptr<Pacer> pacer;
+  uint32_t port_count = 0;
+  std::vector<std::shared_ptr<const PacedBatch>> kept;  // preloaded
+};
+
+class ReplayJob final : public Napi::AsyncWorker {
+ public:
+  static Napi::Value start(Napi::Env env, std::function<Status()> work, std::function<Napi::Value(Napi::Env)> result) {
+    auto* job = new ReplayJob(env, std::move(work), std::move(result));
+    Napi::Value promise = job->deferred_.Promise();
+    job->Queue();
+    return promise;
+  }
+
+ private:
+  ReplayJob(Napi::Env env, std::function<Status()> work, std::function<Napi::Value(Napi::Env)> result)
+      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), result_(std::move(result)) {}
+  void Execute() override { status_ = work_(); }
+  void OnOK() override {
+    if (status_.ok()) {
+      deferred_.Resolve(result_(Env()));
+    } else {
+      deferred_.Reject(status_error(Env(), status_).Value());
+    }
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::function<Status()> work_;
+  std::function<Napi::Value(Napi::Env)> result_;
+  Status status_;
+};
+
+template <class T>
+struct Column {
+  const T* values = nullptr;
+  size_t count = 0;
+
+  // Left empty when `value` is no typed array of elements of this size.
+  explicit Column(const Napi::Value& value) {
+    if (!value.IsTypedArray()) return;
+    const auto array = value.As<Napi::TypedArray>();
+    if (array.ElementSize() != sizeof(T)) return;
+    count = array.ElementLength();
+    values = reinterpret_cast<const T*>(static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset());
+  }
+};
+
+Napi::Object report_object(Napi::Env env, const PacerReport& report) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) { object.Set(name, static_cast<double>(value)); };
+  set("sentFrames", report.sent_frames);
+  set("sentBytes", report.sent_bytes);
+  set("tooLong", report.too_long);
+  set("empty", report.empty);
+  set("missed", report.missed);
+  set("waits", report.waits);
+  set("elapsedNs", report.elapsed_ns);
+  set("errorP50Ns", report.error_p50_ns);
+  set("errorP99Ns", report.error_p99_ns);
+  set("errorP999Ns", report.error_p999_ns);
+  set("errorMaxNs", report.error_max_ns);
+  set("unconfirmedPorts", report.unconfirmed);
+  Napi::Array ports = Napi::Array::New(env);
+  for (uint32_t i = 0; i < report.port_frames.size(); ++i) ports.Set(i, static_cast<double>(report.port_frames[i]));
+  object.Set("portFrames", ports);
+  return object;
+}
+
+class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Replay",
+                       {InstanceMethod<&ReplayObject::open>("open"), InstanceMethod<&ReplayObject::push_store>("pushStore"),
+                        InstanceMethod<&ReplayObject::push_capture>("pushCapture"),
+                        InstanceMethod<&ReplayObject::push_kept>("pushKept"), InstanceMethod<&ReplayObject::room>("room"),
+                        InstanceMethod<&ReplayObject::wait_room>("waitRoom"), InstanceMethod<&ReplayObject::end>("end"),
+                        InstanceMethod<&ReplayObject::stop>("stop"), InstanceMethod<&ReplayObject::sent>("sent"),
+                        InstanceMethod<&ReplayObject::finish>("finish")});
+  }
+
+  // new Replay(mode: 0 original | 1 frames a second | 2 bits a second | 3 top, speed, rate)
+  explicit ReplayObject(const CallbackInfo& call) : Napi::ObjectWrap<ReplayObject>(call), state_(std::make_shared<ReplayState>()) {
+    state_->options.mode = static_cast<PacerOptions::Mode>(call[0].As<Napi::Number>().Uint32Value() & 3);
+    state_->options.speed = call[1].As<Napi::Number>().DoubleValue();
+    state_->options.rate = call[2].As<Napi::Number>().DoubleValue();
+  }
+
+ private:
+  // open(socket, names, slots): attaches the ports, off the main thread.
+  Napi::Value open(const CallbackInfo& call) {
+    const std::string socket = call[0].As<Napi::String>();
+    const auto list = call[1].As<Napi::Array>();
+    const uint32_t slots = call[2].As<Napi::Number>().Uint32Value();
+    std::vector<std::string> names;
+    for (uint32_t i = 0; i < list.Length(); ++i) names.push_back(list.Get(i).As<Napi::String>().Utf8Value());
+    auto work = [state = state_, socket, names, slots]() -> Status {
+      std::vector<std::unique_ptr<PortClient>> ports(names.size());
+      for (size_t i = 0; i < names.size(); ++i) {
+        ClientOptions options;
+        options.socket = socket;
+        options.name = names[i];
+        options.slots = slots;
+        options.reconnect_ms = 0;  // a replay that was torn apart is no replay
+        if (Status status = PortClient::open(options, &ports[i]); !status.ok()) return status;
+      }
+      state->port_count = static_cast<uint32_t>(names.size());
+      state->pacer = std::make_unique<Pacer>(state->options, std::move(ports));
+      return Status();
+    };
+    return ReplayJob::start(call.Env(), work, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+  }
+
+  bool opened(Napi::Env env) {
+    if (state_->pacer) return true;
+    throw_status(env, Status(Code::kInternal, "the replay is not open"));
+    return false;
+  }
+
+  bool known(int32_t target) const { return target >= 0 && static_cast<uint32_t>(target) < state_->port_count; }
+
+  Napi::Value wrong(Napi::Env env) {
+    throw_status(env, Status(Code::kInternal, "the batch's columns do not fit each other"));
+    return env.Undefined();
+  }
+
+  // Queues (or keeps) a batch; returns how many frames it holds.
+  Napi::Value hand_over(Napi::Env env, PacedBatch&& batch, bool loop_start, bool keep) {
+    const auto count = static_cast<uint32_t>(batch.items.size());
+    auto shared = std::make_shared<const PacedBatch>(std::move(batch));
+    if (keep) {
+      state_->kept.push_back(std::move(shared));
+    } else {
+      state_->pacer->push(std::move(shared), count, loop_start);
+    }
+    return Napi::Number::New(env, count);
+  }
+
+  // pushStore(index, bytes, sourceIds, targets, framesMax, loopStart, keep): frames of port sourceIds[i] go to port targets[i], those
+  // of others are left out. Index and bytes as a StoreReader gives them, without snaplen.
+  Napi::Value push_store(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    if (!opened(env) || !call[1].IsArrayBuffer()) return wrong(env);
+    const Column<uint32_t> index(call[0]), ids(call[2]);
+    const Column<int32_t> targets(call[3]);
+    auto buffer = call[1].As<Napi::ArrayBuffer>();
+    const auto* bytes = static_cast<const uint8_t*>(buffer.Data());
+    const double frames_max = call[4].As<Napi::Number>().DoubleValue();
+    if (ids.count != targets.count || index.count % 3 != 0) return wrong(env);
+    std::unordered_map<uint32_t, uint32_t> target_of;
+    for (size_t i = 0; i < ids.count; ++i)
+      if (known(targets.values[i])) target_of[ids.values[i]] = static_cast<uint32_t>(targets.values[i]);
+    PacedBatch batch;
+    for (size_t i = 0; i < index.count && static_cast<double>(batch.items.size()) < frames_max; i += 3) {
+      const uint64_t header_at = index.values[i], offset = index.values[i + 1], length = index.values[i + 2];
+      if (header_at + sizeof(layout::RecordHeader) > buffer.ByteLength() || offset + length > buffer.ByteLength()) return wrong(env);
+      layout::RecordHeader header;
+      memcpy(&header, bytes + header_at, sizeof header);
+      const auto target = target_of.find(header.ingress);
+      if (target == target_of.end()) continue;
+      add(&batch, header.time_ns, bytes + offset, static_cast<uint32_t>(length), target->second);
+    }
+    return hand_over(env, std::move(batch), call[5].ToBoolean(), call[6].ToBoolean());
+  }
+
+  // pushCapture(batch, selected | null, targets, framesMax, loopStart, keep): frames of interface i go to port targets[i].
+  Napi::Value push_capture(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    if (!opened(env) || !call[0].IsObject()) return wrong(env);
+    const auto given = call[0].As<Napi::Object>();
+    const Column<uint8_t> data(given.Get("data")), selected(call[1]);
+    const Column<uint32_t> offsets(given.Get("offsets")), lengths(given.Get("capturedLengths"));
+    const Column<uint64_t> times(given.Get("timesNs"));
+    const Column<uint16_t> interfaces(given.Get("interfaces"));
+    const Column<int32_t> targets(call[2]);
+    const double frames_max = call[3].As<Napi::Number>().DoubleValue();
+    const size_t count = offsets.count;
+    const bool all = !call[1].IsTypedArray();
+    if (lengths.count != count || times.count != count || interfaces.count != count || (!all && selected.count != count))
+      return wrong(env);
+    PacedBatch batch;
+    for (size_t i = 0; i < count && static_cast<double>(batch.items.size()) < frames_max; ++i) {
+      if (uint64_t{offsets.values[i]} + lengths.values[i] > data.count) return wrong(env);
+      if ((!all && !selected.values[i]) || interfaces.values[i] >= targets.count) continue;
+      const int32_t target = targets.values[interfaces.values[i]];
+      if (!known(target)) continue;
+      add(&batch, times.values[i], data.values + offsets.values[i], lengths.values[i], static_cast<uint32_t>(target));
+    }
+    return hand_over(env, std::move(batch), call[4].ToBoolean(), call[5].ToBoolean());
+  }
+
+  static void add(PacedBatch* batch, uint64_t time_ns, const uint8_t* bytes, uint32_t length, uint32_t port) {
+    const auto offset = static_cast<uint32_t>((batch->bytes.size() + 63) & ~size_t{63});
+    batch->bytes.resize(offset + length);
+    if (length > 0) memcpy(batch->bytes.data() + offset, bytes, length);
+    batch->items.push_back({time_ns, offset, length, port});
+  }
+
+  // pushKept(framesMax): one loop over everything that was kept; returns how many frames it is.
+  Napi::Value push_kept(const CallbackInfo& call) {
+    if (!opened(call.Env())) return call.Env().Undefined();
+    const double frames_max = call[0].As<Napi::Number>().DoubleValue();
+    double pushed = 0;
+    for (const std::shared_ptr<const PacedBatch>& batch : state_->kept) {
+      const double left = frames_max - pushed;
+      const auto count = static_cast<uint32_t>(std::min(left, static_cast<double>(batch->items.size())));
+      state_->pacer->push(batch, count, pushed == 0);
+      pushed += count;
+    }
+    return Napi::Number::New(call.Env(), pushed);
+  }
+
+  Napi::Value room(const CallbackInfo& call) {
+    if (!opened(call.Env())) return call.Env().Undefined();
+    return Napi::Boolean::New(call.Env(), state_->pacer->room());
+  }
+
+  Napi::Value wait_room(const CallbackInfo& call) {
+    if (!opened(call.Env())) return call.Env().Undefined();
+    return ReplayJob::start(
+        call.Env(),
+        [state = state_] {
+          state->pacer->wait_room();
+          return Status();
+        },
+        [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+  }
+
+  Napi::Value end(const CallbackInfo& call) {
+    if (opened(call.Env())) state_->pacer->end();
+    return call.Env().Undefined();
+  }
+
+  Napi::Value stop(const CallbackInfo& call) {
+    if (state_->pacer) state_->pacer->stop();
+    return call.Env().Undefined();
+  }
+
+  Napi::Value sent(const CallbackInfo& call) {
+    const uint64_t frames = state_->pacer ? state_->pacer->sent_frames() : 0;
+    return Napi::Number::New(call.Env(), static_cast<double>(frames));
+  }
+
+  // finish(): waits for the thread; a promise of the report. The ports are detached then.
+  Napi::Value finish(const CallbackInfo& call) {
+    if (!opened(call.Env())) return call.Env().Undefined();
+    auto report = std::make_shared<PacerReport>();
+    return ReplayJob::start(
+        call.Env(),
+        [state = state_, report] {
+          const Status status = state->pacer->finish(report.get());
+          state->pacer.reset();
+          return status;
+        },
+        [report](Napi::Env env) -> Napi::Value { return report_object(env, *report); });
+  }
+
+  std::shared_ptr<ReplayState> state_;
+};
+
+}  // namespace
+}  // namespace paste
+
+void init_replay(Napi::Env env, Napi::Object exports) { exports.Set("Replay", paste::ReplayObject::define(env)); }

@@ -1,0 +1,122 @@
+// Frames into ports, each at its time: a thread of its own that is fed batches and sends them by absolute deadlines, so that a
+// late frame never makes the next one late.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/ports/client.h"
+#include "core/replay/timing_histogram.h"
+#include "core/store/reader.h"
+
+namespace paste {
+
+struct PacerOptions {
+  enum class Mode : uint8_t {
+    kOriginal,   // deadline = start + (time - first time) / speed
+    kFrameRate,  // `rate` frames a second
+    kBitRate,    // `rate` bits a second, frames' bytes only
+    kTop,        // no deadlines
+  };
+  Mode mode = Mode::kOriginal;
+  double speed = 1;
+  double rate = 0;
+};
+
+// Frames that are to be sent one behind the other.
+struct PacedBatch {
+  struct Item {
+    uint64_t time_ns;
+    uint32_t offset, length;  // in bytes
+    uint32_t port;            // index of the port
+  };
+  std::vector<Item> items;
+  std::vector<uint8_t, RawAllocator<uint8_t>> bytes;
+};
+
+struct PacerReport {
+  uint64_t sent_frames = 0, sent_bytes = 0;
+  uint64_t too_long = 0;        // frames that no port takes (over kLiveFrameBytesMax), left out
+  uint64_t empty = 0;           // frames without bytes, left out
+  uint64_t missed = 0;          // sent more than kMissedNs behind their deadline
+  uint64_t waits = 0;           // times that a transmit ring was full
+  uint64_t elapsed_ns = 0;      // from the first frame to the last
+  uint64_t error_p50_ns = 0, error_p99_ns = 0, error_p999_ns = 0, error_max_ns = 0;
+  uint64_t unconfirmed = 0;     // ports whose ring the switch had not emptied when waiting for that was given up
+  std::vector<uint64_t> port_frames;
+};
+
+class Pacer {
+ public:
+  static constexpr uint64_t kMissedNs = 1'000'000;
+  static constexpr size_t kQueueBytes = 16u << 20;
+  static constexpr size_t kQueueBatches = 4096;
+
+  Pacer(const PacerOptions& options, std::vector<std::unique_ptr<PortClient>> ports);
+  ~Pacer();  // stops
+
+  // Feeding side, one thread. push() never blocks and takes the first `count` frames; `loop_start`: the source begins again, so its
+  // first time counts from the last deadline. room() says whether the queue is below its limit, wait_room() sleeps until it
+  // is or the pacer has ended.
+  void push(std::shared_ptr<const PacedBatch> batch, uint32_t count, bool loop_start);
+  bool room();
+  void wait_room();
+  void end();   // no more batches
+  void stop();  // drops what is queued, too
+
+  // Waits for the thread. Not ok when a port disappeared.
+  Status finish(PacerReport* report);
+  uint64_t sent_frames() const { return sent_.load(std::memory_order_relaxed); }
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const PacedBatch> batch;
+    uint32_t count;
+    bool loop_start;
+  };
+
+  bool has_room() const { return queued_bytes_ < kQueueBytes && queue_.size() < kQueueBatches; }
+  void run();
+  bool take(Entry* entry);
+  bool play(const Entry& entry);
+  bool wait_until(uint64_t deadline_ns);
+  uint64_t deadline_of(const PacedBatch::Item& item);
+  bool send(const PacedBatch& batch, uint32_t first, uint32_t count);
+  bool flush(uint32_t port);
+  bool wait_for_ring(uint32_t port);
+  void drain_rings();
+
+  const PacerOptions options_;
+  std::vector<std::unique_ptr<PortClient>> ports_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Entry> queue_;
+  size_t queued_bytes_ = 0;
+  bool no_more_ = false;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};
+  std::atomic<uint64_t> sent_{0};
+
+  // The pacing thread's own.
+  Status status_;
+  PacerReport report_;
+  TimingHistogram errors_;
+  uint64_t start_ns_ = 0, last_deadline_ns_ = 0, first_time_ns_ = 0, last_sent_ns_ = 0;
+  uint64_t planned_frames_ = 0, planned_bits_ = 0;
+  bool begun_ = false;
+  std::vector<uint32_t> offsets_, lengths_;
+
+  std::thread thread_;  // last: everything above is ready when it starts
+};
+
+}  // namespace paste

@@ -1,0 +1,72 @@
+// Stores of their own for tests, filled with what a test wants to find again.
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ExecutionContext } from "ava";
+import { batchOf } from "../../logger/capture/frame-columns.js";
+import { type FrameOptions, openStore, type StoreReader } from "../../logger/reader.js";
+import { createStore, StoreAppender } from "../../logger/store.js";
+
+export interface TestFrame {
+  readonly data: Buffer;
+  readonly wireLength: number;
+  readonly timeNs: bigint;
+  readonly interface?: number;
+}
+
+/** A folder in memory where there is one, gone when the test ends. */
+export function testFolder(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "paste-switch-reader-"));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A store of 16 MiB (or `sizeBytes`) with these frames, whose interfaces are the named ports. */
+export async function storeWith(
+  t: ExecutionContext,
+  frames: readonly TestFrame[],
+  options: { ports?: readonly string[]; sizeBytes?: number; blockBytes?: number; folder?: string } = {},
+): Promise<string> {
+  const path = join(options.folder ?? testFolder(t), "test.store");
+  const { sizeBytes = 16 << 20, blockBytes, ports = ["port-a", "port-b"] } = options;
+  await createStore(path, { sizeBytes, ...(blockBytes && { blockBytes }) });
+  await appendTo(path, frames, ports);
+  return path;
+}
+
+export async function appendTo(path: string, frames: readonly TestFrame[], ports: readonly string[]): Promise<void> {
+  const appender = await StoreAppender.open(path);
+  for (const port of ports) appender.addInterface(port);
+  for (let i = 0; i < frames.length; i += 500) await appender.append(batchOf(frames.slice(i, i + 500)));
+  await appender.close();
+}
+
+export interface StoredFrame extends TestFrame {
+  readonly sequence: bigint;
+  readonly ingress: string;
+}
+
+export async function storedFrames(store: string | StoreReader, options: FrameOptions = {}): Promise<StoredFrame[]> {
+  const reader = typeof store === "string" ? openStore(store) : store;
+  const frames: StoredFrame[] = [];
+  for await (const batch of reader.frames(options))
+    for (let i = 0; i < batch.count; i++)
+      frames.push({
+        sequence: batch.sequence(i),
+        timeNs: batch.timeNs(i),
+        ingress: batch.ingress(i),
+        wireLength: batch.wireLength(i),
+        data: Buffer.from(batch.bytes(i)),
+      });
+  return frames;
+}
+
+/** Index of the first frame that differs in bytes, length or time; -1 = the same frames. */
+export function firstDifference(found: readonly TestFrame[], expected: readonly TestFrame[]): number {
+  const length = Math.max(found.length, expected.length);
+  for (let i = 0; i < length; i++) {
+    const [a, b] = [found[i], expected[i]];
+    if (!a || !b || a.timeNs !== b.timeNs || a.wireLength !== b.wireLength || !a.data.equals(b.data)) return i;
+  }
+  return -1;
+}
