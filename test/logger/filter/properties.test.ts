@@ -27,7 +27,7 @@ function compiledOrRefused(text: string): Uint8Array | undefined {
 
 test("random filters compile to programs that verify, and mean the same to C++ and to the model", (t) => {
   t.log(`seed ${seed}`);
-  const frames = testFrames(seed, 60);
+  const frames = testFrames(seed, 40);
   const batch = batchOf(frames);
   let compiled = 0;
   fc.assert(

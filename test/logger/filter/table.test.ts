@@ -82,5 +82,6 @@ for (let part = 0; part < 4; part++)
       t.deepEqual(compareLive(frames.slice(0, framesPerCapture), some, captures[index]!.slice(folder.length + 1)), []);
       compared++;
     }
-    t.is(compared, liveCaptures / 4, "captures of Ethernet compared");
+    t.log(`${compared} captures`);
+    if (compared === 0) skip(t, "no capture of Ethernet among these");
   });
