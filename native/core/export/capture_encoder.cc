@@ -194,7 +194,9 @@ Status CaptureEncoder::append_pcap(const FrameToEncode& frame, uint32_t length, 
 
 void CaptureEncoder::finish(EncodedBytes* out) {
   constexpr uint32_t kEthernet = 1;
-  if (!begun_) begin(kEthernet, out);
+  uint32_t interface = 0;
+  // libpcap takes no pcapng without an interface.
+  if (interfaces_.empty()) PASTE_CHECK(describe("", kEthernet, ~0u, out, &interface).ok());
   if (format_ != CaptureFormat::kPcapng) return;
   for (size_t i = 0; i < interfaces_.size(); ++i) {
     const Interface& each = interfaces_[i];
