@@ -17,6 +17,7 @@ alignas(64) inline constexpr struct TailMask {
 inline void copy_tail(uint8_t* to, const uint8_t* from, uint32_t length) {
   typedef uint8_t Vector __attribute__((vector_size(16), aligned(1), may_alias));
   const uint8_t* mask = kTailMask.bytes + 64 - length;
+#pragma GCC unroll 4
   for (int i = 0; i < 4; i++)
     reinterpret_cast<Vector*>(to)[i] =
         reinterpret_cast<const Vector*>(from)[i] & reinterpret_cast<const Vector*>(mask)[i];

@@ -15,21 +15,29 @@ constexpr uint32_t kFramesPerReading = 16; // of the clock: 16 small frames take
 constexpr uint32_t kBytesPerReading = 8192;
 constexpr uint32_t kDrainBytes = 512;      // of the doorbell per wake
 
-// A slot but for its `ptr`, which vale ports have no use for: one aligned 8-byte word, so that one load reads it whole.
-struct SlotWord {
-  uint32_t buffer;
-  uint16_t length;
-  uint16_t flags;
+// A slot but for its `ptr`, which vale ports have no use for: one aligned 8-byte word, so that one load reads it whole. It stays
+// a word in memory, too: fields stored apart and loaded together would stall each frame for a dozen cycles.
+class SlotWord {
+ public:
+  SlotWord() = default;
+  explicit SlotWord(uint64_t word) : word_(word) {}
+  SlotWord(uint32_t buffer, uint32_t length, uint32_t flags)
+      : word_(uint64_t{buffer} | uint64_t{length} << 32 | uint64_t{flags} << 48) {}
+  uint64_t word() const { return word_; }
+  uint32_t buffer() const { return static_cast<uint32_t>(word_); }
+  uint32_t length() const { return static_cast<uint16_t>(word_ >> 32); }
+  uint32_t flags() const { return static_cast<uint32_t>(word_ >> 48); }
+
+ private:
+  uint64_t word_;
 };
 
 SlotWord load_slot(const netmap::Slot* slot) {
-  const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(slot), __ATOMIC_RELAXED);
-  return {static_cast<uint32_t>(word), static_cast<uint16_t>(word >> 32), static_cast<uint16_t>(word >> 48)};
+  return SlotWord(__atomic_load_n(reinterpret_cast<const uint64_t*>(slot), __ATOMIC_RELAXED));
 }
 
-void store_slot(netmap::Slot* slot, const SlotWord& word) {
-  __atomic_store_n(reinterpret_cast<uint64_t*>(slot),
-                   uint64_t{word.buffer} | uint64_t{word.length} << 32 | uint64_t{word.flags} << 48, __ATOMIC_RELAXED);
+void store_slot(netmap::Slot* slot, SlotWord word) {
+  __atomic_store_n(reinterpret_cast<uint64_t*>(slot), word.word(), __ATOMIC_RELAXED);
 }
 
 uint32_t load_acquire(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_ACQUIRE); }
@@ -43,14 +51,15 @@ void store_relaxed(uint32_t& field, uint32_t value) { __atomic_store_n(&field, v
 class ValePort::SlotReader {
  public:
   SlotReader(const ValePort& port, uint32_t from, uint32_t count)
-      : port_(port), position_(from), load_position_(from), left_(count), to_load_(count) {
+      : slot_(port.tx_.slot), buffers_(port.tx_.buffers), slots_(port.tx_.slots), buffer_bytes_(port.buffer_bytes_),
+        buffer_count_(port.buffer_count_), position_(from), load_position_(from), left_(count), to_load_(count) {
     for (uint32_t i = 0; i < kLookahead; i++) load_one();
   }
   uint32_t position() const { return position_; }
   uint32_t left() const { return left_; }
   SlotWord take() {
     const SlotWord word = words_[taken_++ % kLookahead];
-    position_ = port_.tx_.next(position_);
+    if (++position_ == slots_) position_ = 0;
     left_--;
     load_one();
     return word;
@@ -60,27 +69,21 @@ class ValePort::SlotReader {
   void load_one() {
     if (to_load_ == 0) return;
     to_load_--;
-    const SlotWord word = load_slot(port_.tx_.slot + load_position_);
-    load_position_ = port_.tx_.next(load_position_);
+    const SlotWord word = load_slot(slot_ + load_position_);
+    if (++load_position_ == slots_) load_position_ = 0;
     words_[loaded_++ % kLookahead] = word;
-    if (word.buffer >= port_.buffer_count_) return;
-    const uint8_t* bytes = port_.tx_.buffers + uint64_t{word.buffer} * port_.buffer_bytes_;
+    if (word.buffer() >= buffer_count_) return;
+    const uint8_t* bytes = buffers_ + uint64_t{word.buffer()} * buffer_bytes_;
     prefetch_line(bytes);
-    if (word.length > 64 && word.length <= port_.buffer_bytes_) prefetch_line(bytes + 64);
+    if (word.length() > 64) prefetch_line(bytes + 64);
   }
 
-  const ValePort& port_;
+  const netmap::Slot* slot_;
+  const uint8_t* buffers_;
+  uint32_t slots_, buffer_bytes_, buffer_count_;
   uint32_t position_, load_position_, left_, to_load_;
   uint32_t taken_ = 0, loaded_ = 0;
   SlotWord words_[kLookahead];
-};
-
-// What became of the slots that one frame took.
-struct ValePort::Taken {
-  enum Kind : uint8_t { kFrame, kNothing, kDropped, kNoRoom } kind;
-  uint32_t length = 0;
-  const uint8_t* bytes = nullptr;
-  Drop reason = Drop::kCount;
 };
 
 Status ValePort::create(const std::string& name, const RegionGeometry& geometry, const Clock& clock,
@@ -163,22 +166,22 @@ uint32_t ValePort::receive(Batch& batch, uint32_t max) {
       frames_since = bytes_since = 0;
     }
     const uint32_t start = slots.position();
-    const Taken taken_frame = take_frame(slots, batch, time_ns);
-    if (taken_frame.kind == Taken::kNoRoom) break;
+    uint32_t length = 0;
+    Drop reason = Drop::kCount;
+    const Taken became = take_frame(slots, batch, time_ns, &length, &reason);
+    if (became == Taken::kNoRoom) break;
     tx_next_ = slots.position();
-    const uint32_t used = tx_.distance(start, tx_next_);
-    if (taken_frame.kind == Taken::kFrame) {
+    if (became == Taken::kFrame) {
       last_start_[count] = start;
-      last_length_[count] = taken_frame.length;
+      last_length_[count] = length;
       count++;
-      bytes += taken_frame.length;
-      frames_since++;
-      bytes_since += taken_frame.length;
-    } else if (taken_frame.kind == Taken::kDropped) {
-      count_drop(taken_frame.reason, used, taken_frame.length);
-      frames_since++;
+      bytes += length;
+    } else if (became == Taken::kDropped) {
+      count_drop(reason, tx_.distance(start, tx_next_), length);
     }
-    tx_counted_slots_ = tx_counted_slots_ > used ? tx_counted_slots_ - used : 0;
+    frames_since++;
+    bytes_since += length;
+    if (tx_counted_slots_ > 0) tx_counted_slots_ -= std::min(tx_counted_slots_, tx_.distance(start, tx_next_));
   }
   counters.received_frames += count;
   counters.received_bytes += bytes;
@@ -188,74 +191,75 @@ uint32_t ValePort::receive(Batch& batch, uint32_t max) {
 }
 
 // A frame that never enters the batch was received and dropped; once, even when its slots were taken back and come again.
-void ValePort::count_drop(Drop reason, uint32_t used, uint32_t bytes) {
-  if (tx_counted_slots_ >= used) return;
+void ValePort::count_drop(Drop reason, uint32_t slots, uint32_t bytes) {
+  if (tx_counted_slots_ >= slots) return;
   counters.received_frames++;
   counters.received_bytes += bytes;
   counters.dropped[static_cast<size_t>(reason)]++;
 }
 
-ValePort::Taken ValePort::take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns) {
-  if (batch.arena.room() < 64 + kLiveFrameBytesMax) return {Taken::kNoRoom};
+inline ValePort::Taken ValePort::take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns, uint32_t* length,
+                                            Drop* reason) {
+  if (batch.arena.room() < 64 + kLiveFrameBytesMax) return Taken::kNoRoom;
   const SlotWord word = slots.take();
-  Taken taken;
-  if (__builtin_expect(word.flags & netmap::kMoreFrag, 0)) {
-    taken = take_chain(slots, batch, uint64_t{word.buffer} | uint64_t{word.length} << 32 | uint64_t{word.flags} << 48);
-    if (taken.kind != Taken::kFrame) return taken;
-  } else {
-    if (word.length == 0) return {Taken::kNothing};
-    if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers ||
-        word.length > buffer_bytes_ || (word.flags & netmap::kIndirect))
-      return {Taken::kDropped, 0, nullptr, Drop::bad_slot};
-    if (word.length < kEthernetHeaderBytes) return {Taken::kDropped, word.length, nullptr, Drop::runt};
-    if (word.length > kLiveFrameBytesMax) return {Taken::kDropped, word.length, nullptr, Drop::oversize};
-    uint8_t* snapshot = batch.arena.take(word.length);
-    copy_lines(copy_long_, snapshot, tx_.buffers + uint64_t{word.buffer} * buffer_bytes_, word.length);
-    taken = {Taken::kFrame, word.length, snapshot};
+  if (__builtin_expect(word.flags() & netmap::kMoreFrag, 0))
+    return take_chain(slots, batch, time_ns, word.word(), length, reason);
+  if (word.length() == 0) return Taken::kNothing;
+  if (!names_buffer(word.buffer()) || word.length() > buffer_bytes_ || (word.flags() & netmap::kIndirect)) {
+    *reason = Drop::bad_slot;
+    return Taken::kDropped;
   }
+  *length = word.length();
+  if (*length < kEthernetHeaderBytes || *length > kLiveFrameBytesMax) {
+    *reason = *length < kEthernetHeaderBytes ? Drop::runt : Drop::oversize;
+    return Taken::kDropped;
+  }
+  uint8_t* snapshot = batch.arena.take(*length);
+  copy_lines(copy_long_, snapshot, tx_.buffers + uint64_t{word.buffer()} * buffer_bytes_, *length);
+  add_frame(batch, snapshot, *length, time_ns);
+  return Taken::kFrame;
+}
+
+inline void ValePort::add_frame(Batch& batch, const uint8_t* bytes, uint32_t length, uint64_t time_ns) {
   Frame& frame = batch.frames[batch.count++];
-  frame.bytes = taken.bytes;
-  frame.length = frame.wire_length = taken.length;
+  frame.bytes = bytes;
+  frame.length = frame.wire_length = length;
   frame.time_ns = time_ns;
   frame.store_offset = 0;
   frame.buffer_block = 0;
   frame.ingress = index;
   frame.framed = true;
-  return taken;
 }
 
 // A frame of several slots, gathered into one snapshot. The whole chain is taken, whatever is wrong with it; a chain cut by the
 // end of what the client published counts as complete, as on VALE.
-ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t first_word) {
-  SlotWord word = {static_cast<uint32_t>(first_word), static_cast<uint16_t>(first_word >> 32),
-                   static_cast<uint16_t>(first_word >> 48)};
+ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length,
+                                     Drop* reason) {
   uint8_t* snapshot = batch.arena.take(kLiveFrameBytesMax);
-  uint32_t length = 0, fragments = 0;
-  Drop reason = Drop::kCount;
-  for (;;) {
-    fragments++;
-    if (word.length > 0 && reason == Drop::kCount) {
-      if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers ||
-          word.length > buffer_bytes_ || (word.flags & netmap::kIndirect))
-        reason = Drop::bad_slot;
-      else if (fragments > netmap::kFragmentsMax)
-        reason = Drop::broken_chain;
-      else if (length + word.length > kLiveFrameBytesMax)
-        reason = Drop::oversize;
+  uint32_t gathered = 0, fragments = 0;
+  for (SlotWord word(first);; word = slots.take()) {
+    const uint32_t part = word.length();
+    if (part > 0 && *reason == Drop::kCount) {
+      if (!names_buffer(word.buffer()) || part > buffer_bytes_ || (word.flags() & netmap::kIndirect))
+        *reason = Drop::bad_slot;
+      else if (gathered + part > kLiveFrameBytesMax)
+        *reason = Drop::oversize;
       else
-        std::memcpy(snapshot + length, tx_.buffers + uint64_t{word.buffer} * buffer_bytes_, word.length);
-      if (reason == Drop::kCount) length += word.length;
+        std::memcpy(snapshot + gathered, tx_.buffers + uint64_t{word.buffer()} * buffer_bytes_, part);
+      if (*reason == Drop::kCount) gathered += part;
     }
-    if (!(word.flags & netmap::kMoreFrag) || slots.left() == 0) break;
-    word = slots.take();
+    if (++fragments > netmap::kFragmentsMax && *reason == Drop::kCount) *reason = Drop::broken_chain;
+    if (!(word.flags() & netmap::kMoreFrag) || slots.left() == 0) break;
   }
-  if (reason == Drop::kCount && length > 0 && length < kEthernetHeaderBytes) reason = Drop::runt;
   batch.arena.give_back_to(snapshot);
-  if (reason != Drop::kCount) return {Taken::kDropped, length, nullptr, reason};
-  if (length == 0) return {Taken::kNothing};
-  PASTE_CHECK(batch.arena.take(length) == snapshot);
-  std::memset(snapshot + length, 0, (64 - length % 64) % 64);
-  return {Taken::kFrame, length, snapshot};
+  *length = gathered;
+  if (*reason == Drop::kCount && gathered > 0 && gathered < kEthernetHeaderBytes) *reason = Drop::runt;
+  if (*reason != Drop::kCount) return Taken::kDropped;
+  if (gathered == 0) return Taken::kNothing;
+  PASTE_CHECK(batch.arena.take(gathered) == snapshot);
+  std::memset(snapshot + gathered, 0, (64 - gathered % 64) % 64);
+  add_frame(batch, snapshot, gathered, time_ns);
+  return Taken::kFrame;
 }
 
 void ValePort::unreceive(uint32_t count) {
@@ -307,7 +311,7 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
   // The slots and buffers that come next were last in the client's cache.
   const uint32_t ahead = std::min<uint32_t>(kLookahead, static_cast<uint32_t>(frames.size()));
   const auto prefetch_slot = [&](uint32_t at) {
-    const uint32_t buffer = load_slot(rx_.slot + at).buffer;
+    const uint32_t buffer = load_slot(rx_.slot + at).buffer();
     if (buffer < buffer_count_) prefetch_line_owned(rx_.buffers + uint64_t{buffer} * buffer_bytes_);
   };
   for (uint32_t i = 0; i < ahead; i++) prefetch_slot(rx_.advance(rx_tail_, i));
@@ -341,25 +345,22 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
 
 // Writes one frame into slots from *at on, and moves *at behind them. False when a slot names no buffer of the client's: the
 // slot gets back the buffer it started with, and the ring goes on from there.
-bool ValePort::fill(const Frame& frame, uint32_t* at) {
+inline bool ValePort::fill(const Frame& frame, uint32_t* at) {
   const uint32_t fragments = slots_for(frame.length);
   const uint8_t* from = frame.bytes;
   uint32_t left = frame.length;
   for (uint32_t i = 0; i < fragments; i++) {
     netmap::Slot* slot = rx_.slot + *at;
-    SlotWord word = load_slot(slot);
-    if (word.buffer - netmap::kReservedBuffers >= buffer_count_ - netmap::kReservedBuffers) {
+    const uint32_t buffer = load_slot(slot).buffer();
+    if (!names_buffer(buffer)) {
       counters.client_faults++;
-      store_slot(slot, {rx_.first_buffer + *at, 0, 0});
+      store_slot(slot, SlotWord(rx_.first_buffer + *at, 0, 0));
       return false;
     }
     const uint32_t part = std::min(left, buffer_bytes_);
-    copy_lines(copy_long_, rx_.buffers + uint64_t{word.buffer} * buffer_bytes_, from, part);
-    word.length = static_cast<uint16_t>(part);
-    word.flags = 0;
-    if (fragments > 1)
-      word.flags = static_cast<uint16_t>(fragments << 8 | (i + 1 < fragments ? netmap::kMoreFrag : 0));
-    store_slot(slot, word);
+    copy_lines(copy_long_, rx_.buffers + uint64_t{buffer} * buffer_bytes_, from, part);
+    const uint32_t flags = fragments > 1 ? fragments << 8 | (i + 1 < fragments ? netmap::kMoreFrag : 0) : 0;
+    store_slot(slot, SlotWord(buffer, part, flags));
     from += part;
     left -= part;
     *at = rx_.next(*at);

@@ -75,13 +75,18 @@ class ValePort final : public Port {
     uint32_t advance(uint32_t i, uint32_t by) const { return i + by >= slots ? i + by - slots : i + by; }
   };
   class SlotReader;
-  struct Taken;
+  // What became of the slots that one frame took; kDropped: *reason, and *length bytes.
+  enum class Taken : uint8_t { kFrame, kNothing, kDropped, kNoRoom };
 
   bool client_head(const RingView& view, uint32_t from, uint32_t most, uint32_t* head) const;
   void reset_ring(RingView& view, uint32_t head, uint32_t tail);
-  Taken take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns);
-  Taken take_chain(SlotReader& slots, Batch& batch, uint64_t first_word);
-  void count_drop(Drop reason, uint32_t start, uint32_t bytes);
+  Taken take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns, uint32_t* length, Drop* reason);
+  Taken take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length, Drop* reason);
+  void add_frame(Batch& batch, const uint8_t* bytes, uint32_t length, uint64_t time_ns);
+  bool names_buffer(uint32_t buffer) const {
+    return buffer - netmap::kReservedBuffers < buffer_count_ - netmap::kReservedBuffers;
+  }
+  void count_drop(Drop reason, uint32_t slots, uint32_t bytes);
   uint32_t slots_for(uint32_t length) const {
     return length <= buffer_bytes_ ? 1 : (length + buffer_bytes_ - 1) / buffer_bytes_;
   }
