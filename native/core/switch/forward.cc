@@ -51,7 +51,7 @@ void Worker::receive_all(Pending& pending) {
     }
     busy++;
     bool zero_copy = false;
-    for (uint32_t i = first; i < first + got; i++) zero_copy |= batch.frames[i].store_offset != 0;
+    for (uint32_t i = first; i < first + got; i++) zero_copy |= !batch.frames[i].framed;
     pending.runs[pending.run_count++] = {index, static_cast<uint16_t>(first), static_cast<uint16_t>(got), zero_copy};
     if (batch.full() || batch.arena.room() < 64 + kLiveFrameBytesMax) break;
   }
