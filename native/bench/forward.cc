@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bench/traffic.h"
 #include "core/ports/vale_port.h"
 #include "core/switch/worker.h"
 
@@ -88,8 +89,7 @@ class RingEnd {
   int doorbell_ = -1;
 };
 
-// A frame is its header, up to 7 zeros, and then its number again and again to the end, so that reading each byte once checks
-// it. Who writes to whom is drawn beforehand: drawing is not what is measured.
+// Who writes to whom is drawn beforehand: drawing is not what is measured.
 struct Traffic {
   struct Pair {
     uint64_t to, from;                  // addresses as little-endian loads
@@ -98,12 +98,9 @@ struct Traffic {
   std::vector<uint64_t> address;
   std::vector<uint32_t> home;           // port of each address
   std::vector<std::vector<Pair>> pairs; // of each port, to stations behind the others
-  uint32_t frame_bytes, first_word;
-  uint64_t pad_mask;
+  NumberedFrame frame;
 
-  explicit Traffic(const ForwardOptions& options)
-      : pairs(options.ports), frame_bytes(options.frame_bytes), first_word(14 + (options.frame_bytes - 14) % 8) {
-    pad_mask = (uint64_t{1} << (first_word - 14) * 8) - 1;
+  explicit Traffic(const ForwardOptions& options) : pairs(options.ports), frame(options.frame_bytes) {
     Random random{options.seed * 2 + 1};
     for (uint32_t i = 0; i < options.addresses; i++) {
       address.push_back((uint64_t{random.next()} << 16 | 0x02) & 0xffff'ffff'ffff);
@@ -114,27 +111,6 @@ struct Traffic {
         const uint32_t from = random.below(options.addresses), to = random.below(options.addresses);
         if (home[from] == port && home[to] != port) pairs[port].push_back({address[to], address[from]});
       }
-  }
-  uint32_t write(uint8_t* frame, const Pair& pair, uint64_t number) const {
-    const uint64_t zero = 0, tail = pair.from | 0xb588ull << 48;
-    std::memcpy(frame, &pair.to, 8);
-    std::memcpy(frame + 6, &tail, 8);
-    std::memcpy(frame + 14, &zero, 8);
-    for (uint32_t at = first_word; at < frame_bytes; at += 8) std::memcpy(frame + at, &number, 8);
-    return frame_bytes;
-  }
-  bool intact(const uint8_t* frame, uint32_t length) const {
-    if (length != frame_bytes) return false;
-    uint64_t number, pad;
-    std::memcpy(&number, frame + first_word, 8);
-    std::memcpy(&pad, frame + 14, 8);
-    uint64_t wrong = pad & pad_mask;
-    for (uint32_t at = first_word + 8; at < length; at += 8) {
-      uint64_t word;
-      std::memcpy(&word, frame + at, 8);
-      wrong |= word ^ number;
-    }
-    return wrong == 0;
   }
 };
 
@@ -170,27 +146,27 @@ class Forward {
     return options_.log == LogMode::kNone ? Status() : set_rule();
   }
 
-  Status run(ForwardResult* result) {
+  // Round 0 warms up and teaches the switch every address.
+  void round(uint32_t number, ForwardResult* result) {
+    const WorkerCounters before = worker_->counters();
+    const uint64_t medium_before = medium_bytes();
+    received_ = wrong_ = 0;
+    const uint64_t start = now_ns();
+    const uint64_t sent = one_round(number == 0);
+    const uint64_t elapsed = now_ns() - start;
+    if (number == 0) return;
+    const WorkerCounters& after = worker_->counters();
+    result->ns_per_frame.push_back(static_cast<double>(elapsed) / static_cast<double>(sent));
+    result->sent += sent;
+    result->received += received_;
+    result->wrong += wrong_;
+    result->logged += after.logged - before.logged;
+    result->not_logged += after.selected - after.logged - (before.selected - before.logged);
+    result->held_back_ns += after.blocked_ns - before.blocked_ns;
+    result->medium_bytes += medium_bytes() - medium_before;
     result->buffers = uint64_t{options_.ports} * 2 * options_.slots;
-    for (uint32_t round = 0; round <= options_.rounds; round++) {
-      if (round == 1) *result = ForwardResult{.buffers = result->buffers, .store_bytes_written = medium_bytes()};
-      const WorkerCounters before = worker_->counters();
-      received_ = wrong_ = 0;
-      const uint64_t start = now_ns();
-      const uint64_t sent = one_round(round == 0);
-      const uint64_t elapsed = now_ns() - start;
-      result->sent += sent;
-      result->received += received_;
-      result->bytes_wrong += wrong_;
-      if (round != 0) result->ns_per_frame.push_back(static_cast<double>(elapsed) / static_cast<double>(sent));
-      const WorkerCounters& after = worker_->counters();
-      result->logged += after.logged - before.logged;
-      result->not_logged += after.selected - after.logged - (before.selected - before.logged);
-      result->held_back += after.blocked_ns - before.blocked_ns;
-    }
-    result->store_bytes_written = medium_bytes() - result->store_bytes_written;
-    return store_ ? store_->close() : Status();
   }
+  Status finish() { return store_ ? store_->close() : Status(); }
 
  private:
   Status set_rule() {
@@ -210,8 +186,8 @@ class Forward {
   uint64_t one_round(bool teach) {
     uint64_t sent = 0;
     for (uint32_t i = 0; teach && i < traffic_.address.size(); i++) {
-      const Traffic::Pair pair = {kEverybody, traffic_.address[i]};
-      ends_[traffic_.home[i]]->send(1, [&](uint8_t* frame) { return traffic_.write(frame, pair, i); });
+      const uint64_t from = traffic_.address[i];
+      ends_[traffic_.home[i]]->send(1, [&](uint8_t* frame) { return traffic_.frame.write(frame, kEverybody, from, i); });
       switch_and_sink();
     }
     while (sent < options_.frames_per_round) {
@@ -219,7 +195,8 @@ class Forward {
         const Traffic::Pair* pairs = traffic_.pairs[port].data();
         ends_[port]->send(options_.burst, [&](uint8_t* frame) {
           const uint64_t number = number_++;
-          return traffic_.write(frame, pairs[number % Traffic::kPairs], number);
+          const Traffic::Pair& pair = pairs[number % Traffic::kPairs];
+          return traffic_.frame.write(frame, pair.to, pair.from, number);
         });
       }
       sent += uint64_t{options_.burst} * options_.ports;
@@ -234,7 +211,8 @@ class Forward {
     for (auto& end : ends_)
       end->receive([&](const uint8_t* frame, uint32_t length) {
         received_++;
-        wrong_ += !traffic_.intact(frame, length);
+        uint64_t number;
+        wrong_ += !traffic_.frame.read(frame, length, &number);
       });
   }
 
@@ -255,17 +233,30 @@ class Forward {
   uint64_t number_ = 0, received_ = 0, wrong_ = 0;
 };
 
-}  // namespace
-
-Status run_forward(const ForwardOptions& options, ForwardResult* result) {
+Status check(const ForwardOptions& options) {
   if (options.frame_bytes < 64 || options.frame_bytes > 2048)
     return {Code::kUsage, "frameBytes: " + std::to_string(options.frame_bytes) + " is not between 64 and 2048"};
   if (options.ports < 2 || options.ports > 64 || options.addresses < options.ports || options.burst == 0 ||
-      uint64_t{options.burst} * options.ports >= options.slots)
+      options.slots > kRingSlotsMax || uint64_t{options.burst} * options.ports >= options.slots)
     return {Code::kUsage, "2 to 64 ports, an address or more for each, and bursts of all ports together that fit one ring"};
-  Forward forward(options);
-  if (Status status = forward.prepare(); !status.ok()) return status;
-  return forward.run(result);
+  return {};
+}
+
+}  // namespace
+
+Status run_forward(std::span<const ForwardOptions> sides, uint32_t rounds, std::vector<ForwardResult>* results) {
+  std::vector<std::unique_ptr<Forward>> running;
+  results->resize(sides.size());
+  for (const ForwardOptions& options : sides) {
+    if (Status status = check(options); !status.ok()) return status;
+    running.push_back(std::make_unique<Forward>(options));
+    if (Status status = running.back()->prepare(); !status.ok()) return status;
+  }
+  for (uint32_t round = 0; round <= rounds; round++)
+    for (size_t i = 0; i < sides.size(); i++) running[i]->round(round, &(*results)[i]);
+  for (auto& side : running)
+    if (Status status = side->finish(); !status.ok()) return status;
+  return {};
 }
 
 }  // namespace paste::bench

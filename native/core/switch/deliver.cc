@@ -37,6 +37,10 @@ void Worker::deliver(Pending& pending) {
 }
 
 void Worker::deliver_list(Pending& pending, uint32_t list, std::span<const uint16_t> frames) {
+  if (__builtin_expect(list >= kPortsMax, 0)) {
+    deliver_crossing(pending, list, frames);
+    return;
+  }
   PortSlot& slot = slots_[list];
   PortCounters& counters = slot.port->counters;
   if (__builtin_expect(!slot.up, 0)) {
@@ -56,10 +60,9 @@ void Worker::deliver_list(Pending& pending, uint32_t list, std::span<const uint1
 void Worker::give_up_undurable(Pending& pending) {
   for (uint32_t l = 0; l < pending.list_count; l++) {
     const uint32_t list = pending.lists[l];
-    PortSlot& slot = slots_[list];
+    PortSlot& slot = slots_[list < kPortsMax ? list : 0];  // not looked at for crossings
     uint16_t* frames = pending.frames[list];
     const uint32_t count = pending.list_frames[list];
-    uint32_t kept = 0;
     // Promises are kept or given back in their order, so the copies that may leave do it here, run by run.
     for (uint32_t first = 0, end; first < count; first = end) {
       const bool waits = pending.must_wait[frames[first]];
@@ -68,7 +71,10 @@ void Worker::give_up_undurable(Pending& pending) {
       const std::span<const uint16_t> run = {frames + first, end - first};
       if (!waits) {
         deliver_list(pending, list, run);
-        kept += end - first;
+        continue;
+      }
+      if (list >= kPortsMax) {
+        cancel_crossing(pending, list, run);
         continue;
       }
       if (slot.up) slot.port->cancel(pending.batch, run);
@@ -87,15 +93,22 @@ void Worker::account(Pending& pending) {
   for (uint32_t r = 0; r < pending.run_count; r++) {
     const Run& run = pending.runs[r];
     PortCounters& counters = slots_[run.port].port->counters;
-    if (__builtin_expect(!pending.trouble, 1)) {
+    if (__builtin_expect(!pending.trouble && !pending.crosses, 1)) {
       counters.forwarded_frames += run.count;
       continue;
     }
     for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
-      if (pending.intended[i] > pending.refused[i]) {
+      uint32_t copies = pending.intended[i] - pending.refused[i];
+      uint16_t why = pending.why[i];
+      if (pending.crosses && pending.fate[i] != kNoFate) {
+        bool delivered = copies > pending.crossing[i];
+        if (!fates_->finish(pending.fate[i], &delivered, &why)) continue;  // the last thread counts it
+        copies = delivered ? 1 : 0;
+      }
+      if (copies != 0) {
         counters.forwarded_frames++;
       } else {
-        const uint32_t reason = pending.drop[i] != 0 ? pending.drop[i] - 1u : static_cast<uint32_t>(drop_for(pending.why[i]));
+        const uint32_t reason = pending.drop[i] != 0 ? pending.drop[i] - 1u : static_cast<uint32_t>(drop_for(why));
         counters.dropped[reason]++;
       }
     }
@@ -109,6 +122,8 @@ void Worker::notify_all() {
     if (slot.up) slot.port->notify();
   }
   notify_count_ = 0;
+  for (uint32_t thread = 0; thread < peers_.size(); thread++)
+    if (published_[thread]) ring_peer(thread);
 }
 
 }  // namespace paste

@@ -57,14 +57,33 @@ Status SwitchEngine::prepare() {
     if (Status status = workers_.back()->prepare(); !status.ok()) return status;
   }
   tallies_.resize(options_.threads);
+  if (options_.threads > 1) make_crossings();
   return {};
+}
+
+// A ring for each ordered pair of threads.
+void SwitchEngine::make_crossings() {
+  const size_t threads = workers_.size();
+  std::vector<Worker*> peers;
+  for (auto& worker : workers_) peers.push_back(worker.get());
+  std::vector<std::vector<Crossing*>> from_to(threads, std::vector<Crossing*>(threads));
+  for (size_t from = 0; from < threads; from++)
+    for (size_t to = 0; to < threads; to++) {
+      if (from == to) continue;
+      crossings_.push_back(std::make_unique<Crossing>());
+      from_to[from][to] = crossings_.back().get();
+    }
+  for (size_t self = 0; self < threads; self++) {
+    std::vector<Crossing*> in(threads);
+    for (size_t from = 0; from < threads; from++) in[from] = from_to[from][self];
+    workers_[self]->set_peers(peers, from_to[self], in);
+  }
 }
 
 SwitchEngine::~SwitchEngine() {
   server_.reset();  // its thread may be in on_attach(): without the mutex
+  quiesce();
   stop_threads();
-  const std::lock_guard lock(mutex_);
-  while (!ports_.empty()) detach_locked(ports_.begin());
 }
 
 Status SwitchEngine::start() {
@@ -94,22 +113,31 @@ void SwitchEngine::stop_threads() {
   for (auto& worker : workers_) worker->stop();
 }
 
+// No frame comes in any more, what is on its way leaves, then the ports go; the threads still run.
+void SwitchEngine::quiesce() {
+  const std::lock_guard lock(mutex_);
+  for (auto& worker : workers_) worker->call([&] { worker->set_receiving(false); });
+  const auto on_its_way = [this] {
+    for (const auto& worker : workers_)
+      if (worker->waiting()) return true;
+    for (const auto& crossing : crossings_)
+      if (!crossing->idle()) return true;
+    return false;
+  };
+  const uint64_t give_up_ns = monotonic_ns() + kDrainNs;  // a failed medium lets go of it, too
+  while (started_ && on_its_way() && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  standing_.clear();
+  while (!ports_.empty()) detach_locked(ports_.begin());
+  drained_ = true;
+}
+
 Status SwitchEngine::drain() {
-  server_.reset();
   {
     const std::lock_guard lock(mutex_);
     if (drained_) return {};
-    for (auto& worker : workers_) worker->call([&] { worker->set_receiving(false); });
-    // What waits for a group commit leaves first; a failed medium lets go of it, too.
-    const uint64_t give_up_ns = monotonic_ns() + kDrainNs;
-    for (auto& worker : workers_)
-      while (worker->waiting() && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    while (!ports_.empty()) {
-      standing_.erase(ports_.begin()->first);
-      detach_locked(ports_.begin());
-    }
-    drained_ = true;
   }
+  server_.reset();
+  quiesce();
   stop_threads();
   return store_ ? store_->close() : Status();
 }
@@ -298,7 +326,10 @@ EngineStats SwitchEngine::stats_locked() {
     stats.ports.push_back(info);
   }
   WorkerCounters sum;
-  for (const auto& worker : workers_) add_words(sum, worker->counters());
+  for (const auto& worker : workers_) {
+    add_words(sum, worker->counters());
+    add_counters(stats.detached, worker->gone());
+  }
   stats.selected = sum.selected;
   stats.logged = sum.logged;
   std::memcpy(stats.not_logged, sum.not_logged, sizeof sum.not_logged);
@@ -343,6 +374,8 @@ PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attach
     info.client_uid = vale.client().uid;
   }
   add_counters(info.counters, port.counters);
+  for (const auto& worker : workers_)
+    if (const PortCounters* foreign = worker->foreign(attached.number)) add_counters(info.counters, *foreign);
   return info;
 }
 

@@ -13,8 +13,6 @@
 
 namespace paste {
 
-inline constexpr uint32_t kSwitchesMax = 64;
-
 class SwitchEngine final : public Engine, private PortsHost {
  public:
   SwitchEngine(const EngineOptions& options, std::unique_ptr<Store> store);
@@ -76,12 +74,15 @@ class SwitchEngine final : public Engine, private PortsHost {
   uint32_t next_id() { return store_ ? store_->take_id() : ++last_id_; }
   Status check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port, Switch** home,
                          Attached** attached);
+  void quiesce();
   void stop_threads();
+  void make_crossings();
 
   const EngineOptions options_;
   std::unique_ptr<Store> store_;
   Clock clock_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::unique_ptr<Crossing>> crossings_;
   std::unique_ptr<PortsServer> server_;
 
   std::mutex mutex_;  // everything below

@@ -141,8 +141,9 @@ void SwitchEngine::change_ports(Switch& home, Views views, const Attached* added
   const auto command = [&](uint32_t w) {
     Worker& worker = *workers_[w];
     Lane* lane = worker.lane();
+    worker.set_port_id(changed.number, added ? port.id : 0);
     if (lane && added) lane->describe_port(port.id, store_->epoch(), port.kind(), port.name());
-    if (!home.views.empty()) worker.set_view(home.views[w].get(), views[w].get());
+    worker.set_view(home.views.empty() ? nullptr : home.views[w].get(), views[w].get());
     if (w == owner && added) worker.add_port(changed.port.get(), index, views[w].get());
     if (w == owner && removed) {
       worker.remove_port(index);
@@ -190,6 +191,9 @@ void SwitchEngine::detach_locked(std::map<std::string, Attached>::iterator it) {
   log_mac_events(events);
   owner.wait_until_left(static_cast<uint16_t>(attached.number & 0xff));
   add_counters(detached_, attached.port->counters);
+  for (auto& worker : workers_)
+    if (worker->foreign(attached.number) != nullptr)
+      worker->call([&] { add_counters(detached_, worker->take_foreign(attached.number)); });
   ports_.erase(it);
 }
 

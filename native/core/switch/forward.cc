@@ -211,6 +211,10 @@ void Worker::release_copied(Pending& pending) {
 // --- reserve -------------------------------------------------------------------------------------------------------------
 
 void Worker::list_destinations(Pending& pending) {
+  if (!peers_.empty()) {
+    std::fill_n(pending.fate, pending.batch.count, kNoFate);
+    std::fill_n(pending.crossing, pending.batch.count, uint16_t{0});
+  }
   for (uint32_t r = 0; r < pending.run_count; r++) {
     const Run& run = pending.runs[r];
     const SwitchView& view = *slots_[run.port].view;
@@ -248,6 +252,10 @@ void Worker::list_flood(Pending& pending, const SwitchView& view, uint16_t ingre
 void Worker::reserve(Pending& pending) {
   for (uint32_t l = 0; l < pending.list_count; l++) {
     const uint32_t list = pending.lists[l];
+    if (__builtin_expect(list >= kPortsMax, 0)) {
+      reserve_crossing(pending, list);
+      continue;
+    }
     PortSlot& slot = slots_[list];
     uint16_t* frames = pending.frames[list];
     uint32_t count = pending.list_frames[list];

@@ -31,7 +31,8 @@ struct Pending {
   uint16_t intended[kBatchFrames];  // copies
   uint16_t refused[kBatchFrames];
   uint16_t why[kBatchFrames];       // refusals, a bit for each reason
-  uint16_t fate[kBatchFrames];      // of frames that cross: see crossing.h; kNoFate otherwise
+  uint16_t fate[kBatchFrames];      // of frames that cross: see crossing.h; kNoFate otherwise. Set when `crosses`
+  uint16_t crossing[kBatchFrames];  // copies among the intended that other threads deliver. Set when `crosses`
   bool must_wait[kBatchFrames];     // logged, and leaves only when that is durable
   bool trouble;                     // any drop or refusal: outcomes are counted frame by frame
   bool crosses;                     // any frame goes to another thread

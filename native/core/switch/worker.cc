@@ -155,6 +155,7 @@ bool Worker::round() { return work(); }
 
 bool Worker::work() {
   bool worked = deliver_waiting();
+  if (!peers_.empty()) worked |= take_crossings();
   if (receiving_ && received_batches_ - finished_batches_ < pending_.size()) {  // else the queue is full: no more for now
     Pending& batch = *pending_[received_batches_ % pending_.size()];
     batch.reset();
@@ -225,9 +226,13 @@ void Worker::sleep(int64_t timeout_ns) {
     if (may_receive && slot.held_until_ns == 0 && slot.port->arm()) stay = true;
   }
   if (held_ports_ != 0 || finished_batches_ != received_batches_) timeout_ns = kPollSleepNs;
-  if (commands_.load(std::memory_order_acquire) != nullptr || stop_.load(std::memory_order_acquire)) stay = true;
+  // As with doorbells: say that we sleep, then look once more; who publishes looks whether we sleep afterwards.
+  if (!peers_.empty()) asleep_.store(1, std::memory_order_seq_cst);
+  if (crossings_wait() || commands_.load(std::memory_order_acquire) != nullptr || stop_.load(std::memory_order_acquire))
+    stay = true;
   epoll_event events[64];
   const int ready = stay ? 0 : wait_for_events(epoll_, events, 64, timeout_ns);
+  asleep_.store(0, std::memory_order_relaxed);
   for (uint32_t i = 0; i < count; i++) slots_[order_[i]].port->disarm();
   for (int i = 0; i < ready; i++) {
     if (events[i].data.u32 == kWakeTag) {
@@ -277,6 +282,7 @@ void Worker::remove_port(uint16_t index) {
   if (slot.blocked_since_ns != 0) counters_.blocked_ns += monotonic_ns() - slot.blocked_since_ns;
   if (slot.port->doorbell() >= 0 && epoll_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot.port->doorbell(), nullptr);
   slot.leaves_after = received_batches_;
+  slot.fates_after = fates_->taken();
   slot.leaving.store(true, std::memory_order_release);
   leaving_ports_++;
   finish_leaving();
@@ -287,6 +293,7 @@ void Worker::finish_leaving() {
   for (uint32_t i = 0; i < kPortsMax; i++) {
     PortSlot& slot = slots_[i];
     if (!slot.leaving.load(std::memory_order_relaxed) || finished_batches_ < slot.leaves_after) continue;
+    if (!fates_->done_before(slot.fates_after)) continue;
     slot.port = nullptr;
     slot.view = nullptr;
     leaving_ports_--;
@@ -296,6 +303,7 @@ void Worker::finish_leaving() {
 }
 
 void Worker::set_view(const SwitchView* old_view, const SwitchView* view) {
+  views_[view->index] = view;
   for (uint32_t i = 0; i < kPortsMax; i++)
     if (slots_[i].view == old_view && old_view != nullptr) slots_[i].view = view;
 }

@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/ports/port.h"
 #include "core/store/lane.h"
+#include "core/switch/crossing.h"
 #include "core/switch/engine.h"
 #include "core/switch/mac_table.h"
 #include "core/switch/pending.h"
@@ -40,6 +41,8 @@ struct WorkerCounters {
   uint64_t mac_events_lost = 0;
 };
 
+inline constexpr uint32_t kSwitchesMax = 64;
+
 struct WorkerOptions {
   uint32_t thread = 0;
   WaitMode wait = WaitMode::kAdaptive;
@@ -56,6 +59,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   Status prepare();                   // descriptors
+  // Before start(): the rings to and from every other thread, by thread; this thread's own place is null.
+  void set_peers(std::vector<Worker*> peers, std::vector<Crossing*> out, std::vector<Crossing*> in);
   void start();
   void stop();                        // after the batches that wait were delivered, or after the medium failed
 
@@ -70,6 +75,10 @@ class Worker {
   // From now on the port is no destination and gives no frames. It is still needed until port_left().
   void remove_port(uint16_t index);
   void set_view(const SwitchView* old_view, const SwitchView* view);
+  // What this thread counted for a port of another, or for frames of one; zero again afterwards. The port has left.
+  PortCounters take_foreign(uint32_t number);
+  // The id of a port of any thread, for records and crossings; 0 when it goes.
+  void set_port_id(uint32_t number, uint32_t id) { if (view_ids_) view_ids_[number] = id; }
   // `tallies`: one per rule, this thread's own.
   void set_rules(const RuleSet* rules, RuleTally* tallies);
   void log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
@@ -83,6 +92,9 @@ class Worker {
   bool waiting() const { return __atomic_load_n(&counters_.tickets_waiting, __ATOMIC_RELAXED) != 0; }
   bool port_is_dead(uint16_t index) const { return slots_[index].dead.load(std::memory_order_relaxed); }
   const WorkerCounters& counters() const { return counters_; }
+  // What this thread counts for ports of others (and for copies whose port went while they crossed: gone()).
+  const PortCounters* foreign(uint32_t number) const { return foreign_ ? &foreign_[number] : nullptr; }
+  const PortCounters& gone() const { return gone_; }
   uint32_t thread_number() const { return options_.thread; }
   uint32_t port_count() const { return port_count_.load(std::memory_order_relaxed); }
 
@@ -97,6 +109,7 @@ class Worker {
     uint64_t held_until_ns = 0;        // FullPolicy::kBlock: not asked for frames before that time
     uint64_t blocked_since_ns = 0;
     uint64_t leaves_after = 0;         // batches to be finished before the port may go
+    uint64_t fates_after = 0;          // and fates of frames that crossed
     std::atomic<bool> leaving{false};
     std::atomic<bool> dead{false};     // alive() said no
   };
@@ -123,7 +136,9 @@ class Worker {
   void reserve(Pending& batch);
   void append(Pending& batch);
   void describe_record(const Pending& batch, uint32_t record);
-  uint32_t port_id(uint32_t number) const { return slots_[number & 0xff].port->id; }
+  uint32_t port_id(uint32_t number) const {
+    return number >> 8 == options_.thread ? slots_[number & 0xff].port->id : view_ids_[number];
+  }
   void log_mac_events();
 
   bool deliver_waiting();
@@ -132,6 +147,19 @@ class Worker {
   void give_up_undurable(Pending& batch);
   void account(Pending& batch);
   void notify_all();
+
+  // Crossings (cross.cc)
+  void reserve_crossing(Pending& batch, uint32_t list);
+  void deliver_crossing(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void cancel_crossing(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void refuse_crossing(Pending& batch, uint32_t list, uint32_t frame, Refusal reason);
+  bool take_crossings();
+  bool take_crossing(uint32_t from);
+  void list_crossed(const CrossingEntry& entry, uint32_t frame);
+  void finish_crossed(uint32_t frame);
+  uint32_t crossing_copies(const Pending& batch, uint32_t thread, uint32_t frame) const;
+  bool crossings_wait() const;
+  void ring_peer(uint32_t thread);
 
   WorkerOptions options_;
   Lane* lane_;
@@ -161,6 +189,18 @@ class Worker {
   std::vector<std::unique_ptr<Pending>> pending_;
   uint64_t received_batches_ = 0, finished_batches_ = 0;  // the queue: [finished, received) modulo its size
 
+  std::vector<Worker*> peers_;         // empty with one thread
+  std::vector<Crossing*> out_, in_;
+  std::unique_ptr<Fates> fates_ = std::make_unique<Fates>();  // of frames that this thread received
+  std::unique_ptr<PortCounters[]> foreign_;
+  PortCounters gone_;
+  std::unique_ptr<Pending> crossed_;   // frames of other threads, on their way to ports of this one
+  const CrossingEntry* crossed_entries_[kBatchFrames];
+  const SwitchView* views_[kSwitchesMax] = {};
+  std::unique_ptr<uint32_t[]> view_ids_;  // ids of all threads' ports, by number
+  bool published_[kThreadsMax] = {};   // to this thread, since it was last rung
+
+  std::atomic<uint32_t> asleep_{0};
   int epoll_ = -1, wake_ = -1;
   std::atomic<Command*> commands_{nullptr};
   std::atomic<bool> stop_{false};

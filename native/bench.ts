@@ -1,0 +1,96 @@
+// The native halves of the benchmarks (native/bench): the work that must not run in JavaScript. What is run, paired and printed
+// is decided in test/bench.
+import { asPasteError } from "./engine.js";
+import { loadAddon } from "./load.js";
+
+/** One configuration of the forwarding benchmark: a thread is generator, switch and sink of `ports` vale ports. */
+export interface ForwardSide {
+  /** 64 to 2048. Default 64. */
+  frameBytes?: number;
+  ports?: number;
+  /** Per ring; ports * 2 * slots distinct packet buffers are in use. Default 256. */
+  slots?: number;
+  addresses?: number;
+  /** Frames that each port sends before the switch looks. Default 30. */
+  burst?: number;
+  framesPerRound?: number;
+  log?: "none" | "pack" | "mark";
+  strict?: boolean;
+  /** An existing store, for `log` other than none; no two sides may share one. */
+  storePath?: string;
+  seed?: number;
+}
+
+export interface ForwardResult {
+  /** Generator, switch, log and sink together, one figure a round. */
+  nsPerFrame: number[];
+  sent: number;
+  received: number;
+  lost: number;
+  /** Frames whose contents did not arrive as they were sent: every byte of every frame is read. */
+  wrong: number;
+  logged: number;
+  notLogged: number;
+  heldBackMs: number;
+  buffers: number;
+  mediumBytes: number;
+}
+
+/** One end of the benchmark across processes: run it in a process of its own. */
+export interface EndOptions {
+  socket: string;
+  name: string;
+  slots?: number;
+  frameBytes?: number;
+  /** Source: sends so long. Sink: ends so long after the first frame. */
+  durationMs?: number;
+  /** Sink: ends after so long without a frame. */
+  idleMs?: number;
+  framesMax?: number;
+  /** Numbers of stations: 02:00:00:00:00:00 plus the number. */
+  to?: number;
+  from?: number;
+  /** Source: 0 = as fast as the switch takes them. */
+  framesPerSecond?: number;
+  /** Never sleep. */
+  busy?: boolean;
+  /** Sink: sends one broadcast from `to` first, so that the switch knows the way. Default true. */
+  announce?: boolean;
+}
+
+export interface EndResult {
+  frames: number;
+  bytes: number;
+  wrong: number;
+  /** Sink: numbers that never came. */
+  lost: number;
+  disordered: number;
+  waits: number;
+  /** CLOCK_MONOTONIC of the first and the last batch. */
+  firstNs: bigint;
+  lastNs: bigint;
+}
+
+interface BenchAddon {
+  benchForward(sides: ForwardSide[], rounds: number): Promise<ForwardResult[]>;
+  benchSource(options: EndOptions): Promise<EndResult>;
+  benchSink(options: EndOptions): Promise<EndResult>;
+}
+
+const addon = () => loadAddon("paste_switch") as unknown as BenchAddon;
+
+const coded = async <T>(promise: Promise<T>): Promise<T> => {
+  try {
+    return await promise;
+  } catch (error) {
+    throw asPasteError(error);
+  }
+};
+
+/** Runs the sides' rounds in turn (A B A B ...) after a round of each that only warms up; one result for each side. */
+export const benchForward = (sides: ForwardSide[], rounds: number): Promise<ForwardResult[]> =>
+  coded(addon().benchForward(sides, rounds));
+/** Sends numbered frames to a port of a running daemon. */
+export const benchSource = (options: EndOptions): Promise<EndResult> => coded(addon().benchSource(options));
+/** Receives and checks them. */
+export const benchSink = (options: EndOptions): Promise<EndResult> => coded(addon().benchSink(options));

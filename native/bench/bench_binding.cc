@@ -1,0 +1,161 @@
+// The benchmarks for JavaScript. They run for seconds, on a thread of libuv's pool; promises tell the result.
+#include <napi.h>
+
+#include <memory>
+
+#include "bench/forward.h"
+#include "bench/processes.h"
+
+namespace {
+
+using namespace paste;
+using namespace paste::bench;
+using Info = Napi::CallbackInfo;
+
+uint64_t whole(const Napi::Object& object, const char* name, uint64_t missing) {
+  const Napi::Value value = object.Get(name);
+  return value.IsNumber() ? static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()) : missing;
+}
+uint32_t small(const Napi::Object& object, const char* name, uint32_t missing) {
+  return static_cast<uint32_t>(whole(object, name, missing));
+}
+bool flag(const Napi::Object& object, const char* name, bool missing) {
+  const Napi::Value value = object.Get(name);
+  return value.IsBoolean() ? value.As<Napi::Boolean>().Value() : missing;
+}
+std::string text(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+
+// Runs `work` on another thread, then `answer` on this one.
+template <typename Result>
+class Job final : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<Status(Result*)>;
+  using Answer = std::function<Napi::Value(Napi::Env, const Result&)>;
+  Job(Napi::Env env, Work work, Answer answer)
+      : Napi::AsyncWorker(env, "paste-switch bench"),
+        work_(std::move(work)),
+        answer_(std::move(answer)),
+        deferred_(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise start() {
+    Queue();
+    return deferred_.Promise();
+  }
+
+ protected:
+  void Execute() override {
+    static constexpr const char* kCodes[] = {"INTERNAL",  "USAGE",    "STORE",   "PORT", "CAPTURE",
+                                             "PRIVILEGE", "RESOURCE", "INTERNAL"};
+    if (Status status = work_(&result_); !status.ok())
+      SetError(std::string(kCodes[static_cast<size_t>(status.code())]) + ": " + status.message());
+  }
+  void OnOK() override { deferred_.Resolve(answer_(Env(), result_)); }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  Work work_;
+  Answer answer_;
+  Result result_;
+  Napi::Promise::Deferred deferred_;
+};
+
+ForwardOptions forward_options(const Napi::Object& given) {
+  ForwardOptions options;
+  options.frame_bytes = small(given, "frameBytes", options.frame_bytes);
+  options.ports = small(given, "ports", options.ports);
+  options.slots = small(given, "slots", options.slots);
+  options.addresses = small(given, "addresses", options.addresses);
+  options.burst = small(given, "burst", options.burst);
+  options.frames_per_round = whole(given, "framesPerRound", options.frames_per_round);
+  const std::string log = text(given, "log");
+  options.log = log == "pack" ? LogMode::kPack : log == "mark" ? LogMode::kMark : LogMode::kNone;
+  options.strict = flag(given, "strict", options.strict);
+  options.store_path = text(given, "storePath");
+  options.seed = whole(given, "seed", options.seed);
+  return options;
+}
+
+Napi::Value forward_answer(Napi::Env env, const std::vector<ForwardResult>& results) {
+  Napi::Array list = Napi::Array::New(env, results.size());
+  for (uint32_t i = 0; i < results.size(); i++) {
+    const ForwardResult& result = results[i];
+    Napi::Object o = Napi::Object::New(env);
+    Napi::Array rounds = Napi::Array::New(env, result.ns_per_frame.size());
+    for (uint32_t r = 0; r < result.ns_per_frame.size(); r++) rounds.Set(r, result.ns_per_frame[r]);
+    o.Set("nsPerFrame", rounds);
+    o.Set("sent", number(env, result.sent));
+    o.Set("received", number(env, result.received));
+    o.Set("lost", number(env, result.sent - result.received));
+    o.Set("wrong", number(env, result.wrong));
+    o.Set("logged", number(env, result.logged));
+    o.Set("notLogged", number(env, result.not_logged));
+    o.Set("heldBackMs", static_cast<double>(result.held_back_ns) / 1e6);
+    o.Set("buffers", number(env, result.buffers));
+    o.Set("mediumBytes", number(env, result.medium_bytes));
+    list.Set(i, o);
+  }
+  return list;
+}
+
+// benchForward(sides: ForwardSide[], rounds): Promise<ForwardResult[]>, one for each side; see native/bench.ts
+Napi::Value bench_forward(const Info& info) {
+  std::vector<ForwardOptions> sides;
+  const auto given = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < given.Length(); i++) sides.push_back(forward_options(given.Get(i).As<Napi::Object>()));
+  const uint32_t rounds = info[1].As<Napi::Number>().Uint32Value();
+  auto* job = new Job<std::vector<ForwardResult>>(
+      info.Env(), [sides, rounds](std::vector<ForwardResult>* results) { return run_forward(sides, rounds, results); },
+      forward_answer);
+  return job->start();
+}
+
+EndOptions end_options(const Napi::Object& given) {
+  EndOptions options;
+  options.socket = text(given, "socket");
+  options.name = text(given, "name");
+  options.slots = small(given, "slots", options.slots);
+  options.frame_bytes = small(given, "frameBytes", options.frame_bytes);
+  options.duration_ms = small(given, "durationMs", options.duration_ms);
+  options.idle_ms = small(given, "idleMs", options.idle_ms);
+  options.frames_max = whole(given, "framesMax", options.frames_max);
+  options.to = whole(given, "to", options.to);
+  options.from = whole(given, "from", options.from);
+  const Napi::Value rate = given.Get("framesPerSecond");
+  if (rate.IsNumber()) options.frames_per_second = rate.As<Napi::Number>().DoubleValue();
+  options.busy = flag(given, "busy", options.busy);
+  options.announce = flag(given, "announce", options.announce);
+  return options;
+}
+
+Napi::Value end_answer(Napi::Env env, const EndResult& result) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("frames", number(env, result.frames));
+  o.Set("bytes", number(env, result.bytes));
+  o.Set("wrong", number(env, result.wrong));
+  o.Set("lost", number(env, result.lost));
+  o.Set("disordered", number(env, result.disordered));
+  o.Set("waits", number(env, result.waits));
+  o.Set("firstNs", Napi::BigInt::New(env, result.first_ns));
+  o.Set("lastNs", Napi::BigInt::New(env, result.last_ns));
+  return o;
+}
+
+// benchSource(options), benchSink(options): Promise<EndResult>; see native/bench.ts
+template <Status (*run)(const EndOptions&, EndResult*)>
+Napi::Value bench_end(const Info& info) {
+  const EndOptions options = end_options(info[0].As<Napi::Object>());
+  auto* job = new Job<EndResult>(
+      info.Env(), [options](EndResult* result) { return run(options, result); }, end_answer);
+  return job->start();
+}
+
+}  // namespace
+
+void init_bench(Napi::Env env, Napi::Object exports) {
+  exports.Set("benchForward", Napi::Function::New(env, bench_forward, "benchForward"));
+  exports.Set("benchSource", Napi::Function::New(env, bench_end<run_source>, "benchSource"));
+  exports.Set("benchSink", Napi::Function::New(env, bench_end<run_sink>, "benchSink"));
+}
