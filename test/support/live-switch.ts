@@ -1,14 +1,19 @@
 // A real engine in this process with clients on its ports: what the tests of the switch run on.
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
+import { compileFilter } from "../../logger/filter/compile.js";
+import { type FrameBatch, StoreReader } from "../../logger/reader.js";
+import { createStore } from "../../logger/store.js";
 import {
   createEngine,
   type EngineOptions,
   type EngineStats,
+  type FullPolicy,
   type NativeEngine,
   type PortCounters,
+  type RuleSpec,
 } from "../../native/engine.js";
 import { openPort, type PortClient, type PortOptions } from "../../native/port-client.js";
 
@@ -31,15 +36,51 @@ export interface LiveSwitch {
   folder: string;
   socket: string;
   open(name: string, options?: Partial<PortOptions>): PortClient;
+  /** Path of the store; "" without one. */
+  storePath: string;
+  /** Every frame that is durable, in sequence order. */
+  logged(): Promise<LoggedFrame[]>;
   /** The switch has taken and delivered everything that was sent before. */
   settled(): Promise<void>;
 }
 
-/** Starts an engine in a folder of its own; both go when the test ends. */
-export async function liveSwitch(t: ExecutionContext, options: Partial<EngineOptions> = {}): Promise<LiveSwitch> {
-  const folder = mkdtempSync(join(tmpdir(), "paste-switch-test-"));
+export interface StoreWanted {
+  on: "memory" | "disk";
+  sizeBytes?: number;
+  blockBytes?: number;
+  full?: FullPolicy;
+  blockTimeoutMs?: number;
+}
+
+/** Where files lie in memory, or undefined. */
+const memoryFolder = existsSync("/dev/shm") ? "/dev/shm" : undefined;
+
+/** Starts an engine in a folder of its own, with a store if one is wanted; all of it goes when the test ends. */
+export async function liveSwitch(
+  t: ExecutionContext,
+  options: Partial<EngineOptions> = {},
+  wanted?: StoreWanted,
+): Promise<LiveSwitch> {
+  const parent = wanted?.on === "memory" ? (memoryFolder ?? tmpdir()) : tmpdir();
+  const folder = mkdtempSync(join(parent, "paste-switch-test-"));
   const socket = join(folder, "ports.sock");
-  const engine = await createEngine({ ...engineDefaults, portsSocket: socket, ...options });
+  const storePath = wanted ? join(folder, "store") : "";
+  const store = wanted && {
+    path: storePath,
+    full: wanted.full ?? "overwrite",
+    blockTimeoutMs: wanted.blockTimeoutMs ?? 1000,
+  };
+  if (wanted)
+    await createStore(storePath, {
+      sizeBytes: wanted.sizeBytes ?? 16 << 20,
+      ...(wanted.blockBytes ? { blockBytes: wanted.blockBytes } : {}),
+    });
+  const engine = await createEngine({
+    ...engineDefaults,
+    portsSocket: socket,
+    ...(store ? { store } : {}),
+    ...options,
+  });
   engine.start();
   const clients: PortClient[] = [];
   t.teardown(async () => {
@@ -51,6 +92,15 @@ export async function liveSwitch(t: ExecutionContext, options: Partial<EngineOpt
     engine,
     folder,
     socket,
+    storePath,
+    async logged() {
+      const reader = new StoreReader(storePath);
+      const frames: LoggedFrame[] = [];
+      for await (const batch of reader.frames())
+        for (let i = 0; i < batch.count; i++) frames.push(loggedFrame(batch, i));
+      reader.close();
+      return frames;
+    },
     open(name, more = {}) {
       const client = openPort({ socket, name, reconnectMs: 0, ...more });
       clients.push(client);
@@ -97,4 +147,55 @@ export function sumsHold(t: ExecutionContext, stats: EngineStats): void {
     t.is(c.intendedCopies, c.deliveredCopies + total(c.refused), `${name}: intended = delivered + refused`);
   }
   t.is(stats.selected, stats.logged + total(stats.notLogged), "selected = logged + not logged");
+}
+
+export interface LoggedFrame {
+  text: string;
+  length: number;
+  wireLength: number;
+  ingress: string;
+  egress: string;
+  rule: string;
+  strict: boolean;
+  outcome: string;
+  reserved: number;
+  refused: number;
+  flowHash: number;
+  vlanTci: number | undefined;
+  timeNs: bigint;
+}
+
+function loggedFrame(batch: FrameBatch, i: number): LoggedFrame {
+  const bytes = Buffer.from(batch.bytes(i));
+  return {
+    text: textOf(bytes),
+    length: bytes.length,
+    wireLength: batch.wireLength(i),
+    ingress: batch.ingress(i),
+    egress: batch.egress(i),
+    rule: batch.rule(i),
+    strict: batch.strict(i),
+    outcome: batch.outcome(i),
+    reserved: batch.copiesReserved(i),
+    refused: batch.copiesRefused(i),
+    flowHash: batch.flowHash(i),
+    vlanTci: batch.vlanTci(i),
+    timeNs: batch.timeNs(i),
+  };
+}
+
+/** A rule as the engine takes it; `filter` in the language of pcap-filter(7). */
+export function rule(filter: string, more: Partial<RuleSpec> = {}): RuleSpec {
+  const program = compileFilter(filter).bytes;
+  return {
+    name: filter,
+    filter,
+    program,
+    inPorts: [],
+    outPorts: [],
+    snaplen: 262_144,
+    sample: 1,
+    skip: false,
+    ...more,
+  };
 }

@@ -1,8 +1,13 @@
 // Forwarding as a user sees it: what each port receives, and that every frame is accounted for.
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import type { PortClient } from "../../native/port-client.js";
 import { frame, type LiveSwitch, liveSwitch, sumsHold, textOf, until } from "../support/live-switch.js";
+
+/** The same with one forwarding thread, and with two: then most frames cross from one to the other. */
+const both = (title: string, run: (t: ExecutionContext, threads: number) => Promise<void>) => {
+  for (const threads of [1, 2]) test(`${title} (${threads} threads)`, (t) => run(t, threads));
+};
 
 const received = (ports: PortClient[]) => ports.map((port) => port.receive(4096).map(textOf));
 const portNamed = (s: LiveSwitch, name: string) => {
@@ -11,8 +16,8 @@ const portNamed = (s: LiveSwitch, name: string) => {
   return port.counters;
 };
 
-test("a frame to an unknown station floods; after the station spoke, only its port gets it", async (t) => {
-  const s = await liveSwitch(t);
+both("a frame to an unknown station floods; after the station spoke, only its port gets it", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const ports = [s.open("vale0:a"), s.open("vale0:b"), s.open("vale0:c")] as const;
   ports[2].send([frame(0, 3, "hello")]);
   await s.settled();
@@ -23,8 +28,8 @@ test("a frame to an unknown station floods; after the station spoke, only its po
   sumsHold(t, s.engine.stats());
 });
 
-test("two switches do not hear each other, and learn the same address each for itself", async (t) => {
-  const s = await liveSwitch(t);
+both("two switches do not hear each other, and learn the same address each for itself", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b, c, d] = [s.open("vale0:a"), s.open("vale0:b"), s.open("vale1:a"), s.open("vale1:b")];
   a.send([frame(0, 9, "one")]);
   c.send([frame(0, 9, "two")]);
@@ -36,8 +41,8 @@ test("two switches do not hear each other, and learn the same address each for i
   t.deepEqual(received([a, b, c, d]), [["back"], [], ["too"], []]);
 });
 
-test("a station that moves a, b, a again is reached at a, at once", async (t) => {
-  const s = await liveSwitch(t);
+both("a station that moves a, b, a again is reached at a, at once", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b, c] = [s.open("vale0:a"), s.open("vale0:b"), s.open("vale0:c")];
   for (const port of [a, b, a]) {
     port.send([frame(0, 7, "here")]);
@@ -50,22 +55,25 @@ test("a station that moves a, b, a again is reached at a, at once", async (t) =>
   t.is(s.engine.stats().macMoved, 2);
 });
 
-test("a frame for a station behind its own port is dropped as hairpin, one without another port as no_destination", async (t) => {
-  const s = await liveSwitch(t);
-  const a = s.open("vale0:a");
-  a.send([frame(0, 1, "alone")]);
-  await s.settled();
-  t.is(portNamed(s, "vale0:a").dropped.no_destination, 1);
-  const b = s.open("vale0:b");
-  a.send([frame(1, 2, "to my neighbour")]);
-  await s.settled();
-  t.is(portNamed(s, "vale0:a").dropped.hairpin, 1);
-  t.deepEqual(received([a, b]), [[], []]);
-  sumsHold(t, s.engine.stats());
-});
+both(
+  "a frame for a station behind its own port is dropped as hairpin, one without another port as no_destination",
+  async (t, threads) => {
+    const s = await liveSwitch(t, { threads });
+    const a = s.open("vale0:a");
+    a.send([frame(0, 1, "alone")]);
+    await s.settled();
+    t.is(portNamed(s, "vale0:a").dropped.no_destination, 1);
+    const b = s.open("vale0:b");
+    a.send([frame(1, 2, "to my neighbour")]);
+    await s.settled();
+    t.is(portNamed(s, "vale0:a").dropped.hairpin, 1);
+    t.deepEqual(received([a, b]), [[], []]);
+    sumsHold(t, s.engine.stats());
+  },
+);
 
-test("arrival order holds between two ports, broadcast merged with unicast", async (t) => {
-  const s = await liveSwitch(t);
+both("arrival order holds between two ports, broadcast merged with unicast", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
   b.send([frame(0, 2, "b")]);
   await s.settled();
@@ -76,23 +84,26 @@ test("arrival order holds between two ports, broadcast merged with unicast", asy
   t.deepEqual(received([a, b]), [[], texts]);
 });
 
-test("a full destination loses its own copies only, the first ones stay, and the rest is counted", async (t) => {
-  const s = await liveSwitch(t);
-  const [a, small, large] = [s.open("vale0:a"), s.open("vale0:s", { slots: 16 }), s.open("vale0:l", { slots: 1024 })];
-  const texts = Array.from({ length: 100 }, (_, i) => `${i}`);
-  await a.sendAll(texts.map((text) => frame(0, 1, text)));
-  await s.settled();
-  t.deepEqual(received([small, large]), [texts.slice(0, 15), texts]);
-  const counters = portNamed(s, "vale0:s");
-  t.is(counters.intendedCopies, 100);
-  t.is(counters.deliveredCopies, 15);
-  t.is(counters.refused.full, 85);
-  t.is(portNamed(s, "vale0:a").forwardedFrames, 100, "each left by the other port");
-  sumsHold(t, s.engine.stats());
-});
+both(
+  "a full destination loses its own copies only, the first ones stay, and the rest is counted",
+  async (t, threads) => {
+    const s = await liveSwitch(t, { threads });
+    const [a, small, large] = [s.open("vale0:a"), s.open("vale0:s", { slots: 16 }), s.open("vale0:l", { slots: 1024 })];
+    const texts = Array.from({ length: 100 }, (_, i) => `${i}`);
+    await a.sendAll(texts.map((text) => frame(0, 1, text)));
+    await s.settled();
+    t.deepEqual(received([small, large]), [texts.slice(0, 15), texts]);
+    const counters = portNamed(s, "vale0:s");
+    t.is(counters.intendedCopies, 100);
+    t.is(counters.deliveredCopies, 15);
+    t.is(counters.refused.full, 85);
+    t.is(portNamed(s, "vale0:a").forwardedFrames, 100, "each left by the other port");
+    sumsHold(t, s.engine.stats());
+  },
+);
 
-test("when the only destination is full, frames are dropped as destination_full", async (t) => {
-  const s = await liveSwitch(t);
+both("when the only destination is full, frames are dropped as destination_full", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 16 })];
   await a.sendAll(Array.from({ length: 50 }, (_, i) => frame(0, 1, `${i}`)));
   await s.settled();
@@ -101,23 +112,26 @@ test("when the only destination is full, frames are dropped as destination_full"
   sumsHold(t, s.engine.stats());
 });
 
-test("13 bytes are a runt, 14 pass; a buffer's size passes, one more byte takes a second slot; 9216 pass", async (t) => {
-  const s = await liveSwitch(t);
-  const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
-  const lengths = [13, 14, 2048, 2049, 9216];
-  a.send(lengths.map((bytes) => frame(0, 1, "", Math.max(bytes, 14)).subarray(0, bytes)));
-  await s.settled();
-  t.deepEqual(
-    b.receive().map((f) => f.length),
-    [14, 2048, 2049, 9216],
-  );
-  t.is(portNamed(s, "vale0:a").dropped.runt, 1);
-  t.is(portNamed(s, "vale0:a").receivedFrames, 5);
-  sumsHold(t, s.engine.stats());
-});
+both(
+  "13 bytes are a runt, 14 pass; a buffer's size passes, one more byte takes a second slot; 9216 pass",
+  async (t, threads) => {
+    const s = await liveSwitch(t, { threads });
+    const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
+    const lengths = [13, 14, 2048, 2049, 9216];
+    a.send(lengths.map((bytes) => frame(0, 1, "", Math.max(bytes, 14)).subarray(0, bytes)));
+    await s.settled();
+    t.deepEqual(
+      b.receive().map((f) => f.length),
+      [14, 2048, 2049, 9216],
+    );
+    t.is(portNamed(s, "vale0:a").dropped.runt, 1);
+    t.is(portNamed(s, "vale0:a").receivedFrames, 5);
+    sumsHold(t, s.engine.stats());
+  },
+);
 
-test("a long frame that does not fit a full ring is refused whole", async (t) => {
-  const s = await liveSwitch(t);
+both("a long frame that does not fit a full ring is refused whole", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 16 })];
   a.send(Array.from({ length: 12 }, (_, i) => frame(0, 1, `${i}`)));
   a.send([frame(0, 1, "long", 9000)]);
@@ -127,26 +141,29 @@ test("a long frame that does not fit a full ring is refused whole", async (t) =>
   sumsHold(t, s.engine.stats());
 });
 
-test("a removed port's stations are unknown at once, and a port that takes its place inherits nothing", async (t) => {
-  const s = await liveSwitch(t);
-  const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
-  b.send([frame(0, 2, "here")]);
-  await s.settled();
-  b.close();
-  await until(() => !s.engine.stats().ports.some((p) => p.name === "vale0:b"), "b gone");
-  t.deepEqual(s.engine.macList("vale0"), []);
-  const [c, d] = [s.open("vale0:c"), s.open("vale0:d")];
-  received([a]);
-  a.send([frame(2, 1, "flooded")]);
-  await s.settled();
-  t.deepEqual(received([c, d]), [["flooded"], ["flooded"]]);
-  const stats = s.engine.stats();
-  t.is(stats.detached.receivedFrames, 1);
-  sumsHold(t, stats);
-});
+both(
+  "a removed port's stations are unknown at once, and a port that takes its place inherits nothing",
+  async (t, threads) => {
+    const s = await liveSwitch(t, { threads });
+    const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
+    b.send([frame(0, 2, "here")]);
+    await s.settled();
+    b.close();
+    await until(() => !s.engine.stats().ports.some((p) => p.name === "vale0:b"), "b gone");
+    t.deepEqual(s.engine.macList("vale0"), []);
+    const [c, d] = [s.open("vale0:c"), s.open("vale0:d")];
+    received([a]);
+    a.send([frame(2, 1, "flooded")]);
+    await s.settled();
+    t.deepEqual(received([c, d]), [["flooded"], ["flooded"]]);
+    const stats = s.engine.stats();
+    t.is(stats.detached.receivedFrames, 1);
+    sumsHold(t, stats);
+  },
+);
 
-test("64 ports in a switch: a broadcast reaches 63 of them once", async (t) => {
-  const s = await liveSwitch(t);
+both("64 ports in a switch: a broadcast reaches 63 of them once", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const ports = Array.from({ length: 64 }, (_, i) => s.open(`vale0:p${i}`, { slots: 64 }));
   ports[10]?.send([frame(0, 10, "all")]);
   await s.settled();
@@ -156,8 +173,8 @@ test("64 ports in a switch: a broadcast reaches 63 of them once", async (t) => {
   );
 });
 
-test("ports come and go while traffic flows, and the others lose nothing", async (t) => {
-  const s = await liveSwitch(t);
+both("ports come and go while traffic flows, and the others lose nothing", async (t, threads) => {
+  const s = await liveSwitch(t, { threads });
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 4096 })];
   b.send([frame(0, 2, "here")]);
   await s.settled();
@@ -179,9 +196,9 @@ test("ports come and go while traffic flows, and the others lose nothing", async
 });
 
 // Any traffic on a few ports: who receives what, in which order, against a model of ten lines.
-test("random traffic: exact frames and order for each pair of ports, against the model", async (t) => {
+both("random traffic: exact frames and order for each pair of ports, against the model", async (t, threads) => {
   const count = 5;
-  const s = await liveSwitch(t, { macEntries: 16384, macEntriesPerPort: 16384 });
+  const s = await liveSwitch(t, { threads, macEntries: 16384, macEntriesPerPort: 16384 });
   const send = fc.record({
     port: fc.integer({ min: 0, max: count - 1 }),
     to: fc.integer({ min: 0, max: 8 }),
