@@ -13,6 +13,12 @@ const maxRounds = 100;
 
 const ways: readonly Way[] = ["whenTrue", "whenFalse"];
 
+/** A way out of a test. */
+interface Exit {
+  from: TestNode;
+  way: Way;
+}
+
 /** Moves the branches of the graph in place. */
 export function moveBranches(root: GraphNode): void {
   if (root.kind === "return" || postorder(root).length > maxNodes) return;
@@ -31,6 +37,8 @@ class Round {
   private readonly dominatingWays: Uint32Array[];
   private readonly nodes: TestNode[] = [];
   private readonly numbersByValue = new Map<Value, number[]>();
+  /** The ways into each node that a frame can take, kept up to date while tests move. */
+  private live = new Map<GraphNode, Exit[]>();
 
   constructor(private readonly root: TestNode) {
     this.findLevels();
@@ -42,9 +50,10 @@ class Round {
   /** Whether anything moved. */
   run(): boolean {
     for (const level of this.levels) for (const node of level) for (const way of ways) this.shorten(node, way);
-    const incoming = this.findIncoming();
+    const incoming = incomingOf(this.levels.toReversed().flat());
+    this.live = incomingOf(postorder(this.root).toReversed());
     for (const level of this.levels)
-      for (const node of level) for (const way of ways) this.pullUp(node, way, incoming.get(node));
+      for (const node of level) for (const way of ways) this.pullUp(node, way, incoming.get(node) ?? []);
     return this.changed;
   }
 
@@ -117,55 +126,62 @@ class Round {
     this.changed = true;
   }
 
-  /** The ways into each test, the latest found first. */
-  private findIncoming(): Map<TestNode, { from: TestNode; way: Way }[]> {
-    const incoming = new Map<TestNode, { from: TestNode; way: Way }[]>();
-    for (const level of this.levels.toReversed())
-      for (const from of level)
-        for (const way of ways) {
-          const target = from[way];
-          if (target.kind === "return") continue;
-          const list = incoming.get(target);
-          if (list) list.unshift({ from, way });
-          else incoming.set(target, [{ from, way }]);
-        }
-    return incoming;
-  }
-
   /**
    * For a row of tests that starts at `first` and whose `shared` ways all lead to one place: the first test of the value
-   * that all tests before the row have looked at, behind tests of other values, moves before them.
+   * that all tests before the row have looked at, behind tests of other values, moves before them. `incoming` are the ways
+   * into `first`, also those of tests that this round has cut off: they hold a move back until the next round.
    */
-  private pullUp(first: TestNode, shared: Way, incoming: { from: TestNode; way: Way }[] | undefined): void {
-    const value = incoming?.[0]?.from.left;
-    if (!incoming || !value || incoming.some(({ from }) => from.left !== value)) return;
+  private pullUp(first: TestNode, shared: Way, incoming: readonly Exit[]): void {
+    const value = incoming[0]?.from.left;
+    if (!value || incoming.some(({ from }) => from.left !== value)) return;
     const onward: Way = shared === "whenTrue" ? "whenFalse" : "whenTrue";
     const inRow = (node: GraphNode): node is TestNode =>
       node.kind === "test" && node[shared] === first[shared] && this.dominates(first, node);
 
-    const entry = incoming[0]!;
-    // The slot is read, not known: an earlier move of this round may have put another test into it.
-    let before = { from: entry.from, way: entry.from.whenTrue === first ? ("whenTrue" as Way) : ("whenFalse" as Way) };
-    let other: GraphNode = before.from[before.way];
-    let atTop = true;
-    for (; ; other = before.from[before.way]) {
+    let previous: TestNode | undefined;
+    let other: GraphNode = first;
+    for (; ; other = previous[onward]) {
       if (!inRow(other)) return;
       if (other.left !== value) break;
-      before = { from: other, way: onward };
-      atTop = false;
+      previous = other;
     }
-    let last: TestNode = other;
-    let pulled: GraphNode = last[onward];
-    for (; ; pulled = last[onward]) {
+    const between: TestNode[] = [other];
+    let pulled: GraphNode = other[onward];
+    for (; ; pulled = pulled[onward]) {
       if (!inRow(pulled)) return;
       if (pulled.left === value) break;
-      last = pulled;
+      between.push(pulled);
     }
-    last[onward] = pulled[onward];
-    pulled[onward] = other;
-    if (atTop) for (const { from } of incoming) from[from.whenTrue === first ? "whenTrue" : "whenFalse"] = pulled;
-    else before.from[before.way] = pulled;
-    this.changed = true;
+    // A copy: the list changes with the moves below.
+    const entries = previous ? [{ from: previous, way: onward }] : [...(this.live.get(first) ?? [])];
+    if (!this.isRow([...between, pulled], entries, value)) return;
+    this.redirect([{ from: between.at(-1)!, way: onward }], pulled[onward]);
+    this.redirect([{ from: pulled, way: onward }], other);
+    this.redirect(entries, pulled);
+  }
+
+  /**
+   * Whether a frame reaches these tests by `entries`, all of which have just looked at `value`, and one after the other only.
+   * The dominators above are those of the round's beginning, so this has to be seen.
+   */
+  private isRow(row: readonly TestNode[], entries: readonly Exit[], value: Value): boolean {
+    const into = (node: TestNode): readonly Exit[] => this.live.get(node) ?? [];
+    if (into(row[0]!).length !== entries.length || entries.some(({ from }) => from.left !== value)) return false;
+    return row.slice(1).every((node, index) => into(node).length === 1 && into(node)[0]!.from === row[index]);
+  }
+
+  private redirect(exits: readonly Exit[], target: GraphNode): void {
+    for (const { from, way } of exits) {
+      const left = this.live.get(from[way])!;
+      left.splice(
+        left.findIndex((exit) => exit.from === from && exit.way === way),
+        1,
+      );
+      const joined = this.live.get(target);
+      if (joined) joined.push({ from, way });
+      else this.live.set(target, [{ from, way }]);
+      this.lead(from, way, target);
+    }
   }
 
   private dominates(first: TestNode, node: TestNode): boolean {
@@ -180,6 +196,20 @@ function outcomeAfter(before: TestNode, way: Way, target: TestNode): Way | undef
   if (before.test !== target.test || againstConstant !== (target.right.kind === "constant")) return undefined;
   if (before.right === target.right) return way;
   return way === "whenTrue" && before.test === "equal" && againstConstant ? "whenFalse" : undefined;
+}
+
+/** The ways into each test and return, those of later nodes first. */
+function incomingOf(nodes: readonly GraphNode[]): Map<GraphNode, Exit[]> {
+  const incoming = new Map<GraphNode, Exit[]>();
+  for (const from of nodes) {
+    if (from.kind === "return") continue;
+    for (const way of ways) {
+      const list = incoming.get(from[way]);
+      if (list) list.unshift({ from, way });
+      else incoming.set(from[way], [{ from, way }]);
+    }
+  }
+  return incoming;
 }
 
 function newSets(count: number, bits: number): Uint32Array[] {

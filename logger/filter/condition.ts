@@ -45,8 +45,9 @@ export function compare(values: ValueTable, left: Value, test: JumpTest, right: 
 /** `(left & mask) = right`; against 0 it is one test of bits, so the unmasked value stays at hand for the next test. */
 export function masked(values: ValueTable, left: Value, mask: number, right: number): Condition {
   if (mask >>> 0 === 0xffffffff) return compare(values, left, "equal", right);
-  if (right === 0) return not(compare(values, left, "anyBit", mask));
-  return compare(values, values.arithmetic("&", left, values.constant(mask)), "equal", right);
+  const rest = values.arithmetic("&", left, values.constant(mask));
+  if (right !== 0) return compare(values, rest, "equal", right);
+  return not(compare(values, mask === 0 ? rest : left, "anyBit", mask));
 }
 
 /** The graph of a condition. Chains of and/or go by iteration; recursion is as deep as the filter's parentheses. */
@@ -71,7 +72,9 @@ function testNode(
 ): GraphNode {
   const { left, test, right } = condition;
   const outcome = knownOutcome(left, test, right);
-  if (outcome !== undefined) return outcome ? whenTrue : whenFalse;
+  // Both ways lead to the known one: like tcpdump, `moveBranches` sees the test before it goes.
+  const known = outcome ? whenTrue : whenFalse;
+  if (outcome !== undefined) return { kind: "test", left, test, right, whenTrue: known, whenFalse: known };
   return { kind: "test", left, test, right, whenTrue, whenFalse };
 }
 

@@ -95,6 +95,7 @@ const groups: Record<string, string> = {
     "pppoes and host 10.0.0.1; vlan and pppoes; vlan and pppoes and udp; pppoes and ip[8] > 1; " +
     "pppoes and ether[0:2] = 0x21",
   joined:
+    "not (dst net fe80::/10 or len > 6) and arp or (len > 6 and dst net fe80::/10); " +
     "tcp and port 80; tcp && port 80; tcp || udp; ! tcp; not not tcp; not (tcp or udp); tcp or udp and port 53; " +
     "(tcp or udp) and port 53; tcp and not (port 80 or port 443); ip and not tcp and not udp and not icmp; " +
     "arp or ether[60] = 1 or ip; ether[14] = 1 or ether[60] = 2 or ether[14] = 3; ip6 or ether[40] = 7 or not arp; " +

@@ -2,8 +2,14 @@
 import test from "ava";
 import fc from "fast-check";
 import { PasteError } from "../../../logger/errors.js";
+import { assemble } from "../../../logger/filter/assembler.js";
 import { selectFrames, verifyProgram } from "../../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../../logger/filter/compile.js";
+import { toGraph } from "../../../logger/filter/condition.js";
+import { generate } from "../../../logger/filter/generator.js";
+import { encodeProgram } from "../../../logger/filter/instruction.js";
+import { parseFilter } from "../../../logger/filter/parser.js";
+import { ValueTable } from "../../../logger/filter/values.js";
 import { keywords, numbers, protocols, refusedWords } from "../../../logger/filter/words.js";
 import { skip } from "../../support/skip.js";
 import { runModel } from "./bpf-model.js";
@@ -53,6 +59,7 @@ test("random filters select what this machine's tcpdump selects, and neither tak
   const batch = batchOf(frames);
   const oracle = openOracle(frames);
   t.teardown(() => oracle.close());
+  const optimisedAway: string[] = [];
   fc.assert(
     fc.property(randomFilter, (text) => {
       const expected = oracle.select(text);
@@ -64,10 +71,51 @@ test("random filters select what this machine's tcpdump selects, and neither tak
       const selected = [...selectFrames(bytes, batch).entries()]
         .filter(([, each]) => each === 1)
         .map(([index]) => index);
-      t.deepEqual(selected, expected, text);
+      if (JSON.stringify(selected) === JSON.stringify(expected)) return;
+      // tcpdump's optimiser now and then loses a test (it moves one by what it knew before other moves); without it
+      // (-O) tcpdump must agree then, and this must stay rare.
+      optimisedAway.push(text);
+      t.deepEqual(selected, oracle.select(text, "-O"), text);
     }),
     { numRuns: 400, seed },
   );
+  t.true(optimisedAway.length <= 4, optimisedAway.join("; "));
+});
+
+/** A filter's program as its text says it, no branch moved. */
+function compilePlainly(text: string): Uint8Array {
+  const values = new ValueTable();
+  return encodeProgram(assemble(toGraph(generate(parseFilter(text), values)), values, 1));
+}
+
+test("moving branches changes nothing for frames that every load reaches", (t) => {
+  t.log(`seed ${seed}`);
+  const frames = testFrames(seed, 1500).map(({ data }) => ({
+    data: Buffer.concat([data, Buffer.alloc(1600)]),
+    wireLength: 1500,
+  }));
+  const batch = batchOf(frames);
+  const rows = "not arp host 10.0.0.9 and 10.0.0.1 or arp host (10.0.0.1 or 10.0.0.2)";
+  // Loads at offset -4 and divisions by what a frame holds still reject.
+  const rejecting = /4 - 8|[/%] [a-z]/;
+  fc.assert(
+    fc.property(randomFilter, (text) => {
+      const bytes = rejecting.test(text) ? undefined : compiledOrRefused(text);
+      if (bytes)
+        t.true(Buffer.compare(selectFrames(bytes, batch), selectFrames(compilePlainly(text), batch)) === 0, text);
+    }),
+    { numRuns: 1500, seed, examples: [[rows]] },
+  );
+});
+
+test("a row of alternatives of which tcpdump's optimiser loses one is whole", (t) => {
+  const frame = Buffer.alloc(60);
+  frame.write("08060001080006040001", 12, "hex");
+  frame.writeUInt32BE(0x0a000001, 28);
+  const { bytes } = compileFilter(
+    "not arp host 224.0.0.251 and 10.1.2.3 or arp dst or src host (10.1.2.3 or 10.0.0.1)",
+  );
+  t.deepEqual([...selectFrames(bytes, batchOf([{ data: frame, wireLength: 60 }]))], [1]);
 });
 
 const vocabulary = [
