@@ -40,7 +40,8 @@ LaneReader::Load LaneReader::load() {
     }
     const Extent extent = view_.extent(lane_, block_, entry);
     if (position_ >= extent.end) {
-      if (!extent.sealed) break;
+      // A block that its dead writer filled to the last byte ends nowhere else.
+      if (!extent.sealed && !(extent.abandoned && has_later_block())) break;
       leave_block(false);
       continue;
     }
@@ -72,6 +73,7 @@ bool LaneReader::next_block() {
   if (next == blocks.end()) return false;
   block_ = *next;
   in_block_ = true;
+  frame_begun_ = false;
   position_ = 0;
   return true;
 }
@@ -190,6 +192,7 @@ bool LaneReader::take_event(const layout::RecordHeader& header, uint32_t at_byte
 
 bool LaneReader::take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes) {
   if (!layout_good(header)) return false;
+  frame_begun_ = frame_begun_ || header.type == layout::kFrame;
   if (header.parts == 1 && !check_bytes && !wanted(header)) {
     ++state_.counters.frames;
     return true;
@@ -219,8 +222,9 @@ bool LaneReader::take_part(const layout::RecordHeader& header, const uint8_t* by
     join_next_ = 0;
   } else if (join_next_ == 0 || header.part != join_next_ || header.sequence != join_header_.sequence ||
              header.payload_length != join_header_.payload_length) {
+    const bool orphan = join_next_ == 0 && !frame_begun_;
     drop_joined();
-    return header.sequence < state_.options.from_sequence;  // its beginning may lie in a block that was skipped
+    return orphan;  // its beginning lay in a block that was skipped or has been retired
   }
   join_bytes_.insert(join_bytes_.end(), bytes, bytes + length);
   join_next_ = header.part + 1u;

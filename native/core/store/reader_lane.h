@@ -61,6 +61,7 @@ class LaneReader {
 
   BlockRef block_;
   bool in_block_ = false;
+  bool frame_begun_ = false;  // a frame began in this block
   uint32_t position_ = 0;     // in the block: everything before it was parsed
   uint32_t chunk_bytes_ = 0;  // how much to read at once
   uint64_t done_serial_ = 0;  // blocks up to this one have been read or skipped

@@ -17,6 +17,13 @@ struct Interval {
   uint64_t from, to;
 };
 
+// A block in the order of its lane. A sealed one is there only for what begins in an unsealed one before it.
+struct LaneBlock {
+  uint64_t serial;
+  uint32_t index;
+  bool sealed;
+};
+
 // What the scan of one unsealed block came to.
 struct Result {
   uint32_t index = 0;
@@ -39,11 +46,13 @@ class LaneScan {
  public:
   LaneScan(const StoreView& view, RecoveryPlan* plan) : view_(view), plan_(*plan) {}
 
-  void scan(const std::vector<Interval>& blocks);  // serial, index; in serial order
+  void scan(const std::vector<LaneBlock>& blocks);  // in serial order
   const std::vector<Result>& results() const { return results_; }
 
  private:
   void scan_block(uint32_t index, uint64_t serial);
+  void pass_sealed(uint32_t index, uint64_t serial);
+  bool goes_on(const RecordHeader& header) const;
   // False: the record contradicts what came before it.
   bool take(const RecordHeader& header, const BlockScan& scan);
   void cut_open_frame(const char* why);
@@ -65,9 +74,33 @@ void LaneScan::say(uint32_t index, uint32_t offset, const std::string& what) {
     plan_.report.reasons_left_out += 1;
 }
 
-void LaneScan::scan(const std::vector<Interval>& blocks) {
-  for (const Interval& block : blocks) scan_block(static_cast<uint32_t>(block.to), block.from);
+void LaneScan::scan(const std::vector<LaneBlock>& blocks) {
+  for (const LaneBlock& block : blocks)
+    if (block.sealed)
+      pass_sealed(block.index, block.serial);
+    else
+      scan_block(block.index, block.serial);
   if (open_) cut_open_frame("a frame whose last parts are missing");
+}
+
+// Seals of one barrier persist in any order, so that a crash (of a keeper, or of a recovery) may leave an unsealed block in
+// front of a sealed one. A frame that begins in the first and ends in the second is whole.
+void LaneScan::pass_sealed(uint32_t index, uint64_t serial) {
+  const layout::DirectoryEntry& entry = view_.entry(index);
+  BlockScan scan(view_, index, serial);
+  RecordHeader header;
+  while (open_ && scan.offset() < entry.end_bytes && scan.next(&header)) {
+    if (!goes_on(header))
+      cut_open_frame("a frame whose last parts are missing");
+    else if (++open_->next_part == open_->parts)
+      open_.reset();
+  }
+  last_sequence_ = std::max(last_sequence_, entry.last_sequence);
+}
+
+bool LaneScan::goes_on(const RecordHeader& header) const {
+  return open_ && header.type == layout::kContinuation && header.sequence == open_->sequence &&
+         header.part == open_->next_part && header.parts == open_->parts;
 }
 
 void LaneScan::scan_block(uint32_t index, uint64_t serial) {
@@ -94,8 +127,7 @@ bool LaneScan::take(const RecordHeader& header, const BlockScan& scan) {
   Result& result = results_.back();
   BlockSummary& summary = result.summary;
   const bool continuation = header.type == layout::kContinuation;
-  const bool goes_on = open_ && continuation && header.sequence == open_->sequence && header.part == open_->next_part &&
-                       header.parts == open_->parts;
+  const bool goes_on = this->goes_on(header);
   // A frame goes on in the block that follows; anything else there means that its end never became durable.
   if (open_ && !goes_on && summary.record_count == 0) cut_open_frame("a frame whose last parts are missing");
   if (goes_on) {
@@ -168,7 +200,7 @@ void LaneScan::end_block(uint32_t offset, const std::string& why) {
 }
 
 struct Found {
-  std::vector<Interval> unsealed[layout::kLanesMax];  // serial, index
+  std::vector<LaneBlock> lanes[layout::kLanesMax];    // from the first unsealed block on
   std::vector<uint32_t> buffers;
   std::vector<Interval> sealed;                       // sequences
   uint64_t lowest_serial = ~0ull;
@@ -187,13 +219,30 @@ void read_directory(const StoreView& view, RecoveryPlan* plan, Found* found) {
       plan->report.reasons.push_back("block " + std::to_string(index) + ": its directory entry makes no sense; it is freed");
       plan->empty.push_back(index);
     } else if (!layout::sealed(entry)) {
-      found->unsealed[entry.lane].push_back({serial, index});
+      found->lanes[entry.lane].push_back({serial, index, false});
     } else {
       found->sealed.push_back({entry.first_sequence, entry.last_sequence});
       found->lowest_serial = std::min(found->lowest_serial, serial);
       plan->next_sequence = std::max(plan->next_sequence, entry.last_sequence + 1);
     }
   }
+}
+
+// Adds the sealed blocks behind each lane's first unsealed one, and puts them into order.
+void complete_lanes(const StoreView& view, Found* found) {
+  uint64_t first[layout::kLanesMax];
+  for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) {
+    first[lane] = ~0ull;
+    for (const LaneBlock& block : found->lanes[lane]) first[lane] = std::min(first[lane], block.serial);
+  }
+  for (uint32_t index = 0; index < view.superblock->block_count; ++index) {
+    const layout::DirectoryEntry& entry = view.entry(index);
+    const uint64_t serial = layout::word_serial(entry.word);
+    if (layout::sealed(entry) && entry.lane < layout::kLanesMax && serial > first[entry.lane])
+      found->lanes[entry.lane].push_back({serial, index, true});
+  }
+  for (auto& blocks : found->lanes)
+    std::sort(blocks.begin(), blocks.end(), [](const LaneBlock& a, const LaneBlock& b) { return a.serial < b.serial; });
 }
 
 // Numbers that are missing between the first and the last that was scanned. Sealed blocks count as without gaps: they are not read.
@@ -225,12 +274,12 @@ RecoveryPlan plan_recovery(const StoreView& view) {
   plan.next_serial = std::max<uint64_t>(view.superblock->next_serial, 1);
   Found found;
   read_directory(view, &plan, &found);
+  complete_lanes(view, &found);
 
   std::vector<Interval> scanned;
   std::vector<uint64_t> held(view.superblock->block_count);
-  for (auto& blocks : found.unsealed) {
-    std::sort(blocks.begin(), blocks.end(), [](const Interval& a, const Interval& b) { return a.from < b.from; });
-    report.blocks_scanned += blocks.size();
+  for (const auto& blocks : found.lanes) {
+    for (const LaneBlock& block : blocks) report.blocks_scanned += block.sealed ? 0 : 1;
     LaneScan lane(view, &plan);
     lane.scan(blocks);
     for (const Result& result : lane.results()) {

@@ -222,19 +222,24 @@ Status Store::recover(const std::string& path, bool dry_run, RecoveryReport* rep
   std::unique_ptr<Region> region;
   const Region::Access access = dry_run ? Region::Access::kRead : Region::Access::kWrite;
   if (Status status = Region::open(path, access, &region); !status.ok()) return status;
+  return recover_region(*region, dry_run, report);
+}
+
+Status Store::recover_region(Region& region, bool dry_run, RecoveryReport* report) {
   layout::Superblock superblock;
-  if (Status status = read_superblock(region->base(), region->size_bytes(), path, &superblock); !status.ok()) return status;
-  const RecoveryPlan plan = plan_recovery({region->base(), &superblock});
+  if (Status status = read_superblock(region.base(), region.size_bytes(), region.path(), &superblock); !status.ok())
+    return status;
+  const RecoveryPlan plan = plan_recovery({region.base(), &superblock});
   *report = plan.report;
   if (dry_run || (plan.report.was_clean && plan.changes_nothing())) return {};
 
-  uint8_t* const head = region->writable_head(superblock.blocks_offset);
-  SuperblockWriter writer(region->domain(), head, superblock);
-  Directory directory(*region, head, writer.current());
+  uint8_t* const head = region.writable_head(superblock.blocks_offset);
+  SuperblockWriter writer(region.domain(), head, superblock);
+  Directory directory(region, head, writer.current());
   if (Status status = writer.open_epoch(superblock.lane_count, plan.next_sequence, plan.next_serial, superblock.next_id);
       !status.ok())
     return status;
-  if (Status status = apply_recovery(plan, directory, region->domain()); !status.ok()) return status;
+  if (Status status = apply_recovery(plan, directory, region.domain()); !status.ok()) return status;
   return writer.mark_clean();
 }
 

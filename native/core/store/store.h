@@ -70,10 +70,11 @@ class Store {
   // Opens, recovers if need be, trims (see below) and closes, without appending a record.
   static Status trim_closed(const std::string& path, uint64_t sequence, uint64_t* retired_blocks);
 
-  // create() and open() on a region that is there already. A new store's region holds zeros.
+  // create(), open() and recover() on a region that is there already. A new store's region holds zeros.
   static Status create_region(Region& region, const CreateStoreOptions& options);
   static Status open_region(std::unique_ptr<Region> region, const StoreOptions& options, std::unique_ptr<Store>* store,
                             RecoveryReport* report);
+  static Status recover_region(Region& region, bool dry_run, RecoveryReport* report);
 
   virtual ~Store() = default;
 
