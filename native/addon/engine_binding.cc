@@ -274,7 +274,6 @@ struct Held {
   std::mutex mutex;
   bool drained = false;
 
-  StoreCounters last_store;   // the store must not be asked after its end
 };
 using Shared = std::shared_ptr<Held>;
 
@@ -353,10 +352,7 @@ Napi::Value mac_list(const Info& info, Held& held) {
 
 Napi::Value stats(const Info& info, Held& held) {
   Napi::Object object = engine_stats(info.Env(), held.engine->stats());
-  if (held.has_store) {
-    if (!held.drained) held.last_store = held.engine->store()->counters();
-    object.Set("store", store_counters(info.Env(), held.last_store));
-  }
+  if (held.has_store) object.Set("store", store_counters(info.Env(), held.engine->store_counters()));
   return object;
 }
 

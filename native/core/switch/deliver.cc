@@ -27,13 +27,18 @@ void Worker::deliver(Pending& pending) {
     if (!frames.empty()) deliver_list(pending, list, frames);
   }
   account(pending);
+  release(pending, true);
+  finished_batches_++;
+}
+
+// Ports whose frames were copied need not wait for delivery to give their slots back; the others must.
+void Worker::release(Pending& pending, bool zero_copy) {
   for (uint32_t r = 0; r < pending.run_count; r++) {
     const Run& run = pending.runs[r];
-    if (!run.zero_copy) continue;
-    for (uint32_t i = 0; i < run.count; i++) scratch_->record_frame[i] = static_cast<uint16_t>(run.first + i);
-    slots_[run.port].port->release(pending.batch, {scratch_->record_frame, run.count});
+    if (run.zero_copy != zero_copy) continue;
+    for (uint32_t i = 0; i < run.count; i++) scratch_->released[i] = static_cast<uint16_t>(run.first + i);
+    slots_[run.port].port->release(pending.batch, {scratch_->released, run.count});
   }
-  finished_batches_++;
 }
 
 void Worker::deliver_list(Pending& pending, uint32_t list, std::span<const uint16_t> frames) {

@@ -139,7 +139,11 @@ Status SwitchEngine::drain() {
   server_.reset();
   quiesce();
   stop_threads();
-  return store_ ? store_->close() : Status();
+  if (!store_) return {};
+  last_store_counters_ = store_->counters();
+  const Status status = store_->close();
+  store_.reset();  // and with it its lock; the threads that knew its lanes have ended
+  return status;
 }
 
 // --- rules ---------------------------------------------------------------------------------------------------------------

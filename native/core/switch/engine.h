@@ -92,7 +92,8 @@ class Engine {
   virtual Status mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) = 0;
   virtual std::vector<MacInfo> mac_list(const std::string& switch_name) = 0;
   virtual EngineStats stats() = 0;
-  virtual Store* store() = 0;           // null without one
+  virtual Store* store() = 0;           // null without one, and after drain()
+  virtual StoreCounters store_counters() = 0;  // the last ones after drain()
   // A port of any kind that the caller made: what attach() and the ports server end in.
   virtual Status attach_port(std::unique_ptr<Port> port) = 0;
   // Stops receiving, delivers what is on its way, closes the store clean.

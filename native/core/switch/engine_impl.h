@@ -29,6 +29,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::vector<MacInfo> mac_list(const std::string& switch_name) override;
   EngineStats stats() override;
   Store* store() override { return store_.get(); }
+  StoreCounters store_counters() override { return store_ ? store_->counters() : last_store_counters_; }
   Status drain() override;
   Status attach_port(std::unique_ptr<Port> port) override;
 
@@ -96,6 +97,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::vector<RuleCounters> earlier_;      // what rules of the same name counted before the last change
   uint32_t rule_version_ = 0;
   uint32_t last_id_ = 0;
+  StoreCounters last_store_counters_;
   bool started_ = false, drained_ = false;
 
   std::condition_variable housekeeping_;

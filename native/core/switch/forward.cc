@@ -197,15 +197,10 @@ void Worker::hold_back(Pending& pending, uint32_t run_index, uint32_t frame) {
   for (uint32_t i = frame; i < frame + count; i++) pending.destination[i] = kHeldBack;
   run.count = static_cast<uint16_t>(run.count - count);
   const uint64_t now = monotonic_ns();
-  if (slot.blocked_since_ns == 0) slot.blocked_since_ns = now;
+  if (slot.blocked_since_ns != 0) counters_.blocked_ns += now - slot.blocked_since_ns;
+  slot.blocked_since_ns = now;
   slot.held_until_ns = now + kHoldNs;
   held_ports_++;
-}
-
-// Ports whose frames were copied need not wait for delivery to give their slots back.
-void Worker::release_copied(Pending& pending) {
-  for (uint32_t r = 0; r < pending.run_count; r++)
-    if (!pending.runs[r].zero_copy) slots_[pending.runs[r].port].port->release(pending.batch, {});
 }
 
 // --- reserve -------------------------------------------------------------------------------------------------------------

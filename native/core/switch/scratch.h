@@ -15,6 +15,7 @@ struct Worker::Scratch {
   FrameRecord records[kBatchFrames];
   uint16_t record_frame[kBatchFrames];
   uint16_t record_rule[kBatchFrames];
+  uint16_t released[kBatchFrames];
   uint32_t record_count = 0;
   bool strict = false;
 };

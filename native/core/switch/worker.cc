@@ -170,7 +170,7 @@ bool Worker::work() {
       }
       classify(batch);
       select(batch);
-      release_copied(batch);
+      release(batch, false);
       list_destinations(batch);
       reserve(batch);
       received_batches_++;

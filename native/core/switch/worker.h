@@ -130,7 +130,7 @@ class Worker {
   void select(Pending& batch);
   bool plan(Pending& batch, uint32_t frame, uint32_t rule, uint32_t keep);
   void hold_back(Pending& batch, uint32_t run, uint32_t frame);
-  void release_copied(Pending& batch);
+  void release(Pending& batch, bool zero_copy);
   void list_destinations(Pending& batch);
   void list_flood(Pending& batch, const SwitchView& view, uint16_t ingress, uint32_t frame);
   void reserve(Pending& batch);
