@@ -39,6 +39,8 @@ class Round {
   private readonly numbersByValue = new Map<Value, number[]>();
   /** The ways into each node that a frame can take, kept up to date while tests move. */
   private live = new Map<GraphNode, Exit[]>();
+  /** Tests that moved in this round: what led to them is not what leads to them now. */
+  private readonly moved = new Set<TestNode>();
 
   constructor(private readonly root: TestNode) {
     this.findLevels();
@@ -154,20 +156,31 @@ class Round {
     }
     // A copy: the list changes with the moves below.
     const entries = previous ? [{ from: previous, way: onward }] : [...(this.live.get(first) ?? [])];
-    if (!this.isRow([...between, pulled], entries, value)) return;
+    if (!this.isRow([...between, pulled], onward, entries, value)) return;
     this.redirect([{ from: between.at(-1)!, way: onward }], pulled[onward]);
     this.redirect([{ from: pulled, way: onward }], other);
     this.redirect(entries, pulled);
+    this.moved.add(pulled);
   }
 
   /**
-   * Whether a frame reaches these tests by `entries`, all of which have just looked at `value`, and one after the other only.
-   * The dominators above are those of the round's beginning, so this has to be seen.
+   * Whether a frame reaches these tests by `entries`, all of which have just looked at `value`, and one after the other; the
+   * last may also be entered by ways on which the tests before it would only lead to it. The dominators above are those of
+   * the round's beginning, so this has to be seen: a test that moves before a way into the row would be lost to that way.
    */
-  private isRow(row: readonly TestNode[], entries: readonly Exit[], value: Value): boolean {
+  private isRow(row: readonly TestNode[], onward: Way, entries: readonly Exit[], value: Value): boolean {
     const into = (node: TestNode): readonly Exit[] => this.live.get(node) ?? [];
+    const [between, pulled] = [row.slice(0, -1), row.at(-1)!];
+    // A row that no frame reaches any more has no ways into it.
+    if (!into(pulled).some(({ from }) => from === between.at(-1)) || entries.length === 0) return false;
     if (into(row[0]!).length !== entries.length || entries.some(({ from }) => from.left !== value)) return false;
-    return row.slice(1).every((node, index) => into(node).length === 1 && into(node)[0]!.from === row[index]);
+    if (between.slice(1).some((node) => into(node).length !== 1)) return false;
+    return into(pulled).every(({ from, way }) => {
+      if (from === between.at(-1)) return true;
+      if (this.moved.has(from)) return false;
+      const settled = this.dominatingWays[this.numbers.get(from)! * 2 + ways.indexOf(way)]!;
+      return between.every((node) => this.settledOutcome(node, settled) === onward);
+    });
   }
 
   private redirect(exits: readonly Exit[], target: GraphNode): void {
