@@ -66,10 +66,8 @@ bool LogLane::reserve(Cursor& at, uint32_t lines) {
   return true;
 }
 
-void LogLane::find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, Known& known, Needs& needs) {
+void LogLane::find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, Needs& needs) {
   needs.count = needs.lines = 0;
-  if (known.ordinal == ordinal && known.ingress == frame.ingress && known.egress == frame.egress && known.rule == frame.rule)
-    return;
   Description* const wanted[] = {ports_.find(frame.ingress), ports_.find(frame.egress), rules_.find(frame.rule)};
   for (Description* description : wanted) {
     if (description == nullptr || description->*mark == ordinal) continue;
@@ -79,8 +77,19 @@ void LogLane::find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, 
   }
 }
 
-// Must place exactly as append() does: lost record, then descriptions and first record in one block, then further parts.
+// Must place exactly as append() does: lost record, then descriptions and first record in one block, then further parts. Nearly
+// every frame is like the one before it and fits behind it.
 PlanResult LogLane::plan(const FrameRecord& frame) {
+  const uint32_t lines = first_lines(frame);
+  if (lost_count_ != 0 || frame.length > layout::kPartBytes || failed() || !fits(planned_, lines) ||
+      !described(frame, planned_.ordinal, &Description::planned, planned_known_))
+    return plan_slowly(frame);
+  planned_.offset += lines * layout::kLine;
+  ++outstanding_;
+  return PlanResult::kRoom;
+}
+
+PlanResult LogLane::plan_slowly(const FrameRecord& frame) {
   PASTE_CHECK(frame.length <= layout::kFrameBytesMax);
   if (failed()) {
     refusal_ = NotLogged::sync_failed;
@@ -91,10 +100,10 @@ PlanResult LogLane::plan(const FrameRecord& frame) {
   if (with_lost && !reserve(next, kLostLines)) return refuse(frame.time_ns);
 
   Needs needs;
-  find_needs(frame, next.ordinal, &Description::planned, planned_known_, needs);
+  find_needs(frame, next.ordinal, &Description::planned, needs);
   if (!fits(next, needs.lines + first_lines(frame))) {
     if (!claim_block(next)) return refuse(frame.time_ns);
-    find_needs(frame, next.ordinal, &Description::planned, planned_known_, needs);
+    find_needs(frame, next.ordinal, &Description::planned, needs);
   }
   const uint64_t ordinal = next.ordinal;
   next.offset += (needs.lines + first_lines(frame)) * layout::kLine;

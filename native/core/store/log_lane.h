@@ -57,6 +57,7 @@ class LogLane final : public Lane {
     uint64_t ordinal = 0;   // of the block, counted within the lane; 0 = none yet
     uint32_t offset = 0;    // of the next record in it
   };
+  static constexpr size_t kRunMax = 32;  // frames whose headers are laid out before the first is streamed
   struct Needs {            // descriptions that a frame's block still lacks
     Description* items[3];
     uint32_t count = 0;
@@ -65,6 +66,10 @@ class LogLane final : public Lane {
   struct Known {            // the newest ids that were found described, and in which block
     uint64_t ordinal = 0;
     uint32_t ingress = 0, egress = 0, rule = 0;
+
+    bool covers(const FrameRecord& frame, uint64_t block) const {
+      return ordinal == block && ingress == frame.ingress && egress == frame.egress && rule == frame.rule;
+    }
   };
   using Mark = uint64_t Description::*;
 
@@ -72,7 +77,17 @@ class LogLane final : public Lane {
   bool fits(const Cursor& at, uint32_t lines) const { return at.offset + uint64_t{lines} * layout::kLine <= block_bytes_; }
   bool claim_block(Cursor& at);
   bool reserve(Cursor& at, uint32_t lines);
-  void find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, Known& known, Needs& needs);
+  PlanResult plan_slowly(const FrameRecord& frame);
+  void find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, Needs& needs);
+  // True when the block lacks no description that the frame needs.
+  bool described(const FrameRecord& frame, uint64_t ordinal, Mark mark, Known& known) {
+    if (known.covers(frame, ordinal)) return true;
+    Needs needs;
+    find_needs(frame, ordinal, mark, needs);
+    if (needs.count != 0) return false;
+    known = {ordinal, frame.ingress, frame.egress, frame.rule};
+    return true;
+  }
   PlanResult refuse(uint64_t time_ns);
   void count_lost(uint64_t time_ns, NotLogged reason);
   uint64_t take_sequences(uint64_t count);
@@ -80,9 +95,11 @@ class LogLane final : public Lane {
   // Writing (lane_write.cc)
   void switch_block();
   uint8_t* room(uint32_t lines);
+  size_t write_run(std::span<FrameRecord> frames, uint64_t sequence);
   void write_frame(FrameRecord& frame, uint64_t sequence);
-  void write_packed(const FrameRecord& frame, layout::RecordHeader& header);
-  void write_placed(const FrameRecord& frame, layout::RecordHeader& header);
+  void write_descriptions(const FrameRecord& frame, uint32_t lines, uint64_t sequence);
+  void write_packed(const FrameRecord& frame, uint64_t sequence, uint32_t lines);
+  void write_placed(const FrameRecord& frame, uint64_t sequence);
   void write_part(const FrameRecord& frame, const layout::RecordHeader& header, uint32_t part);
   void write_description(Description& description, uint64_t next_sequence);
   void write_event(layout::RecordType type, uint64_t sequence, uint64_t time_ns, std::span<const uint8_t> payload);
