@@ -22,5 +22,10 @@ export const commands: Record<string, CommandEntry> = {
   stats: { summary: "every frame accounted for, by port and reason", load: () => import("./commands/stats.js") },
   store: { summary: "make, look into, check, recover and trim stores", load: () => import("./commands/store.js") },
   export: { summary: "write kept frames to a capture file", load: () => import("./commands/export.js") },
+  import: { summary: "put captures into a store", load: () => import("./commands/import.js") },
+  replay: {
+    summary: "send kept frames into a switch again, in their time",
+    load: () => import("./commands/replay.js"),
+  },
   config: { summary: "check a configuration file", load: () => import("./commands/config.js") },
 };

@@ -11,11 +11,13 @@ export class Progress {
     this.#verb = verb;
   }
 
-  show(frames: number, bytes: number): void {
+  show(frames: number, bytes?: number): void {
     const now = Date.now();
     if (!process.stderr.isTTY || now - this.#shownMs < intervalMs) return;
     this.#shownMs = now;
-    process.stderr.write(`\r\x1b[K${this.#verb} ${formatCount(frames)} frames, ${formatBytes(bytes)}`);
+    process.stderr.write(
+      `\r\x1b[K${this.#verb} ${formatCount(frames)} frames${bytes === undefined ? "" : `, ${formatBytes(bytes)}`}`,
+    );
   }
 
   /** Clears the line. */

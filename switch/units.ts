@@ -30,3 +30,10 @@ export function parseSequence(text: string, what: string): bigint {
     throw new PasteError("USAGE", `${what}: "${text}" is no sequence: write a whole number below 2^64`);
   return value;
 }
+
+/** A factor or rate above 0. `what` names the option in the message. */
+export function parseRate(text: string, what: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value > 0 && value < 1e12)) throw new PasteError("USAGE", `${what}: "${text}" is no number above 0`);
+  return value;
+}

@@ -28,12 +28,12 @@ export class DaemonProcess {
   /** Exit status, or the signal that ended it. */
   readonly ended: Promise<number | string>;
 
-  private constructor(folder: string, args: string[], name: string) {
+  private constructor(folder: string, args: string[], name: string, env: Record<string, string> = {}) {
     this.folder = folder;
     this.control = join(folder, `${name}.sock`);
     this.ports = join(folder, `${name}.ports.sock`);
     this.child = spawn(process.execPath, [cliPath, "daemon", "--control", this.control, ...args], {
-      env: { ...process.env, PASTE_SWITCH_CONTROL: "", PASTE_SWITCH_DEBUG: "", XDG_RUNTIME_DIR: folder },
+      env: { ...process.env, PASTE_SWITCH_CONTROL: "", PASTE_SWITCH_DEBUG: "", XDG_RUNTIME_DIR: folder, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       cwd: folder,
     });
@@ -47,8 +47,13 @@ export class DaemonProcess {
   }
 
   /** Starts one and waits until it is ready; throws with what it said when it ends before. */
-  static async start(t: Teardown, folder: string, args: string[] = [], name = "c"): Promise<DaemonProcess> {
-    const daemon = new DaemonProcess(folder, args, name);
+  static async start(
+    t: Teardown,
+    folder: string,
+    args: string[] = [],
+    { name = "c", env = {} }: { name?: string; env?: Record<string, string> } = {},
+  ): Promise<DaemonProcess> {
+    const daemon = new DaemonProcess(folder, args, name, env);
     t.teardown(async () => {
       daemon.child.kill("SIGKILL");
       await daemon.ended;
