@@ -227,3 +227,80 @@ test("a reader that closes the pipe early is no error", async (t) => {
     t.false(/EPIPE|paste-switch:/.test(stderr), `${command}: ${stderr}`);
   }
 });
+
+test("import, export and replay carry the same frames", async (t) => {
+  const { folder, daemon, store } = await filled(t);
+  const one = join(folder, "one.pcapng");
+  t.is((await daemon.cli("export", "-w", one)).status, 0);
+  await daemon.end();
+  const copy = join(folder, "copy.store");
+  const imported = await runCli(["import", "--store", copy, "--size", "16M", one]);
+  t.is(imported.status, 0, imported.stderr);
+  t.regex(imported.stderr, /^store \S+ made\n500 frames, \S+ KiB\n$/);
+  const two = join(folder, "two.pcapng");
+  t.is((await runCli(["export", "-r", copy, "-w", two])).status, 0);
+  t.deepEqual(await numbers(two), await numbers(one));
+
+  const again = await DaemonProcess.start(t, folder, [], { name: "again" });
+  const b = again.open(t, "vale0:b");
+  const replayed = await again.cli("replay", "-r", copy, "-i", "vale0:a", "-t", "--stats", "less", "200");
+  t.is(replayed.status, 0, replayed.stderr);
+  t.is(replayed.stdout, "");
+  t.regex(replayed.stderr, /^137 frames, \S+ KiB in /m);
+  t.regex(replayed.stderr, /^later than due: p50 .*, p99 .*, max /m);
+  t.deepEqual(
+    (await receiveFrames(b, 137)).map((frame) => frame.readUInt32BE(14)),
+    Array.from({ length: 137 }, (_, n) => n),
+  );
+  const json = await again.cli("replay", "-r", store, "-i", "vale0:x", "-t", "-L", "7", "--json");
+  t.is(JSON.parse(json.stdout).sentFrames, 7, json.stderr);
+});
+
+test("wrong captures and paces end in one line, and keep what is good", async (t) => {
+  const { folder, daemon } = await filled(t);
+  const good = join(folder, "good.pcap");
+  t.is((await daemon.cli("export", "-F", "nsecpcap", "-c", "20", "-w", good)).status, 0);
+  const cut = join(folder, "cut.pcap");
+  writeFileSync(cut, readFileSync(good).subarray(0, 1000));
+  const text = join(folder, "text.pcap");
+  writeFileSync(text, "this is no capture, but it is long enough to look like one");
+  const none = join(folder, "none.pcap");
+  const store = join(folder, "i.store");
+  t.is((await runCli(["store", "create", "--size", "16M", store])).status, 0);
+  const table: [args: string[], status: number, message: RegExp][] = [
+    [["import", good], 2, /required option '--store <path>' not specified/],
+    [["import", "--store", join(folder, "x.store"), good], 1, /^there is no store \S+x\.store: give its size/],
+    [["import", "--store", store, none], 1, /none\.pcap/],
+    [["import", "--store", store, text], 1, /text\.pcap/],
+    [["import", "--store", store, cut], 1, /cut\.pcap/],
+    [["import", "--store", join(folder, "s.store"), good], 1, /s\.store is in use by process \d+/],
+    [["import", "--store", store, "--filter", "tcp prot", good], 2, /prot/],
+    [["export", "-r", none, "-w", join(folder, "x")], 2, /none\.pcap: no such file: give a store or a capture$/],
+    [["export", "-r", text, "-w", join(folder, "x")], 1, /text\.pcap/],
+    [["export", "-r", good], 2, /required option '-w, --write <file>' not specified/],
+    [["export", "-r", good, "-w", join(folder, "no", "x")], 2, /no\/x: its folder does not exist: make it first$/],
+    [["export", "-r", good, "-w", "/dev/full"], 1, /\/dev\/full: stopped after 0 frames/],
+    [["export", "-w", "x"], 1, /^nothing to read: name a store or a capture with -r \(no daemon answers at/],
+    [["replay", "-r", good], 2, /required option '-i, --interface <port>' not specified/],
+    [["replay", "-r", good, "-i", "eth0"], 2, /^port "eth0": a name is SWITCH:PORT/],
+    [["replay", "-r", good, "-i", "vale0:a", "-x", "2", "-t"], 2, /^-x, -p, -M and -t exclude each other: choose one$/],
+    [["replay", "-r", good, "-i", "vale0:a", "-x", "0"], 2, /^-x: "0" is no number above 0$/],
+    [["replay", "-r", good, "-i", "vale0:a", "--map", "x"], 2, /^--map "x": write FROM=TO/],
+    [["replay", "-r", good, "-i", "vale0:a"], 1, /ports\.sock|no daemon/],
+  ];
+  for (const [args, status, message] of table) {
+    const result = await runCli(args, {
+      env: { PASTE_SWITCH_CONTROL: join(folder, "nobody.sock"), XDG_DATA_HOME: folder },
+    });
+    const title = args.join(" ");
+    t.is(result.status, status, `${title}: ${result.stderr}`);
+    t.is(result.stdout, "", title);
+    const errors = result.stderr.split("\n").filter((line) => line.startsWith("paste-switch: "));
+    t.is(errors.length, 1, `${title}: ${result.stderr}`);
+    t.regex(errors[0]!.slice("paste-switch: ".length), message, title);
+  }
+  const { frames } = JSON.parse((await runCli(["store", "info", "--json", store])).stdout);
+  t.true(frames > 0 && frames < 20, `what stands in front of the cut is kept: ${frames}`);
+  const tolerant = await runCli(["import", "--store", store, "--allow-truncated", cut]);
+  t.is(tolerant.status, 0, tolerant.stderr);
+});
