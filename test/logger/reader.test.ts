@@ -271,6 +271,79 @@ test("hostile stores: whatever a mutation does, reading ends, and never with a c
   t.is(await readHostile(target), "whole", "and undone afterwards");
 });
 
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  return crc >>> 0;
+});
+
+function crc32c(seed: number, bytes: Uint8Array): number {
+  let crc = ~seed >>> 0;
+  for (const byte of bytes) crc = ((crc >>> 8) ^ crcTable[(crc ^ byte) & 0xff]!) >>> 0;
+  return ~crc >>> 0;
+}
+
+/** Where the records of a whole store lie, and the serials that their checksums are seeded with. */
+function recordsOf(whole: Buffer): { offset: number; serial: number }[] {
+  const records: { offset: number; serial: number }[] = [];
+  const [first, blockBytes, blocks] = [
+    Number(whole.readBigUInt64LE(48)),
+    whole.readUInt32LE(56),
+    whole.readUInt32LE(60),
+  ];
+  for (let block = 0; block < blocks; block++) {
+    const entry = directoryOffset + block * entryBytes;
+    const word = whole.readBigUInt64LE(entry);
+    if ((word & 3n) !== 1n) continue;
+    const end = first + block * blockBytes + whole.readUInt32LE(entry + 104);
+    for (let offset = first + block * blockBytes + 64; offset < end; offset += whole.readUInt16LE(offset) * 64)
+      records.push({ offset, serial: Number(word >> 2n) });
+  }
+  return records;
+}
+
+test("hostile stores whose checksums are right: lengths, parts, types and places that lie", async (t) => {
+  const frames = awkwardFrames(22, 900, { giants: true });
+  const path = await storeWith(t, frames, { blockBytes: 65536, sizeBytes: 128 << 20 });
+  const whole = readFileSync(path);
+  const records = recordsOf(whole);
+  t.true(records.length > 900);
+  const seed = Number(process.env.PASTE_SEED ?? Date.now() % 1_000_000);
+  t.log(`seed ${seed}`);
+  const random = new Random(seed);
+  const descriptor = openSync(path, "r+");
+  const outcomes = { refused: 0, damaged: 0, whole: 0 };
+  for (let round = 0; round < 200; round++) {
+    const touched = Array.from({ length: 1 + random.below(8) }, () => random.pick(records));
+    for (const { offset, serial } of touched) {
+      const header = Buffer.from(whole.subarray(offset, offset + 64));
+      for (let i = 0; i < 1 + random.below(3); i++) {
+        const field = random.pick([0, 2, 3, 8, 28, 44, 60, 62]); // lines, type, flags, sequence, ingress, length, part, parts
+        const value = random.pick([0, 1, 2, 3, 255, 256, 257, 16384, 16385, 65535, 262144, 262145, 0xffffffff]);
+        if (field === 28 || field === 44) header.writeUInt32LE(value, field);
+        else if (field === 2 || field === 3) header[field] = value;
+        else header.writeUInt16LE(value & 0xffff, field);
+      }
+      header.writeUInt32LE(0, 24);
+      header.writeUInt32LE(crc32c(serial, header), 24);
+      writeSync(descriptor, header, 0, 64, offset);
+      if (random.chance(0.3)) {
+        const place = Buffer.alloc(64); // offset, block word, length, checksum
+        place.writeBigUInt64LE(BigInt(random.uint32()) << BigInt(random.below(32)), 0);
+        place.writeBigUInt64LE(BigInt(random.below(4096)), 8);
+        place.writeUInt32LE(random.pick([0, 1, 64, 65536, header.readUInt32LE(44), 0xffffffff]), 16);
+        place.writeUInt32LE(crc32c(serial, place.subarray(0, 20)), 20);
+        writeSync(descriptor, place, 0, 64, offset + 64);
+      }
+    }
+    outcomes[await readHostile(path)]++;
+    for (const { offset } of touched) writeSync(descriptor, whole, offset, 128, offset);
+  }
+  t.log(outcomes);
+  t.true(outcomes.damaged > 100);
+  t.is(await readHostile(path), "whole");
+});
+
 /** One to six changes: in superblocks, live page, directory, block headers, record headers; bits, words, runs, copies. */
 function mutate(whole: Buffer, random: Random, write: (bytes: Buffer, offset: number) => void) {
   const blocks = whole.readUInt32LE(60);

@@ -157,20 +157,37 @@ LaneReader::Step LaneReader::take_record(uint32_t at_byte, uint32_t size_bytes, 
   const uint32_t have = size_bytes - at_byte;
   if (room < layout::kLine) return Step::kBad;
   if (have < layout::kLine) return Step::kMore;
-  layout::RecordHeader header;
-  memcpy(&header, ready.bytes.data() + at_byte, sizeof header);
+  // The chunk is this reader's own copy: what was checked in it stays as it is.
+  const uint8_t* const at = ready.bytes.data() + at_byte;
+  const auto& header = *reinterpret_cast<const layout::RecordHeader*>(at);
   const uint32_t size = header.lines * layout::kLine;
-  if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != header_crc_(ready.bytes.data() + at_byte, block_.serial)) return Step::kBad;
+  if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != header_crc_(at, block_.serial))
+    return Step::kBad;
   if (size > have) return Step::kMore;
   *used = size;
   ++state_.counters.records;
-  const bool is_frame = header.type == layout::kFrame || header.type == layout::kContinuation;
-  const bool good = is_frame ? take_frame(header, at_byte, state_.options.verify_payload || extent.abandoned)
-                             : take_event(header, at_byte);
-  if (good) return Step::kNext;
+  const bool check_bytes = state_.options.verify_payload || extent.abandoned;
+  const bool plain = header.type == layout::kFrame && header.parts == 1 && !(header.flags & layout::kPlaced);
+  if (plain ? take_plain(header, at_byte, check_bytes) : take_other(header, at_byte, check_bytes)) return Step::kNext;
   if (!extent.exact) return Step::kBad;
   ++state_.counters.corrupt;  // the header is right, so the record's length is
   return Step::kNext;
+}
+
+// Nearly all records: a frame in one piece whose bytes follow its header.
+bool LaneReader::take_plain(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes) {
+  const uint32_t length = header.payload_length;
+  const uint32_t offset = at_byte + layout::kLine;
+  if (!layout_good(header)) return false;
+  if (check_bytes && crc32c(0, ready.bytes.data() + offset, length) != header.payload_crc) return false;
+  ++state_.counters.frames;
+  if (wanted(header)) emit_frame(header, at_byte, offset, length);
+  return true;
+}
+
+bool LaneReader::take_other(layout::RecordHeader header, uint32_t at_byte, bool check_bytes) {
+  const bool is_frame = header.type == layout::kFrame || header.type == layout::kContinuation;
+  return is_frame ? take_frame(header, at_byte, check_bytes) : take_event(header, at_byte);
 }
 
 bool LaneReader::wanted(const layout::RecordHeader& header) const {
@@ -190,6 +207,7 @@ bool LaneReader::take_event(const layout::RecordHeader& header, uint32_t at_byte
   return true;
 }
 
+// Frames marked in place and frames of several parts. `header` is a copy: the chunk may move when bytes are put behind it.
 bool LaneReader::take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes) {
   if (!layout_good(header)) return false;
   frame_begun_ = frame_begun_ || header.type == layout::kFrame;

@@ -46,6 +46,8 @@ class LaneReader {
   // Parses the copied chunk; returns the bytes used. *bad: the block ends at the first record that is not valid.
   uint32_t parse(uint32_t size_bytes, const Extent& extent, bool* bad);
   Step take_record(uint32_t at_byte, uint32_t size_bytes, const Extent& extent, uint32_t* used);
+  bool take_plain(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
+  bool take_other(layout::RecordHeader header, uint32_t at_byte, bool check_bytes);
   bool take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
   bool take_part(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length);
   bool take_event(const layout::RecordHeader& header, uint32_t at_byte);
