@@ -27,5 +27,10 @@ export const commands: Record<string, CommandEntry> = {
     summary: "send kept frames into a switch again, in their time",
     load: () => import("./commands/replay.js"),
   },
+  demo: {
+    summary: "the whole story in a minute, on generated traffic or your capture",
+    load: () => import("./commands/demo.js"),
+  },
+  bench: { summary: "measure speed on this machine", load: () => import("./commands/bench.js") },
   config: { summary: "check a configuration file", load: () => import("./commands/config.js") },
 };

@@ -1,4 +1,5 @@
 // The one door from TypeScript to the addon.
+export * from "./bench.js";
 export * from "./engine.js";
 export * from "./export.js";
 export * from "./load.js";
