@@ -37,6 +37,7 @@ async function attached(control: ControlClient, name: string): Promise<void> {
 
 /** One round: sink and source run until the source's time is over; frames per second as the sink saw them. */
 async function round(
+  control: ControlClient,
   ports: string,
   durationMs: number,
   busy: boolean,
