@@ -48,8 +48,10 @@ LaneReader::Load LaneReader::load() {
     const uint32_t size = std::min(extent.end - position_, std::max(chunk_bytes_, kChunkBytes));
     if (!read_chunk(size)) break;
     bool bad = false;
+    const ReadCounters before = state_.counters;
     const uint32_t used = parse(size, extent, &bad);
     if (view_.entry_word(block_.index) != word) {
+      state_.counters = before;  // what was parsed is no record, and what looked damaged is no damage
       leave_block(true);
       continue;
     }
@@ -85,7 +87,6 @@ bool LaneReader::behind_range(const BlockRef& block) const {
 void LaneReader::leave_block(bool overtaken) {
   if (overtaken) {
     ++state_.counters.overtaken;
-    state_.counters.matched -= ready.records.size();
     ready.clear();
     at = 0;
     drop_joined();
