@@ -2,6 +2,8 @@
 #include "test/binding.h"
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  paste::test::add_crash(env, exports);
+  paste::test::add_overtake(env, exports);
   paste::test::add_pmem(env, exports);
   paste::test::add_mac_table(env, exports);
   paste::test::add_ports(env, exports);
