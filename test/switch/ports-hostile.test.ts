@@ -148,6 +148,29 @@ test("a client may swap buffers between its rings (NS_BUF_CHANGED), and the swit
   t.is(got.readUInt16LE(6), 0);
 });
 
+test("a frame that its sender rewrites while it is forwarded reaches all destinations as it was received", (t) => {
+  const hub = pair();
+  hub.local("vale0:c", slots, 2048);
+  const { txRing } = hub.layout(a);
+  const buffers = txRing + Number(hub.peek(a, txRing, 8).readBigInt64LE());
+  for (const length of [60, 1514]) {
+    const first = hub.peek(a, txRing + ring.head, 4).readUInt32LE();
+    const sent = frame(length, length);
+    hub.clientSend(a, [sent]);
+    hub.receive(a);
+    for (const to of [b, "vale0:c"]) {
+      hub.poke(a, buffers + (2 + first) * 2048, Buffer.alloc(2048, 0xee));
+      hub.poke(a, txRing + 256 + 16 * first, slot(bufferCount, 65535, 0x20));
+      hub.reserve(to);
+      hub.deliver(to);
+      t.deepEqual(hub.clientReceive(to), [sent]);
+    }
+    t.deepEqual(hub.frames()[0]?.bytes, sent);
+    hub.poke(a, txRing + 256 + 16 * first, slot(2 + first, 0));
+    hub.release(a);
+  }
+});
+
 test("rubbish everywhere while frames are forwarded: the neighbours' frames arrive, counts stay exact", async (t) => {
   const hub = makeHub();
   for (const name of [a, b, "vale0:c"]) hub.local(name, slots, 2048);

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import test from "ava";
-import { frameColumns, openPort } from "../../native/index.js";
+import { frameColumns, openPort, type PortClient } from "../../native/index.js";
 import { connectRaw, frame, type Hub, makeHub, type Offer, until } from "../support/native-ports.js";
 
 let sockets = 0;
@@ -176,6 +176,50 @@ test("more connections than the daemon wants are told so", async (t) => {
   first.close();
   second.close();
   hub.stop();
+});
+
+test("a daemon out of descriptors turns clients away, keeps those it has, and recovers", async (t) => {
+  const path = socketPath();
+  const support = new URL("../support/native-ports.js", import.meta.url).href;
+  // The clients live in this process: only the daemon's descriptors are scarce.
+  const code = `
+    import { makeHub } from ${JSON.stringify(support)};
+    const hub = makeHub();
+    hub.listen(${JSON.stringify(path)});
+    hub.run();
+    process.stdout.write("ready\\n");
+    process.stdin.resume().on("end", () => { hub.stop(); });`;
+  const child = spawn("bash", ["-c", 'ulimit -n 128; exec "$0" --input-type=module -e "$1"', process.execPath, code], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  t.teardown(() => child.kill("SIGKILL"));
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  const first = openPort({ socket: path, name: "vale0:first", slots: 16 });
+  const others: PortClient[] = [];
+  const refused: string[] = [];
+  for (let i = 0; i < 60; i++)
+    try {
+      others.push(openPort({ socket: path, name: `vale0:n${i}`, slots: 16, reconnectMs: 0 }));
+    } catch (error) {
+      refused.push((error as Error).message);
+    }
+  t.true(others.length > 0 && refused.length > 0, `${others.length} attached, ${refused.length} refused`);
+  first.send([frame(1, 60)]);
+  await until(() => first.sentAll, "the daemon to take a frame");
+  t.is(await others[0]!.wait({ timeoutMs: 5000 }), "ready");
+  for (const client of others) client.close();
+  let again: PortClient | undefined;
+  await until(() => {
+    try {
+      again = openPort({ socket: path, name: "vale0:again", slots: 16 });
+    } catch {}
+    return again !== undefined;
+  }, "a place for a new client");
+  again?.close();
+  first.close();
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.stdin.end();
+  t.is(await ended, 0);
 });
 
 // --- memory that is offered back ---------------------------------------------------------------------------------------------
