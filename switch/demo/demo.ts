@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
+import { ControlClient } from "../control-client.js";
 import { judge } from "./acknowledged.js";
 import { commandLine, DaemonProcess, runCommand } from "./command.js";
 import { type DemoPlace, demoPlace } from "./place.js";
@@ -252,23 +253,22 @@ class Demo {
     this.facts.host = { host, frames: ours, tcpdump: theirs, said: stderr.trim() };
   }
 
-  /** The kept frames, as fast as possible, through a switch that knows nothing of them. */
+  /** The kept frames into a switch that knows nothing of them, each into the port it came from. */
   async #replay(traffic: DemoTraffic): Promise<void> {
     for (const station of this.#stations) station.close();
     this.#stations = [];
     this.#daemon = await DaemonProcess.start(["daemon"], this.#env);
-    this.#stations = [await Station.open(this.#ports, "vale0:listener", "")];
-    const limit = Math.min(5000, traffic.frames.count);
-    const args = ["replay", "-r", this.#store, "-i", "vale0:replayed", "-p", "20000", "-L", String(limit), "--stats"];
-    const { stdout, stderr } = await this.#command(args);
-    await sleep(50);
-    const { received } = await this.#stations[0]!.report();
-    const error = /p99[^\n,;]*/.exec(stdout + stderr)?.[0] ?? "";
-    this.#promise(
-      received > 0,
-      `a fresh switch delivered ${received} of ${limit} replayed frames; timing error ${error}`,
-    );
-    this.facts.replay = { played: limit, received, said: (stdout + stderr).trim() };
+    const limit = Math.min(5000, (this.facts.crash as { recovered: number }).recovered);
+    const into = traffic.ports.flatMap((port) => ["-i", `vale0:${port}`]);
+    const pace = ["-p", "20000", "-L", String(limit), "--stats"];
+    const { stdout, stderr } = await this.#command(["replay", "-r", this.#store, ...into, ...pace]);
+    const control = await ControlClient.connect(this.#env.PASTE_SWITCH_CONTROL!);
+    const { ports, detached } = await control.call("stats", {});
+    control.close();
+    const received = [...ports, { counters: detached }].reduce((sum, port) => sum + port.counters.receivedFrames, 0);
+    const timing = /^.*p99.*$/m.exec(stdout + stderr)?.[0].trim() ?? "";
+    this.#promise(received === limit, `a fresh switch received ${received} of ${limit} frames; ${timing}`);
+    this.facts.replay = { played: limit, received, timing };
   }
 
   async #speed(): Promise<void> {
