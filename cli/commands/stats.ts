@@ -3,6 +3,7 @@ import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.j
 
 interface StatsFlags extends InstanceFlags {
   json?: boolean;
+  prometheus?: boolean;
   watch?: boolean | string;
   count?: string;
 }
@@ -12,6 +13,7 @@ export function define(command: Command): void {
     .option("--watch [seconds]", "again and again, every so many seconds (1)")
     .option("-c, --count <n>", "with --watch: so many times (default: until interrupted)")
     .option("--json", "as JSON, one object a line with --watch; units are the last word of a name")
+    .option("--prometheus", "in Prometheus' text format")
     .addHelpText(
       "after",
       `
@@ -30,6 +32,7 @@ Examples:
 
 async function stats(flags: StatsFlags): Promise<void> {
   const { formatJson } = await import("../format.js");
+  const { prometheusText } = await import("../prometheus-text.js");
   const { statsText } = await import("../stats-text.js");
   const { parseWhole } = await import("../../switch/units.js");
   const seconds = typeof flags.watch === "string" ? parseWhole(flags.watch, "--watch", 1, 300) : 1;
@@ -52,7 +55,9 @@ async function stats(flags: StatsFlags): Promise<void> {
     for (let round = 1; ; round++) {
       const answer = await client.call("stats", {});
       const clear = flags.watch && process.stdout.isTTY ? "\x1b[H\x1b[2J" : "";
-      process.stdout.write(flags.json ? `${formatJson(answer, flags.watch ? 0 : 2)}\n` : clear + statsText(answer));
+      if (flags.prometheus) process.stdout.write(prometheusText(answer));
+      else
+        process.stdout.write(flags.json ? `${formatJson(answer, flags.watch ? 0 : 2)}\n` : clear + statsText(answer));
       if (!flags.watch || round >= count || stopped) return;
       if (!flags.json && !process.stdout.isTTY) process.stdout.write("\n");
       await pause();

@@ -82,6 +82,12 @@ test("forwards, learns and counts; every sum is exact", async (t) => {
   t.is(json.selected, 52);
   t.is(json.ports.length, 3);
 
+  const prometheus = (await daemon.cli("stats", "--prometheus")).stdout;
+  t.regex(prometheus, /^paste_switch_dropped_frames_total\{port="vale0:c",reason="runt"\} 1$/m);
+  t.regex(prometheus, /^paste_switch_logged_frames_total 52$/m);
+  for (const line of prometheus.trimEnd().split("\n"))
+    t.regex(line, /^(# (HELP|TYPE) paste_switch_\w+ .+|paste_switch_\w+(\{(\w+="[^"]*",?)+\})? \d+(\.\d+)?)$/);
+
   const macs = await daemon.cli("mac", "list");
   t.regex(macs.stdout, /^02:00:00:00:00:01 +0 +vale0:a +\S+ \S+ ago$/m);
   t.is((await daemon.cli("mac", "add", "02:00:00:00:00:03", "vale0:c")).stderr, "");

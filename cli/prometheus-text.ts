@@ -1,0 +1,88 @@
+// The counters in Prometheus' text format (exposition format 0.0.4), for node_exporter's textfile collector or a small server.
+import type { DaemonStats } from "../switch/control-protocol.js";
+
+type Labels = Record<string, string>;
+
+class Exposition {
+  #lines: string[] = [];
+
+  /** A metric with its samples; names carry unit and, for counters, "_total". */
+  add(
+    name: string,
+    type: "counter" | "gauge",
+    help: string,
+    samples: [labels: Labels, value: number | bigint][],
+  ): void {
+    this.#lines.push(`# HELP paste_switch_${name} ${help}`, `# TYPE paste_switch_${name} ${type}`);
+    for (const [labels, value] of samples) this.#lines.push(`paste_switch_${name}${labelText(labels)} ${value}`);
+  }
+
+  text(): string {
+    return `${this.#lines.join("\n")}\n`;
+  }
+}
+
+function labelText(labels: Labels): string {
+  const escaped = (text: string) => text.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(/\n/g, "\\n");
+  const parts = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return parts.length > 0 ? `{${parts.join(",")}}` : "";
+}
+
+/** `nowMs`: wall clock, for the age of the oldest record. */
+export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
+  const out = new Exposition();
+  const ports = [...stats.ports, { name: "(detached)", counters: stats.detached }];
+  const each = (value: (counters: DaemonStats["detached"]) => number): [Labels, number][] =>
+    ports.map(({ name, counters }) => [{ port: name }, value(counters)]);
+  const reasons = (which: "dropped" | "refused"): [Labels, number][] =>
+    ports.flatMap(({ name, counters }) =>
+      Object.entries(counters[which]).map(([reason, count]): [Labels, number] => [{ port: name, reason }, count]),
+    );
+  out.add(
+    "received_frames_total",
+    "counter",
+    "Frames that came in by a port.",
+    each((port) => port.receivedFrames),
+  );
+  out.add(
+    "received_bytes_total",
+    "counter",
+    "Bytes that came in by a port.",
+    each((port) => port.receivedBytes),
+  );
+  out.add(
+    "forwarded_frames_total",
+    "counter",
+    "Frames of which at least one copy was delivered.",
+    each((port) => port.forwardedFrames),
+  );
+  out.add("dropped_frames_total", "counter", "Frames of which no copy was delivered.", reasons("dropped"));
+  out.add(
+    "delivered_copies_total",
+    "counter",
+    "Copies delivered to a port.",
+    each((port) => port.deliveredCopies),
+  );
+  out.add("refused_copies_total", "counter", "Copies that a port could not take.", reasons("refused"));
+  out.add("selected_frames_total", "counter", "Frames that a rule selected.", [[{}, stats.selected]]);
+  out.add("logged_frames_total", "counter", "Frames that were logged.", [[{}, stats.logged]]);
+  out.add(
+    "not_logged_frames_total",
+    "counter",
+    "Frames that a rule selected and that were not logged.",
+    Object.entries(stats.notLogged).map(([reason, count]) => [{ reason }, count]),
+  );
+  out.add("addresses", "gauge", "Addresses that the switches know.", [[{}, stats.macEntries]]);
+  out.add("uptime_seconds", "gauge", "Time since the daemon started.", [[{}, stats.uptimeMs / 1000]]);
+  const { store } = stats;
+  if (store) {
+    out.add("store_bytes", "gauge", "Size of the store.", [[{ path: stats.storePath }, stats.storeBytes]]);
+    out.add("store_free_blocks", "gauge", "Blocks that are free.", [[{}, store.blocksFree]]);
+    out.add("store_durable_sequence", "counter", "Newest record that is durable.", [[{}, store.durableSequence]]);
+    out.add("store_sync_failed", "gauge", "1 when the medium refused a write.", [[{}, store.syncFailed ? 1 : 0]]);
+    const oldestMs = Number(store.oldestTimeNs / 1_000_000n);
+    const age = oldestMs > 0 ? Math.max(0, (nowMs - oldestMs) / 1000) : 0;
+    out.add("store_oldest_record_age_seconds", "gauge", "How far back the store reaches.", [[{}, age]]);
+  }
+  return out.text();
+}
