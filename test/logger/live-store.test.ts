@@ -4,12 +4,15 @@ import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
 import { PcapngWriter } from "../../logger/capture/pcapng-writer.js";
+import { exportFrames } from "../../logger/export.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
-import type { EngineOptions } from "../../native/engine.js";
+import type { EngineOptions, FullPolicy } from "../../native/engine.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
 import { frame, type LiveSwitch, liveSwitch, textOf, until } from "../support/live-switch.js";
+import { skipPart } from "../support/skip.js";
+import { hasTool, runTool } from "../support/tools.js";
 import { firstDifference, storedFrames, testFolder } from "./store-tools.js";
 
 /** A switch that logs every frame into a fresh store. */
@@ -17,10 +20,11 @@ async function loggingSwitch(
   t: ExecutionContext,
   options: Partial<EngineOptions>,
   sizeBytes = 64 << 20,
+  full: FullPolicy = "overwrite",
 ): Promise<LiveSwitch & { log: string }> {
   const log = join(testFolder(t), "live.store");
   await createStore(log, { sizeBytes });
-  const live = await liveSwitch(t, { ...options, store: { path: log, full: "overwrite", blockTimeoutMs: 1000 } });
+  const live = await liveSwitch(t, { ...options, store: { path: log, full, blockTimeoutMs: 1000 } });
   const { bytes } = compileFilter("");
   const all = { name: "all", filter: "", program: bytes, inPorts: [], outPorts: [], snaplen: 0xffffffff, sample: 1 };
   live.engine.setRules([{ ...all, skip: false }], "[]");
@@ -139,4 +143,31 @@ test("a follower that is overtaken goes on with the oldest that is left", async 
   engine.detach("vale0:p");
   abort.abort();
   await following.return();
+});
+
+test("what a full store could not take is in the log, and in an export as drop counts", async (t) => {
+  const { engine, log, open } = await loggingSwitch(t, { persist: "pack" }, 16 << 20, "stop");
+  const port = open("vale0:a");
+  const send = (count: number) => port.sendAll(Array.from({ length: count }, (_, i) => frame(2, 1, `${i}`, 1400)));
+  const notLogged = () => engine.stats().notLogged.store_full ?? 0;
+  while (notLogged() < 100) await send(200);
+  await until(() => port.sentAll, "all frames taken");
+  const lost = notLogged();
+  const last = (await storedFrames(log)).at(-1)!.sequence;
+  t.true(engine.trim(last / 2n) > 0);
+  const before = engine.stats().logged;
+  while (engine.stats().logged === before) await send(10);
+  await until(() => port.sentAll, "all frames taken");
+  const output = `${log}.pcapng`;
+  const report = await exportFrames({ sources: [log], output });
+  t.is(report.lost, notLogged());
+  t.true(report.lost >= lost);
+  if (!hasTool("tshark")) return skipPart(t, "tshark is not installed: drop counts not shown");
+  const shown = runTool("tshark", ["-n", "-r", output, "-T", "fields", "-e", "frame.drop_count"])!
+    .toString()
+    .split("\n");
+  t.is(
+    shown.reduce((sum, each) => sum + Number(each), 0),
+    report.lost,
+  );
 });

@@ -14,9 +14,9 @@ export interface TestFrame {
   readonly interface?: number;
 }
 
-/** A folder in memory where there is one, gone when the test ends. */
-export function testFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "paste-switch-reader-"));
+/** A folder in `parent`, or in memory where there is some, gone when the test ends. */
+export function testFolder(t: ExecutionContext, parent = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()): string {
+  const folder = mkdtempSync(join(parent, "paste-switch-reader-"));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

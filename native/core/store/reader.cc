@@ -24,7 +24,7 @@ class StoreReader final : public Reader {
   void start(const ReadOptions& options) override {
     state_.options = options;
     state_.counters = ReadCounters{};
-    view_.reload();
+    start_status_ = view_.reload();
     lanes_.clear();
     lanes_.reserve(layout::kLanesMax);
     for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) lanes_.emplace_back(view_, state_, lane);
@@ -40,7 +40,7 @@ class StoreReader final : public Reader {
     for (;;) {
       bool budget_left = true;
       for (LaneReader& lane : lanes_) budget_left &= lane.load() != LaneReader::Load::kBudget;
-      if (!source_->status().ok()) return More::kEnd;
+      if (!status().ok()) return More::kEnd;
       LaneReader* first = nullptr;
       const uint64_t until = next_run(&first);
       if (!budget_left) return More::kYes;
@@ -54,7 +54,7 @@ class StoreReader final : public Reader {
   }
 
   const ReadCounters& counters() const override { return state_.counters; }
-  const Status& status() const override { return source_->status(); }
+  const Status& status() const override { return source_->status().ok() ? start_status_ : source_->status(); }
   std::vector<PortName> ports() const override { return state_.names.ports(); }
   std::vector<RuleName> rules() const override { return state_.names.rules(); }
   uint64_t names_version() const override { return state_.names.version(); }
@@ -123,6 +123,7 @@ class StoreReader final : public Reader {
   std::unique_ptr<ReaderSource> source_;
   ReaderView view_;
   ReadingState state_;
+  Status start_status_;
   std::vector<LaneReader> lanes_;
   bool fresh_ = false;
 };

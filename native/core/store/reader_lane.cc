@@ -180,6 +180,7 @@ bool LaneReader::take_plain(const layout::RecordHeader& header, uint32_t at_byte
   const uint32_t length = header.payload_length;
   const uint32_t offset = at_byte + layout::kLine;
   if (!layout_good(header)) return false;
+  frame_begun_ = true;
   if (check_bytes && crc32c(0, ready.bytes.data() + offset, length) != header.payload_crc) return false;
   ++state_.counters.frames;
   if (wanted(header)) emit_frame(header, at_byte, offset, length);

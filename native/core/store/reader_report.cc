@@ -147,8 +147,7 @@ class Verifier {
 Reader::Info read_info(ReaderSource& source) {
   Reader::Info info{};
   ReaderView view(source);
-  if (!view.open().ok()) return info;
-  view.reload();
+  if (!view.reload().ok()) return info;
   info.superblock = view.superblock();
   info.medium = source.region().medium();
   info.file_system = source.region().file_system();
@@ -180,8 +179,7 @@ Reader::Info read_info(ReaderSource& source) {
 std::vector<BlockProblem> verify_store(ReaderSource& source, uint32_t limit, ReadCounters* counters) {
   *counters = ReadCounters{};
   ReaderView view(source);
-  if (Status status = view.open(); !status.ok()) return {BlockProblem{0, 0, status.message()}};
-  view.reload();
+  if (Status status = view.reload(); !status.ok()) return {BlockProblem{0, 0, status.message()}};
   std::vector<BlockProblem> problems = Verifier(view, limit, counters).run();
   if (!source.status().ok()) problems.push_back(BlockProblem{0, 0, source.status().message()});
   return problems;

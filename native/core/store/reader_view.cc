@@ -70,13 +70,14 @@ bool ReaderView::refresh() {
   return true;
 }
 
-void ReaderView::reload() {
+Status ReaderView::reload() {
   page_ = layout::LivePage{};
   page_.writer_epoch = ~0ull;  // so that the look that follows finds a change
   for (LaneView& lane : lanes_) lane.blocks.clear();
-  if (!read_superblock().ok()) return;
+  if (Status status = read_superblock(); !status.ok()) return status;
   refresh();
   read_directory();
+  return source_.status();
 }
 
 void ReaderView::read_live(const layout::LivePage& watermarks) {

@@ -37,8 +37,8 @@ class ReaderView {
   Status open();
   // Takes a new look at the live page and, where blocks were added, at the directory. False: nothing has changed.
   bool refresh();
-  // The same, and everything is read anew.
-  void reload();
+  // The same, and everything is read anew. Not ok when the store is none any more.
+  Status reload();
 
   const layout::Superblock& superblock() const { return superblock_; }
   bool writer_alive() const { return alive_; }
