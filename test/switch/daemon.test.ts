@@ -1,8 +1,10 @@
 // The daemon as a process: start, stop, signals, sockets, rules under traffic, and the sums of its counters.
+import { spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import type { DaemonStats } from "../../switch/control-protocol.js";
+import { cliPath } from "../cli/run-cli.js";
 import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
@@ -344,4 +346,43 @@ test("a reader that closes the pipe early is no error, and does not end a daemon
   daemon.child.kill("SIGHUP");
   t.is((await daemon.cli("stats")).status, 0);
   t.is(await daemon.end(), 0);
+});
+
+test("programs come back by themselves when a daemon that died is started again", async (t) => {
+  const folder = testFolder(t);
+  const args = ["--store", "s.store", "--size", "16M", "--log", ""];
+  const daemon = await DaemonProcess.start(t, folder, args);
+  const a = daemon.open(t, "vale0:a", { reconnectMs: 30_000 });
+  const b = daemon.open(t, "vale0:b", { reconnectMs: 30_000 });
+  await a.sendAll([numberedFrame(1, 2, 0)]);
+  t.is((await receiveFrames(b, 1)).length, 1);
+  await daemon.end("SIGKILL");
+  const back = Promise.all([a.wait(), b.wait()]);
+  const again = await DaemonProcess.start(t, folder, args);
+  t.deepEqual(await back, ["reconnected", "reconnected"]);
+  await a.sendAll([numberedFrame(1, 2, 1)]);
+  t.deepEqual(
+    (await receiveFrames(b, 1)).map((frame) => frame.readUInt32BE(14)),
+    [1],
+  );
+  const { ports, store } = await again.ask((client) => client.call("stats", {}));
+  t.deepEqual(ports.map(({ name }) => name).toSorted(), ["vale0:a", "vale0:b"]);
+  t.true(store!.durableSequence > 1n);
+});
+
+test("stats --watch goes on until it is interrupted, or nobody reads it", async (t) => {
+  const daemon = await DaemonProcess.start(t, testFolder(t), ["--port", "vale0:a"]);
+  for (const end of ["SIGINT", "closed"] as const) {
+    const watch = spawn(process.execPath, [cliPath, "stats", "--watch", "--json", "--control", daemon.control]);
+    let errors = "";
+    watch.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+    });
+    const ended = new Promise((resolve) => watch.on("close", resolve));
+    await new Promise((resolve) => watch.stdout.once("data", resolve));
+    if (end === "SIGINT") watch.kill("SIGINT");
+    else watch.stdout.destroy();
+    t.is(await ended, 0, end);
+    t.is(errors, "", end);
+  }
 });
