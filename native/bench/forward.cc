@@ -19,6 +19,8 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+constexpr uint32_t kAhead = 8;  // slots whose buffers are fetched before their turn
+
 struct Random {  // xorshift64* (Marsaglia, Vigna): a few cycles, so that it does not become the benchmark
   uint64_t state;
   uint32_t next() {
@@ -53,7 +55,7 @@ class RingEnd {
   void send(uint32_t count, Make make) {
     netmap::Ring* ring = region_->tx_ring(0);
     for (uint32_t i = 0; i < count; i++) {
-      const uint32_t ahead = tx_ + 4 >= slots_ ? tx_ + 4 - slots_ : tx_ + 4;
+      const uint32_t ahead = tx_ + kAhead >= slots_ ? tx_ + kAhead - slots_ : tx_ + kAhead;
       __builtin_prefetch(buffers_ + uint64_t{ring->slot[ahead].buf_idx} * bytes_, 1);
       netmap::Slot& slot = ring->slot[tx_];
       slot.len = static_cast<uint16_t>(make(buffers_ + uint64_t{slot.buf_idx} * bytes_));
@@ -71,7 +73,7 @@ class RingEnd {
     netmap::RingSync* sync = region_->rx_sync(0);
     const uint32_t tail = __atomic_load_n(&sync->daemon.hwtail, __ATOMIC_ACQUIRE);
     while (rx_ != tail) {
-      const uint32_t ahead = rx_ + 4 >= slots_ ? rx_ + 4 - slots_ : rx_ + 4;
+      const uint32_t ahead = rx_ + kAhead >= slots_ ? rx_ + kAhead - slots_ : rx_ + kAhead;
       __builtin_prefetch(buffers_ + uint64_t{ring->slot[ahead].buf_idx} * bytes_);
       const netmap::Slot& slot = ring->slot[rx_];
       take(buffers_ + uint64_t{slot.buf_idx} * bytes_, slot.len);

@@ -45,8 +45,8 @@ MacTable::MacTable(const Options& options)
   }
 }
 
-MacTable::Found MacTable::find_locked(uint64_t key, const Place& place) const {
-  for (uint32_t index : place.bucket)
+MacTable::Found MacTable::find_locked(uint64_t key, const Pair& pair) const {
+  for (uint32_t index : pair.bucket)
     for (uint32_t e = 0; e < kEntries; e++) {
       const uint64_t value = buckets_[index].value[e].load(std::memory_order_relaxed);
       if ((value & kValid) && buckets_[index].key[e].load(std::memory_order_relaxed) == key) return {index, e, value};
@@ -55,29 +55,30 @@ MacTable::Found MacTable::find_locked(uint64_t key, const Place& place) const {
 }
 
 // Whatever is not a frame from where its address was last seen within this tick. `value` is what read() found.
-Learn MacTable::learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, uint64_t value,
+Learn MacTable::learn_slowly(uint64_t key, uint32_t place, uint32_t port, uint32_t now, uint64_t value,
                              MacEvents* events) {
   if (mac_is_group(key) || (key & kMacMask) == 0) return Learn::kRefusedSource;
   if (lives(value, now) && (value & kStatic)) return port_of(value) == port ? Learn::kKnown : Learn::kRefusedStatic;
   if (lives(value, now) && port_of(value) == port && static_cast<uint32_t>(value >> 32) == now) return Learn::kKnown;
-  if (!lock_pair(place, kLockTries)) {
+  const Pair buckets = pair(key, place);
+  if (!lock_pair(buckets, kLockTries)) {
     counters_.contended.fetch_add(1, std::memory_order_relaxed);
     return Learn::kContended;
   }
-  const Learn result = learn_locked(key, place, port, now, events);
-  unlock_pair(place);
+  const Learn result = learn_locked(key, buckets, port, now, events);
+  unlock_pair(buckets);
   return result;
 }
 
-Learn MacTable::learn_locked(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
-  Found found = find_locked(key, place);
+Learn MacTable::learn_locked(uint64_t key, const Pair& pair, uint32_t port, uint32_t now, MacEvents* events) {
+  Found found = find_locked(key, pair);
   if (found.value && !lives(found.value, now)) {
     clear_locked(found.bucket, found.entry, layout::kAged, events);
     found.value = 0;
   }
   if (found.value) return move_locked(found, key, port, now, events);
   Found chosen;
-  if (!choose_locked(place, now, false, &chosen, events) || !take_share(port)) {
+  if (!choose_locked(pair, now, false, &chosen, events) || !take_share(port)) {
     counters_.refused.fetch_add(1, std::memory_order_relaxed);
     return Learn::kRefusedFull;
   }
@@ -109,22 +110,22 @@ Learn MacTable::move_locked(const Found& found, uint64_t key, uint32_t port, uin
 
 // A free place in the emptier of the two buckets; dead entries are reclaimed on the way. `evict_learned`: a static entry
 // may take the place of a learned one.
-bool MacTable::choose_locked(const Place& place, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events) {
+bool MacTable::choose_locked(const Pair& pair, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events) {
   uint32_t free_count[2] = {0, 0}, free_entry[2] = {0, 0};
   for (uint32_t side = 0; side < 2; side++)
     for (uint32_t e = 0; e < kEntries; e++) {
-      const uint64_t value = buckets_[place.bucket[side]].value[e].load(std::memory_order_relaxed);
-      if ((value & kValid) && !lives(value, now)) clear_locked(place.bucket[side], e, layout::kAged, events);
+      const uint64_t value = buckets_[pair.bucket[side]].value[e].load(std::memory_order_relaxed);
+      if ((value & kValid) && !lives(value, now)) clear_locked(pair.bucket[side], e, layout::kAged, events);
       else if (value & kValid) continue;
       free_count[side]++;
       free_entry[side] = e;
     }
   if (free_count[0] + free_count[1] != 0) {
     const uint32_t side = free_count[1] > free_count[0] ? 1 : 0;
-    *chosen = {place.bucket[side], free_entry[side], 0};
+    *chosen = {pair.bucket[side], free_entry[side], 0};
     return true;
   }
-  for (uint32_t index : place.bucket)
+  for (uint32_t index : pair.bucket)
     for (uint32_t e = 0; evict_learned && e < kEntries; e++)
       if (!(buckets_[index].value[e].load(std::memory_order_relaxed) & kStatic)) {
         clear_locked(index, e, layout::kRemoved, events);
@@ -164,16 +165,16 @@ bool MacTable::lock(uint32_t bucket, uint32_t tries) {
 
 void MacTable::unlock(uint32_t bucket) { buckets_[bucket].version.fetch_add(1, std::memory_order_release); }
 
-bool MacTable::lock_pair(const Place& place, uint32_t tries) {
-  if (!lock(place.bucket[0], tries)) return false;
-  if (lock(place.bucket[1], tries)) return true;
-  unlock(place.bucket[0]);
+bool MacTable::lock_pair(const Pair& pair, uint32_t tries) {
+  if (!lock(pair.bucket[0], tries)) return false;
+  if (lock(pair.bucket[1], tries)) return true;
+  unlock(pair.bucket[0]);
   return false;
 }
 
-void MacTable::unlock_pair(const Place& place) {
-  unlock(place.bucket[0]);
-  unlock(place.bucket[1]);
+void MacTable::unlock_pair(const Pair& pair) {
+  unlock(pair.bucket[0]);
+  unlock(pair.bucket[1]);
 }
 
 bool MacTable::take_share(uint32_t port) {
@@ -234,7 +235,7 @@ uint32_t MacTable::sweep(uint32_t from, uint32_t count, const std::function<bool
 }
 
 bool MacTable::add(uint64_t key, uint32_t port, uint32_t now, MacEvents* events) {
-  const Place where = place(key);
+  const Pair where = pair(key, place(key));
   while (!lock_pair(where, kLockTries)) sched_yield();
   Found found = find_locked(key, where);
   const bool was_static = found.value & kStatic;
@@ -251,7 +252,7 @@ bool MacTable::add(uint64_t key, uint32_t port, uint32_t now, MacEvents* events)
 }
 
 bool MacTable::remove(uint64_t key, uint32_t now, MacEvents* events) {
-  const Place where = place(key);
+  const Pair where = pair(key, place(key));
   while (!lock_pair(where, kLockTries)) sched_yield();
   const Found found = find_locked(key, where);
   const bool lived = lives(found.value, now);

@@ -97,31 +97,20 @@ class MacTable {
   };
   explicit MacTable(const Options& options);
 
-  struct Place {
-    uint32_t bucket[2];
-  };
-  Place place(uint64_t key) const {
-    const uint64_t low = key & 0xffff'ffff, high = key >> 32;
-    // Multilinear hashing (strongly universal over random 64-bit keys; Lemire & Kaser 2014): any two addresses collide
-    // with the chance of a random function.
-    uint32_t first = static_cast<uint32_t>((hash_[0] + hash_[1] * low + hash_[2] * high) >> 32) & mask_;
-    uint32_t second = static_cast<uint32_t>((hash_[3] + hash_[4] * low + hash_[5] * high) >> 32) & mask_;
-    return {{first, first == second ? first ^ 1 : second}};
-  }
-  void prefetch(const Place& place) const {
-    __builtin_prefetch(&buckets_[place.bucket[0]]);
-    __builtin_prefetch(&buckets_[place.bucket[1]]);
-  }
+  // Where a key is looked for first: worth computing and prefetching for a whole batch before its first look-up. The other
+  // bucket is worked out when it is needed, which is rare while the table is not crowded: the first one is preferred.
+  uint32_t place(uint64_t key) const { return hash(key, 0); }
+  void prefetch(uint32_t place) const { __builtin_prefetch(&buckets_[place]); }
 
   // --- forwarding threads ---
   // `now` counts ticks of kMacTickMs on a clock that never steps. Nothing here allocates, waits or makes a system call.
-  Learn learn(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events) {
+  Learn learn(uint64_t key, uint32_t place, uint32_t port, uint32_t now, MacEvents* events) {
     const uint64_t value = read(key, place);
     if (__builtin_expect(value == make_value(port, now, false), 1) && !mac_is_group(key)) return Learn::kKnown;
     return learn_slowly(key, place, port, now, value, events);
   }
   // The port behind the address, or kMacUnknown.
-  uint32_t lookup(uint64_t key, const Place& place, uint32_t now) const {
+  uint32_t lookup(uint64_t key, uint32_t place, uint32_t now) const {
     const uint64_t value = read(key, place);
     return lives(value, now) ? port_of(value) : kMacUnknown;
   }
@@ -163,27 +152,38 @@ class MacTable {
     std::atomic<uint32_t> learned{0};
     std::atomic<uint32_t> id{0};
   };
+  struct Pair {
+    uint32_t bucket[2];
+  };
   struct Found {
     uint32_t bucket = 0, entry = 0;
     uint64_t value = 0;  // 0 = not found
   };
-  // The value under the key, or 0. Both buckets are read like seqlocks: versions, entries, versions again, so that a key and
-  // its value belong together. Without a branch on where the key lies, since nothing could predict that.
-  uint64_t read(uint64_t key, const Place& place) const {
-    const Bucket& first = buckets_[place.bucket[0]];
-    const Bucket& second = buckets_[place.bucket[1]];
+  // Multilinear hashing (strongly universal over random 64-bit keys; Lemire & Kaser 2014): any two addresses collide with the
+  // chance of a random function.
+  uint32_t hash(uint64_t key, uint32_t which) const {
+    const uint64_t* k = hash_ + 3 * which;
+    return static_cast<uint32_t>((k[0] + k[1] * (key & 0xffff'ffff) + k[2] * (key >> 32)) >> 32) & mask_;
+  }
+  uint32_t other_place(uint64_t key, uint32_t place) const {
+    const uint32_t other = hash(key, 1);
+    return other == place ? place ^ 1 : other;
+  }
+  // The value under the key, or 0.
+  uint64_t read(uint64_t key, uint32_t place) const {
+    const uint64_t value = read_bucket(key, buckets_[place]);
+    return __builtin_expect(value != 0, 1) ? value : read_bucket(key, buckets_[other_place(key, place)]);
+  }
+  // A bucket is read like a seqlock: version, entries, version again, so that a key and its value belong together. Without a
+  // branch on where in it the key lies, since nothing could predict that.
+  static uint64_t read_bucket(uint64_t key, const Bucket& bucket) {
     for (uint32_t tries = 0; tries < kLockTries; tries++) {
-      const uint32_t first_version = first.version.load(std::memory_order_acquire);
-      const uint32_t second_version = second.version.load(std::memory_order_acquire);
+      const uint32_t version = bucket.version.load(std::memory_order_acquire);
       uint64_t value = 0;
-      for (uint32_t e = 0; e < kEntries; e++) {
-        value |= first.value[e].load(std::memory_order_acquire) & same(first.key[e].load(std::memory_order_acquire), key);
-        value |= second.value[e].load(std::memory_order_acquire) & same(second.key[e].load(std::memory_order_acquire), key);
-      }
+      for (uint32_t e = 0; e < kEntries; e++)
+        value |= bucket.value[e].load(std::memory_order_acquire) & same(bucket.key[e].load(std::memory_order_acquire), key);
       std::atomic_thread_fence(std::memory_order_acquire);
-      const uint32_t changed = (first.version.load(std::memory_order_relaxed) ^ first_version) |
-                               (second.version.load(std::memory_order_relaxed) ^ second_version) |
-                               ((first_version | second_version) & 1);
+      const uint32_t changed = (bucket.version.load(std::memory_order_relaxed) ^ version) | (version & 1);
       if (__builtin_expect(changed == 0, 1)) return value;
     }
     return 0;
@@ -213,15 +213,16 @@ class MacTable {
     return (value & kValid) && generation_lives(value) && !expired(value, now);
   }
 
-  Found find_locked(uint64_t key, const Place& place) const;
+  Pair pair(uint64_t key, uint32_t place) const { return {{place, other_place(key, place)}}; }
+  Found find_locked(uint64_t key, const Pair& pair) const;
   bool lock(uint32_t bucket, uint32_t tries);
   void unlock(uint32_t bucket);
-  bool lock_pair(const Place& place, uint32_t tries);
-  void unlock_pair(const Place& place);
-  Learn learn_slowly(uint64_t key, const Place& place, uint32_t port, uint32_t now, uint64_t value, MacEvents* events);
-  Learn learn_locked(uint64_t key, const Place& place, uint32_t port, uint32_t now, MacEvents* events);
+  bool lock_pair(const Pair& pair, uint32_t tries);
+  void unlock_pair(const Pair& pair);
+  Learn learn_slowly(uint64_t key, uint32_t place, uint32_t port, uint32_t now, uint64_t value, MacEvents* events);
+  Learn learn_locked(uint64_t key, const Pair& pair, uint32_t port, uint32_t now, MacEvents* events);
   Learn move_locked(const Found& found, uint64_t key, uint32_t port, uint32_t now, MacEvents* events);
-  bool choose_locked(const Place& place, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events);
+  bool choose_locked(const Pair& pair, uint32_t now, bool evict_learned, Found* chosen, MacEvents* events);
   void clear_locked(uint32_t bucket, uint32_t entry, layout::MacEvent event, MacEvents* events);
   void write_locked(uint32_t bucket, uint32_t entry, uint64_t key, uint64_t value);
   uint32_t sweep(uint32_t from, uint32_t count, const std::function<bool(uint64_t value)>& dead, layout::MacEvent event,

@@ -10,8 +10,8 @@ namespace paste {
 struct Worker::Scratch {
   uint64_t source[kBatchFrames];             // keys of the MAC table
   uint64_t target[kBatchFrames];
-  MacTable::Place source_place[kBatchFrames];
-  MacTable::Place target_place[kBatchFrames];
+  uint32_t source_place[kBatchFrames];
+  uint32_t target_place[kBatchFrames];
   FrameRecord records[kBatchFrames];
   uint16_t record_frame[kBatchFrames];
   uint16_t record_rule[kBatchFrames];
