@@ -66,10 +66,13 @@ bool say(int connection, const Bytes& bytes, int offer) {
   return sendmsg(connection, &message, MSG_NOSIGNAL) >= 0;
 }
 
-// The next packet, or null when the daemon hung up or said nothing for two seconds.
+// The next packet, or null when the daemon hung up; throws when it said nothing for five seconds.
 Napi::Value hear(Napi::Env env, Raw& raw) {
   pollfd watched = {raw.connection, POLLIN, 0};
-  if (poll(&watched, 1, 2000) <= 0) return env.Null();
+  if (poll(&watched, 1, 5000) <= 0) {
+    Napi::Error::New(env, "the daemon neither answers nor hangs up").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
   uint8_t bytes[1024];
   iovec part = {bytes, sizeof bytes};
   alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];

@@ -76,7 +76,7 @@ export type Offer = "sealed" | "unsealed" | "write-sealed" | "file" | "pipe";
 /** A connection to ports.sock without the library; calls return 0 or an errno where nothing else is said. */
 export interface RawClient {
   say(bytes: Uint8Array, offer?: Offer, offerBytes?: number): boolean;
-  /** The next packet; null when the daemon hung up, or said nothing for two seconds. Keeps the descriptors that come along. */
+  /** The next packet; null when the daemon hung up. Throws when it does neither for five seconds. Keeps the descriptors that come. */
   hear(): Buffer | null;
   truncate(bytes: number): number;
   addSeals(): number;
