@@ -233,7 +233,9 @@ void CrashLife::acknowledge() {
 void CrashLife::trim() {
   if (model_.records.empty()) return;
   const uint64_t first = model_.records.begin()->first, last = model_.records.rbegin()->first;
-  store_->trim(first + pick(last - first + 1) / 2);
+  const uint64_t before = first + pick(last - first + 1) / 2;
+  model_.trimmed_before = std::max(model_.trimmed_before, before);
+  store_->trim(before);
 }
 
 void CrashLife::describe(uint32_t lane_index) {

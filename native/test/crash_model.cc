@@ -115,6 +115,14 @@ std::vector<std::string> CrashModel::dangling(const std::vector<uint64_t>& words
   return wrong;
 }
 
+std::vector<std::string> CrashModel::given_up(const std::vector<uint64_t>& words) const {
+  std::vector<std::string> wrong;
+  for (const auto& [sequence, record] : records)
+    if (record.acknowledged && !record.lost && sequence >= trimmed_before && !alive(record, words))
+      wrong.push_back(named(sequence) + " was given up though nobody asked for that");
+  return wrong;
+}
+
 uint64_t CrashModel::acknowledged() const {
   uint64_t count = 0;
   for (const auto& [sequence, record] : records) count += record.acknowledged ? 1 : 0;

@@ -33,6 +33,7 @@ class CrashModel {
   // Frames about to be appended: a crash inside append() may leave any of them, under sequences nobody has been told yet.
   std::vector<ModelRecord> under_way;
   std::map<uint64_t, ModelRecord> records;  // by sequence
+  uint64_t trimmed_before = 0;              // records below this sequence were asked to go
 
   // Everything that is wrong with `got`, one sentence each. `must` are the directory words of the running store at the crash: what
   // was acknowledged and lies in a life that still is must be there. `may` are the words of the crash image before any
@@ -45,6 +46,8 @@ class CrashModel {
   uint64_t acknowledged() const;
   // Records whose log block lives while the block with their bytes was given up.
   std::vector<std::string> dangling(const std::vector<uint64_t>& words) const;
+  // Where nothing may be overwritten: acknowledged records that were given up and that no trim allowed to go.
+  std::vector<std::string> given_up(const std::vector<uint64_t>& words) const;
 
  private:
   std::string mismatch(const ModelRecord& model, const ReadBatch& got, const ReadRecord& record) const;

@@ -62,6 +62,7 @@ class CrashRun {
     const std::vector<uint64_t> must = life.words();
     const std::string place = "image " + std::to_string(result_.images);
     say_all(place, life.model().dangling(must));
+    if (config_.full != FullPolicy::kOverwrite) say_all(place, life.model().given_up(must));
     crash(life, must, Subset::kNone);
     if (life.memory().pending_lines() == 0) return;
     crash(life, must, kChosen[random_() % std::size(kChosen)]);
