@@ -85,9 +85,12 @@ Napi::Value write(Driver& driver, const Info& info) {
   for (uint32_t i = 0; i < given.Length(); ++i) frames.add(given.Get(i).As<Napi::Object>());
   std::vector<FrameRecord> accepted;
   Napi::Array plans = Napi::Array::New(env);
+  bool held_back = false;
   for (FrameRecord& frame : frames.records) {
     if (frame.mark) frame.bytes = driver.store->region().base() + frame.store_offset;
-    const PlanResult result = lane.plan(frame);
+    // What is behind a frame that is held back waits with it, as in a port's ring.
+    const PlanResult result = held_back ? PlanResult::kBlock : lane.plan(frame);
+    held_back = result == PlanResult::kBlock;
     if (result == PlanResult::kRoom) accepted.push_back(frame);
     plans.Set(plans.Length(), result == PlanResult::kRoom    ? "room"
                               : result == PlanResult::kBlock ? "block"

@@ -29,6 +29,7 @@ struct Result {
   uint32_t index = 0;
   uint64_t serial = 0;
   BlockSummary summary;               // of the records to keep; none: the block becomes free
+  uint32_t orphans = 0;               // records among them that are parts of a frame whose beginning is gone
   std::vector<Interval> sequences;    // kept, of this block
   std::vector<uint32_t> buffers;      // buffer blocks that kept records name
 };
@@ -42,9 +43,25 @@ struct OpenFrame {
   uint16_t next_part = 1, parts = 0;
 };
 
+// The frame that a sealed block ends in the middle of: the next block of its lane goes on with it.
+struct Unfinished {
+  uint64_t sequence = 0;  // 0 = none
+  uint32_t next_part = 0;
+};
+
+Unfinished end_of(const StoreView& view, uint32_t index, uint64_t serial) {
+  Unfinished end;
+  BlockScan scan(view, index, serial);
+  RecordHeader header;
+  while (scan.offset() < view.entry(index).end_bytes && scan.next(&header))
+    end = header.part + 1u < header.parts ? Unfinished{header.sequence, header.part + 1u} : Unfinished{};
+  return end;
+}
+
 class LaneScan {
  public:
-  LaneScan(const StoreView& view, RecoveryPlan* plan) : view_(view), plan_(*plan) {}
+  // `before`: what the sealed block in front of the first unsealed one ends in.
+  LaneScan(const StoreView& view, RecoveryPlan* plan, Unfinished before) : view_(view), plan_(*plan), before_(before) {}
 
   void scan(const std::vector<LaneBlock>& blocks);  // in serial order
   const std::vector<Result>& results() const { return results_; }
@@ -55,6 +72,7 @@ class LaneScan {
   bool goes_on(const RecordHeader& header) const;
   // False: the record contradicts what came before it.
   bool take(const RecordHeader& header, const BlockScan& scan);
+  bool take_unowned_part(const RecordHeader& header, const BlockScan& scan);
   void cut_open_frame(const char* why);
   void end_block(uint32_t offset, const std::string& why);
   void say(uint32_t index, uint32_t offset, const std::string& what);
@@ -62,6 +80,7 @@ class LaneScan {
   const StoreView& view_;
   RecoveryPlan& plan_;
   std::vector<Result> results_;
+  Unfinished before_;
   std::optional<OpenFrame> open_;
   uint64_t last_sequence_ = 0;
 };
@@ -95,6 +114,7 @@ void LaneScan::pass_sealed(uint32_t index, uint64_t serial) {
     else if (++open_->next_part == open_->parts)
       open_.reset();
   }
+  before_ = open_ ? Unfinished{} : end_of(view_, index, serial);
   last_sequence_ = std::max(last_sequence_, entry.last_sequence);
 }
 
@@ -135,10 +155,8 @@ bool LaneScan::take(const RecordHeader& header, const BlockScan& scan) {
   } else if (open_) {
     return false;
   } else if (continuation) {
-    // The frame began in a block that is sealed already, or whose end was damaged.
     if (summary.frame_count != 0 || header.sequence < last_sequence_) return false;
-    if (results_.size() == 1 && result.sequences.empty()) result.sequences.push_back({header.sequence, header.sequence});
-    last_sequence_ = header.sequence;
+    return take_unowned_part(header, scan);
   } else {
     const bool repeated = header.flags & layout::kRepeated;
     if (repeated ? header.sequence < last_sequence_ : header.sequence <= last_sequence_) return false;
@@ -181,9 +199,28 @@ void LaneScan::cut_open_frame(const char* why) {
     report.records_discarded += behind.record_count;
     behind = {};
     behind.end_bytes = layout::kLine;
+    results_[i].orphans = 0;
   }
   say(block.index, open_->offset, why);
   open_.reset();
+}
+
+// A part at a block's start that goes on from no frame of this scan: its frame began in a block that is sealed already, or its
+// beginning was discarded; then the part is passed over.
+bool LaneScan::take_unowned_part(const RecordHeader& header, const BlockScan& scan) {
+  Result& result = results_.back();
+  result.summary.record_count += 1;
+  result.summary.end_bytes = scan.offset();
+  if (header.sequence != before_.sequence || header.part != before_.next_part) {
+    result.orphans += 1;
+    return true;
+  }
+  before_.next_part += 1;
+  last_sequence_ = header.sequence;
+  result.summary.count(header.sequence, header.time_ns);
+  result.summary.frame_bytes += scan.payload_bytes();
+  if (result.sequences.empty()) result.sequences.push_back({header.sequence, header.sequence});
+  return true;
 }
 
 // `why` empty: no record of this life begins at the offset, which is the natural end unless more of them can be read behind it.
@@ -201,6 +238,7 @@ void LaneScan::end_block(uint32_t offset, const std::string& why) {
 
 struct Found {
   std::vector<LaneBlock> lanes[layout::kLanesMax];    // from the first unsealed block on
+  LaneBlock before[layout::kLanesMax] = {};           // the sealed one in front of it; serial 0 = none
   std::vector<uint32_t> buffers;
   std::vector<Interval> sealed;                       // sequences
   uint64_t lowest_serial = ~0ull;
@@ -238,8 +276,11 @@ void complete_lanes(const StoreView& view, Found* found) {
   for (uint32_t index = 0; index < view.superblock->block_count; ++index) {
     const layout::DirectoryEntry& entry = view.entry(index);
     const uint64_t serial = layout::word_serial(entry.word);
-    if (layout::sealed(entry) && entry.lane < layout::kLanesMax && serial > first[entry.lane])
+    if (entry.lane >= layout::kLanesMax || first[entry.lane] == ~0ull || !layout::sealed(entry)) continue;
+    if (serial > first[entry.lane])
       found->lanes[entry.lane].push_back({serial, index, true});
+    else if (serial > found->before[entry.lane].serial)
+      found->before[entry.lane] = {serial, index, true};
   }
   for (auto& blocks : found->lanes)
     std::sort(blocks.begin(), blocks.end(), [](const LaneBlock& a, const LaneBlock& b) { return a.serial < b.serial; });
@@ -278,12 +319,16 @@ RecoveryPlan plan_recovery(const StoreView& view) {
 
   std::vector<Interval> scanned;
   std::vector<uint64_t> held(view.superblock->block_count);
-  for (const auto& blocks : found.lanes) {
+  for (uint32_t lane_index = 0; lane_index < layout::kLanesMax; ++lane_index) {
+    const auto& blocks = found.lanes[lane_index];
     for (const LaneBlock& block : blocks) report.blocks_scanned += block.sealed ? 0 : 1;
-    LaneScan lane(view, &plan);
+    const LaneBlock& before = found.before[lane_index];
+    LaneScan lane(view, &plan, before.serial != 0 ? end_of(view, before.index, before.serial) : Unfinished{});
     lane.scan(blocks);
     for (const Result& result : lane.results()) {
-      if (result.summary.record_count == 0) {
+      if (result.summary.record_count == result.orphans) {
+        report.records_discarded += result.orphans;
+        report.bytes_discarded += result.summary.end_bytes - layout::kLine;
         plan.empty.push_back(result.index);
         continue;
       }

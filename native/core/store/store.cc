@@ -107,9 +107,12 @@ void OpenStore::init_live_page(uint64_t next_sequence) {
 }
 
 void OpenStore::make_lanes(const StoreOptions& options) {
-  // A lane's spares: a few MiB, but never more than a sixteenth of the store for all lanes together (two each at least).
+  // A lane's spares: a few MiB, but never more than a sixteenth of the store for all lanes together; yet enough for the longest
+  // frame wherever half of the store allows it, as a frame is only begun when all of it has room.
   const uint32_t wanted = std::max<uint32_t>(options.spare_blocks, kSpareBytes / directory_.block_bytes());
-  const uint32_t fair = std::max(directory_.count() / (16 * options.lanes), 2u);
+  const uint32_t longest = layout::kFrameBytesMax / directory_.block_bytes() + 2;
+  const uint32_t fair = std::max({directory_.count() / (16 * options.lanes),
+                                  std::min(longest, directory_.count() / (2 * options.lanes)), 1u});
   const uint32_t spares = std::clamp(wanted, 1u, std::min(fair, kSparesMax));
   for (LaneLink& link : links_) link.spare_target = spares;
 
