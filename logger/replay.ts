@@ -198,13 +198,15 @@ class Replay {
       native(() => reader.start(nativeOptions({ ...range, ...(this.#program && { program: this.#program }) })));
       let map = this.#storeMap(reader);
       let version = -1;
+      // A damaged store may have lost what its ports were called.
+      const others = this.#options.ports.length === 1 && !this.#options.map ? 0 : -1;
       for (let more = true; more && this.#goOn(); ) {
         const batch = await this.#call(() => reader.next(batchFrames, batchBytes));
         more = batch.more;
         if (batch.namesVersion !== version) map = this.#storeMap(reader);
         version = batch.namesVersion;
         await this.#pushed(batch.count, keep, (max, loopStart) =>
-          this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, max, loopStart, keep),
+          this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, others, max, loopStart, keep),
         );
       }
       const { corrupt, overtaken } = reader.counters();

@@ -31,12 +31,13 @@ export interface PacerReport {
 export interface NativeReplay {
   /** Attaches the ports and starts the thread, which waits for frames. */
   open(socket: string, ports: readonly string[], slots: number): Promise<void>;
-  /** Frames that came from port sourceIds[i] go to port number targets[i]; the others are left out, as are those of target -1. */
+  /** Frames that came from port sourceIds[i] go to port number targets[i], those of other ports to `others`; -1 = nowhere. */
   pushStore(
     index: Uint32Array,
     bytes: ArrayBuffer,
     sourceIds: Uint32Array,
     targets: Int32Array,
+    others: number,
     framesMax: number,
     loopStart: boolean,
     keep: boolean,

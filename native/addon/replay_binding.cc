@@ -153,8 +153,8 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     return Napi::Number::New(env, count);
   }
 
-  // pushStore(index, bytes, sourceIds, targets, framesMax, loopStart, keep): frames of port sourceIds[i] go to port targets[i], those
-  // of others are left out. Index and bytes as a StoreReader gives them, without snaplen.
+  // pushStore(index, bytes, sourceIds, targets, others, framesMax, loopStart, keep): frames of port sourceIds[i] go to port
+  // targets[i], those of other ports to `others`; -1 = nowhere. Index and bytes as a StoreReader gives them, without snaplen.
   Napi::Value push_store(const CallbackInfo& call) {
     const Napi::Env env = call.Env();
     if (!opened(env) || !call[1].IsArrayBuffer()) return wrong(env);
@@ -162,22 +162,23 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     const Column<int32_t> targets(call[3]);
     auto buffer = call[1].As<Napi::ArrayBuffer>();
     const auto* bytes = static_cast<const uint8_t*>(buffer.Data());
-    const double frames_max = call[4].As<Napi::Number>().DoubleValue();
+    const int32_t others = call[4].As<Napi::Number>().Int32Value();
+    const double frames_max = call[5].As<Napi::Number>().DoubleValue();
     if (ids.count != targets.count || index.count % 3 != 0) return wrong(env);
-    std::unordered_map<uint32_t, uint32_t> target_of;
-    for (size_t i = 0; i < ids.count; ++i)
-      if (known(targets.values[i])) target_of[ids.values[i]] = static_cast<uint32_t>(targets.values[i]);
+    std::unordered_map<uint32_t, int32_t> target_of;
+    for (size_t i = 0; i < ids.count; ++i) target_of[ids.values[i]] = targets.values[i];
     PacedBatch batch;
     for (size_t i = 0; i < index.count && static_cast<double>(batch.items.size()) < frames_max; i += 3) {
       const uint64_t header_at = index.values[i], offset = index.values[i + 1], length = index.values[i + 2];
       if (header_at + sizeof(layout::RecordHeader) > buffer.ByteLength() || offset + length > buffer.ByteLength()) return wrong(env);
       layout::RecordHeader header;
       memcpy(&header, bytes + header_at, sizeof header);
-      const auto target = target_of.find(header.ingress);
-      if (target == target_of.end()) continue;
-      add(&batch, header.time_ns, bytes + offset, static_cast<uint32_t>(length), target->second);
+      const auto found = target_of.find(header.ingress);
+      const int32_t target = found == target_of.end() ? others : found->second;
+      if (!known(target)) continue;
+      add(&batch, header.time_ns, bytes + offset, static_cast<uint32_t>(length), static_cast<uint32_t>(target));
     }
-    return hand_over(env, std::move(batch), call[5].ToBoolean(), call[6].ToBoolean());
+    return hand_over(env, std::move(batch), call[6].ToBoolean(), call[7].ToBoolean());
   }
 
   // pushCapture(batch, selected | null, targets, framesMax, loopStart, keep): frames of interface i go to port targets[i].

@@ -204,12 +204,11 @@ test("refused or ended with a clear error", async (t) => {
   t.is(await code({ ports: ["vale0:taken"] }), "PORT");
 
   const abort = new AbortController();
-  setTimeout(() => abort.abort(), 50);
-  const aborted = await send({ signal: abort.signal });
+  const aborted = await send({ signal: abort.signal, onProgress: (sent: number) => sent > 0 && abort.abort() });
   t.true(aborted.aborted && aborted.sentFrames > 0 && aborted.sentFrames < 2000);
 
-  setTimeout(() => engine.detach("vale0:a"), 100);
-  const gone = await t.throwsAsync(send({}), { instanceOf: PasteError });
+  const detach = (sent: number) => sent > 0 && engine.detach("vale0:a");
+  const gone = await t.throwsAsync(send({ onProgress: detach }), { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after \d+ frames/);
 });

@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint32_t kEthernet = 1;
 constexpr uint32_t kRecordsMax = 16384;
+constexpr uint32_t kLooksMax = 8;
 
 std::string comment_of(uint8_t outcome) {
   if (outcome == 0) return {};
@@ -19,29 +20,37 @@ std::string comment_of(uint8_t outcome) {
 }  // namespace
 
 Status StoreExport::next(EncodedBytes* out, uint32_t max_bytes, uint64_t* frames_left, bool* more) {
-  if (at_ == batch_.records.size() && more_) {
-    batch_.clear();
-    at_ = 0;
-    more_ = reader_.next(&batch_, kRecordsMax, max_bytes) == Reader::More::kYes;
-  }
-  for (; at_ < batch_.records.size() && *frames_left > 0; ++at_) {
-    const ReadRecord& record = batch_.records[at_];
-    const layout::RecordHeader& header = batch_.header(record);
-    if (header.type == layout::kFrame) {
-      if (Status status = take(record, out); !status.ok()) return status;
-      --*frames_left;
-    } else if (header.type == layout::kLost && record.length >= sizeof(layout::LostPayload)) {
-      layout::LostPayload lost;
-      memcpy(&lost, batch_.payload(record), sizeof lost);
-      pending_lost_[header.ingress] += lost.count;
-      lost_ += lost.count;
+  // Looks are counted, too: where hardly a frame is wanted, whoever called still gets a turn.
+  for (uint32_t looks = 0; looks < kLooksMax && out->size() < max_bytes && *frames_left > 0; ++looks) {
+    if (at_ == batch_.records.size()) {
+      if (!more_) break;
+      batch_.clear();
+      at_ = 0;
+      more_ = reader_.next(&batch_, kRecordsMax, max_bytes) == Reader::More::kYes;
     }
+    for (; at_ < batch_.records.size() && *frames_left > 0; ++at_)
+      if (Status status = take(batch_.records[at_], out, frames_left); !status.ok()) return status;
   }
   *more = *frames_left > 0 && (more_ || at_ < batch_.records.size());
   return Status();
 }
 
-Status StoreExport::take(const ReadRecord& record, EncodedBytes* out) {
+Status StoreExport::take(const ReadRecord& record, EncodedBytes* out, uint64_t* frames_left) {
+  const layout::RecordHeader& header = batch_.header(record);
+  if (header.type == layout::kFrame) {
+    --*frames_left;
+    return take_frame(record, out);
+  }
+  if (header.type == layout::kLost && record.length >= sizeof(layout::LostPayload)) {
+    layout::LostPayload lost;
+    memcpy(&lost, batch_.payload(record), sizeof lost);
+    pending_lost_[header.ingress] += lost.count;
+    lost_ += lost.count;
+  }
+  return Status();
+}
+
+Status StoreExport::take_frame(const ReadRecord& record, EncodedBytes* out) {
   const layout::RecordHeader& header = batch_.header(record);
   FrameToEncode frame;
   if (Status status = interface_of(header.ingress, out, &frame.interface); !status.ok()) return status;
@@ -63,15 +72,20 @@ Status StoreExport::take(const ReadRecord& record, EncodedBytes* out) {
 }
 
 Status StoreExport::interface_of(uint32_t port, EncodedBytes* out, uint32_t* interface) {
+  if (port == last_port_ && !interfaces_.empty()) {
+    *interface = last_interface_;
+    return Status();
+  }
+  last_port_ = port;
   if (const auto found = interfaces_.find(port); found != interfaces_.end()) {
-    *interface = found->second;
+    *interface = last_interface_ = found->second;
     return Status();
   }
   std::string name = port == 0 ? "unknown" : "port " + std::to_string(port);
   for (const Reader::PortName& each : reader_.ports())
     if (each.id == port) name = each.name;
   if (Status status = encoder_.describe(name, kEthernet, ~0u, out, interface); !status.ok()) return status;
-  interfaces_[port] = *interface;
+  interfaces_[port] = last_interface_ = *interface;
   return Status();
 }
 

@@ -20,7 +20,8 @@ class StoreExport {
   uint64_t lost() const { return lost_; }
 
  private:
-  Status take(const ReadRecord& record, EncodedBytes* out);
+  Status take(const ReadRecord& record, EncodedBytes* out, uint64_t* frames_left);
+  Status take_frame(const ReadRecord& record, EncodedBytes* out);
   Status interface_of(uint32_t port, EncodedBytes* out, uint32_t* interface);
 
   Reader& reader_;
@@ -31,6 +32,7 @@ class StoreExport {
   uint64_t lost_ = 0;
   std::unordered_map<uint32_t, uint64_t> pending_lost_;  // by port id; 0 = of any port
   std::unordered_map<uint32_t, uint32_t> interfaces_;    // by port id
+  uint32_t last_port_ = 0, last_interface_ = 0;          // most frames come from the port of the one before
 };
 
 }  // namespace paste
