@@ -28,7 +28,7 @@ export const commands: Record<string, CommandEntry> = {
     load: () => import("./commands/replay.js"),
   },
   demo: {
-    summary: "the whole story in a minute, on generated traffic or your capture",
+    summary: "the whole story in a minute, on any capture",
     load: () => import("./commands/demo.js"),
   },
   bench: { summary: "measure speed on this machine", load: () => import("./commands/bench.js") },

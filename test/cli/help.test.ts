@@ -1,35 +1,23 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { commands } from "../../cli/commands.js";
 import { runCli } from "./run-cli.js";
 
-/** Ends the program at once when it loads a native addon; says how much CPU time it took, which a busy machine leaves alone. */
+/** Ends the program at once when it loads a native addon. */
 const noAddons = mkdtempSync(join(tmpdir(), "paste-help-"));
 const guard = join(noAddons, "guard.cjs");
-writeFileSync(
-  guard,
-  'process.dlopen = () => { process.stderr.write("an addon was loaded\\n"); process.exit(99); };\n' +
-    'if (process.env.CPU_FILE) process.on("exit", () => { const { user, system } = process.cpuUsage(); ' +
-    'require("node:fs").writeFileSync(process.env.CPU_FILE, String((user + system) / 1000)); });\n',
-);
+writeFileSync(guard, 'process.dlopen = () => { process.stderr.write("an addon was loaded\\n"); process.exit(99); };\n');
 test.after.always(() => rmSync(noAddons, { recursive: true }));
 const guarded = { nodeOptions: ["--require", guard] };
 
-test("help names every command, quickly and without the addon", async (t) => {
-  const cpuFile = join(noAddons, "cpu");
-  const timesMs: number[] = [];
-  for (let round = 0; round < 5; round++) {
-    const { status, stdout, stderr } = await runCli(["--help"], { ...guarded, env: { CPU_FILE: cpuFile } });
-    timesMs.push(Number(readFileSync(cpuFile, "utf8")));
-    t.is(status, 0);
-    t.is(stderr, "");
-    for (const [name, { summary }] of Object.entries(commands))
-      t.true(stdout.includes(name) && stdout.includes(summary), name);
-  }
-  t.log(`--help takes ${Math.min(...timesMs).toFixed(0)} ms of CPU time, best of 5`);
-  t.true(Math.min(...timesMs) < 200);
+test("help names every command, and needs no addon", async (t) => {
+  const { status, stdout, stderr } = await runCli(["--help"], guarded);
+  t.is(status, 0);
+  t.is(stderr, "");
+  for (const [name, { summary }] of Object.entries(commands))
+    t.true(stdout.includes(name) && stdout.includes(summary), name);
 });
 
 for (const name of Object.keys(commands))

@@ -207,7 +207,12 @@ test("refused or ended with a clear error", async (t) => {
   const aborted = await send({ signal: abort.signal, onProgress: (sent: number) => sent > 0 && abort.abort() });
   t.true(aborted.aborted && aborted.sentFrames > 0 && aborted.sentFrames < 2000);
 
-  const detach = (sent: number) => sent > 0 && engine.detach("vale0:a");
+  let detached = false;
+  const detach = (sent: number) => {
+    if (sent === 0 || detached) return;
+    detached = true;
+    engine.detach("vale0:a");
+  };
   const gone = await t.throwsAsync(send({ onProgress: detach }), { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after \d+ frames/);

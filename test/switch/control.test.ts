@@ -287,7 +287,7 @@ test.serial("who connects and says nothing is cut off, as is who falls silent", 
 });
 
 test.serial("who does not read is cut off, and holds no more than its own answer", async (t) => {
-  const { path, server } = await serve(t, { messageTimeoutMs: 1000 });
+  const { path, server } = await serve(t, { messageTimeoutMs: 3000 });
   const socket = net.connect(path);
   socket.on("error", () => {});
   socket.pause();
