@@ -1,11 +1,13 @@
 #include "bench/forward.h"
 
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "bench/marking_port.h"
 #include "bench/traffic.h"
 #include "core/ports/vale_port.h"
 #include "core/switch/worker.h"
@@ -48,11 +50,18 @@ class RingEnd {
   ~RingEnd() {
     if (doorbell_ >= 0) close(doorbell_);
   }
-  ValePort* port() { return port_.get(); }
+  ValePort* vale() { return port_.get(); }
+  Port* port() { return marking_ ? static_cast<Port*>(marking_.get()) : port_.get(); }
+  // From now on sent frames are written into buffers of the store.
+  void send_through(BufferPool* pool) { marking_ = std::make_unique<MarkingPort>(port_.get(), pool); }
 
   // Writes `count` frames from `make(buffer)` and publishes them.
   template <typename Make>
   void send(uint32_t count, Make make) {
+    if (marking_) {
+      send_marking(count, make);
+      return;
+    }
     netmap::Ring* ring = region_->tx_ring(0);
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t ahead = tx_ + kAhead >= slots_ ? tx_ + kAhead - slots_ : tx_ + kAhead;
@@ -65,6 +74,20 @@ class RingEnd {
     netmap::RingSync* sync = region_->tx_sync(0);
     sync->client.cur = tx_;
     __atomic_store_n(&sync->client.head, tx_, __ATOMIC_RELEASE);
+  }
+  template <typename Make>
+  void send_marking(uint32_t count, Make make) {
+    for (uint32_t i = 0; i < count; i++) {
+      uint8_t* buffer;
+      while ((buffer = marking_->next_buffer()) == nullptr) sched_yield();  // the store's keeper makes some ready
+      marking_->filled(make(buffer));
+    }
+    marking_->sent();
+  }
+  // The switch has taken (and, for the one thread of this benchmark, delivered) everything.
+  bool sent_all() {
+    if (marking_) return marking_->empty();
+    return __atomic_load_n(&region_->tx_sync(0)->daemon.hwcur, __ATOMIC_ACQUIRE) == tx_;
   }
   // Reads every frame that waits with `take(bytes, length)` and gives the slots back.
   template <typename Take>
@@ -85,6 +108,7 @@ class RingEnd {
 
  private:
   std::unique_ptr<ValePort> port_;
+  std::unique_ptr<MarkingPort> marking_;
   std::unique_ptr<ValeRegion> region_;
   uint8_t* buffers_ = nullptr;
   uint32_t bytes_ = 0, slots_ = 0, tx_ = 0, rx_ = 0;
@@ -123,6 +147,7 @@ class Forward {
   Status prepare() {
     if (options_.log != LogMode::kNone) {
       StoreOptions store;
+      store.spare_blocks = 16;  // as the daemon has it
       if (Status status = Store::open(options_.store_path, store, &store_, &report_); !status.ok()) return status;
     }
     WorkerOptions worker;
@@ -136,7 +161,12 @@ class Forward {
       ends_[i] = std::make_unique<RingEnd>();
       const std::string name = "vale0:p" + std::to_string(i);
       if (Status status = ends_[i]->open(name, geometry, clock_); !status.ok()) return status;
-      ValePort* port = ends_[i]->port();
+      if (options_.log == LogMode::kMark) {
+        if (store_->buffers() == nullptr)
+          return {Code::kUsage, options_.store_path + ": on this medium nothing can be marked in place"};
+        ends_[i]->send_through(store_->buffers());
+      }
+      Port* port = ends_[i]->port();
       port->index = static_cast<uint16_t>(i);
       port->id = store_ ? store_->take_id() : i + 1;
       table_.add_port(i, port->id);
@@ -168,7 +198,11 @@ class Forward {
     result->medium_bytes += medium_bytes() - medium_before;
     result->buffers = uint64_t{options_.ports} * 2 * options_.slots;
   }
-  Status finish() { return store_ ? store_->close() : Status(); }
+  Status finish() {
+    worker_.reset();
+    ends_.clear();  // buffers go back to the store before it closes
+    return store_ ? store_->close() : Status();
+  }
 
  private:
   Status set_rule() {
@@ -207,15 +241,21 @@ class Forward {
     return sent;
   }
 
+  // Until every frame that was sent is through. A lane that waits for its keeper holds ports back, a disk holds batches back:
+  // that time counts.
   void switch_and_sink() {
-    while (worker_->round()) {
+    for (bool through = false; !through;) {
+      if (!worker_->round()) sched_yield();
+      through = !worker_->waiting();
+      for (auto& end : ends_) {
+        end->receive([&](const uint8_t* frame, uint32_t length) {
+          received_++;
+          uint64_t number;
+          wrong_ += !traffic_.frame.read(frame, length, &number);
+        });
+        through &= end->sent_all();
+      }
     }
-    for (auto& end : ends_)
-      end->receive([&](const uint8_t* frame, uint32_t length) {
-        received_++;
-        uint64_t number;
-        wrong_ += !traffic_.frame.read(frame, length, &number);
-      });
   }
 
   uint64_t medium_bytes() { return store_ ? store_->lane(0).medium_bytes() : 0; }
