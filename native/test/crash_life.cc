@@ -58,11 +58,7 @@ Status CrashLife::open() {
 uint64_t CrashLife::retired() { return store_->counters().retired_blocks; }
 
 std::string CrashLife::untracked() const {
-  const auto entries = words();
-  const uint64_t at = memory_.untracked([&](uint64_t offset) {
-    return offset >= blocks_offset_ && (offset - blocks_offset_) / block_bytes_ < block_count_ &&
-           layout::word_kind(entries[(offset - blocks_offset_) / block_bytes_]) == layout::kBuffers;
-  });
+  const uint64_t at = memory_.untracked();
   return at == ~0ull ? "" : "bytes at " + std::to_string(at) + " were stored past the domain";
 }
 
@@ -156,6 +152,7 @@ void CrashLife::place(FrameRecord& frame, ModelRecord& model) {
   }
   uint8_t* const to = buffers_.memory + buffers_used_;
   std::memcpy(to, frame.bytes, frame.length);
+  memory_.written(buffers_.store_offset + buffers_used_, frame.length);
   frame.store_offset = buffers_.store_offset + buffers_used_;
   frame.bytes = to;
   frame.mark = true;

@@ -28,7 +28,7 @@ class CrashLife {
   CrashModel& model() { return model_; }
   // Directory words as the writer has them now.
   std::vector<uint64_t> words() const { return directory_words(region_->head(), block_count_); }
-  // Bytes stored past the domain, outside buffer blocks; "" when there are none.
+  // Bytes stored past the domain; "" when there are none.
   std::string untracked() const;
 
  private:

@@ -81,10 +81,6 @@ void SimMemory::flush(uint64_t offset, uint64_t size_bytes) {
   PASTE_CHECK(offset <= size_ && size_bytes <= size_ - offset);
   if (in(faults.drop_flushes, part_at(offset))) return;
   for (uint64_t line = offset / 64; line * 64 < offset + size_bytes; ++line) {
-    if (differs(line * 64)) {  // written past us by a device: the write-back takes what is there
-      std::memcpy(tracked_.data() + line * 64, now_.get() + line * 64, 64);
-      note(static_cast<uint32_t>(line));
-    }
     if (index_[line] == 0) continue;
     Pending& pending = pending_[index_[line] - 1];
     pending.flushed = static_cast<int32_t>(pending.versions.size()) - 1;
@@ -149,6 +145,16 @@ std::vector<uint8_t> SimMemory::image(Subset subset, std::mt19937_64& random) co
   return result;
 }
 
-bool SimMemory::differs(uint64_t line) const { return std::memcmp(now_.get() + line, tracked_.data() + line, 64) != 0; }
+void SimMemory::written(uint64_t offset, uint64_t size_bytes) {
+  PASTE_CHECK(offset <= size_ && size_bytes <= size_ - offset);
+  std::memcpy(tracked_.data() + offset, now_.get() + offset, size_bytes);
+  changed(offset, size_bytes);
+}
+
+uint64_t SimMemory::untracked() const {
+  for (uint64_t line = 0; line < size_; line += 64)
+    if (part_at(line) != Part::kLive && std::memcmp(now_.get() + line, tracked_.data() + line, 64) != 0) return line;
+  return ~0ull;
+}
 
 }  // namespace paste::test

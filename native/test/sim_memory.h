@@ -47,14 +47,11 @@ class SimMemory {
 
   // What a crash at this moment leaves.
   std::vector<uint8_t> image(Subset subset, std::mt19937_64& random) const;
-  // Offset of the first byte that was changed past store(), and so would not be crash-tested; ~0 = none. The live page is
-  // exempt (recovery never trusts it), and so are ranges that devices write: `device` says of an offset whether it is one.
-  template <typename IsDevice>
-  uint64_t untracked(IsDevice device) const {
-    for (uint64_t line = 0; line < size_; line += 64)
-      if (differs(line) && part_at(line) != Part::kLive && !device(line)) return line;
-    return ~0ull;
-  }
+  // A device (or a port's snapshot) wrote this range of `base()` by itself: dirty lines, as after an ordinary store.
+  void written(uint64_t offset, uint64_t size_bytes);
+  // Offset of the first line that was changed past all of these, and so would not be crash-tested; ~0 = none. The live page
+  // is exempt: recovery never trusts it.
+  uint64_t untracked() const;
 
   SimFaults faults;
 
@@ -65,7 +62,6 @@ class SimMemory {
     int32_t flushed = -1;         // version that the next fence makes persistent
     std::vector<Line> versions;   // oldest first, the last is what the processor sees
   };
-  bool differs(uint64_t line) const;
   void changed(uint64_t offset, uint64_t size_bytes);
   void note(uint32_t line);
 
