@@ -8,7 +8,7 @@ export interface ForwardSide {
   /** 64 to 2048. Default 64. */
   frameBytes?: number;
   ports?: number;
-  /** Per ring; ports * 2 * slots distinct packet buffers are in use. Default 256. */
+  /** Per ring; ports * 2 * slots distinct packet buffers are in use. Default 512. */
   slots?: number;
   addresses?: number;
   /** Frames that each port sends before the switch looks. Default 30. */

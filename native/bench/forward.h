@@ -16,7 +16,7 @@ enum class LogMode : uint8_t { kNone, kPack, kMark };
 struct ForwardOptions {
   uint32_t frame_bytes = 64;
   uint32_t ports = 8;
-  uint32_t slots = 256;              // per ring: ports * 2 * slots distinct buffers
+  uint32_t slots = 512;              // per ring: ports * 2 * slots distinct buffers
   uint32_t addresses = 100;
   uint32_t burst = 30;               // frames that each port sends before the switch looks
   uint64_t frames_per_round = 1'000'000;

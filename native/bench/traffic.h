@@ -22,7 +22,10 @@ class NumberedFrame {
     std::memcpy(frame, &to, 8);
     std::memcpy(frame + 6, &tail, 8);
     std::memcpy(frame + 14, &zero, 8);
-    for (uint32_t at = first_word_; at < frame_bytes_; at += 8) std::memcpy(frame + at, &number, 8);
+    const uint64_t words[4] = {number, number, number, number};
+    uint32_t at = first_word_;
+    for (; at + 32 <= frame_bytes_; at += 32) std::memcpy(frame + at, words, 32);
+    for (; at < frame_bytes_; at += 8) std::memcpy(frame + at, &number, 8);
     return frame_bytes_;
   }
   // Reads every byte behind the header; false when the frame is not what write() made.
@@ -32,7 +35,13 @@ class NumberedFrame {
     std::memcpy(number, frame + first_word_, 8);
     std::memcpy(&pad, frame + 14, 8);
     uint64_t wrong = pad & pad_mask_;
-    for (uint32_t at = first_word_ + 8; at < length; at += 8) {
+    uint32_t at = first_word_;
+    for (; at + 32 <= length; at += 32) {
+      uint64_t words[4];
+      std::memcpy(words, frame + at, 32);
+      wrong |= (words[0] ^ *number) | (words[1] ^ *number) | (words[2] ^ *number) | (words[3] ^ *number);
+    }
+    for (; at < length; at += 8) {
       uint64_t word;
       std::memcpy(&word, frame + at, 8);
       wrong |= word ^ *number;

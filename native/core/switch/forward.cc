@@ -24,6 +24,16 @@ uint64_t fid_of(const uint8_t* bytes, uint32_t length, uint64_t tail) {
   return static_cast<uint64_t>(flow::big16(bytes + 14) & 0xfff) << 48;
 }
 
+// Source and target as the learning table knows them.
+struct Keys {
+  uint64_t source, target;
+};
+Keys keys_of(const Frame& frame) {
+  const uint64_t tail = load64(frame.bytes + 6);
+  const uint64_t fid = fid_of(frame.bytes, frame.length, tail);
+  return {(tail & kMacMask) | fid, (load64(frame.bytes) & kMacMask) | fid};
+}
+
 }  // namespace
 
 // Every port once, from where the last batch ended; each gets its share of the batch, or all of it when nobody else came.
@@ -62,44 +72,76 @@ void Worker::classify(Pending& pending) {
   for (uint32_t r = 0; r < pending.run_count; r++) classify_run(pending, pending.runs[r]);
 }
 
+// Learns and looks up. What this thread has asked the table since it last changed it remembers: stations that talk are few, and
+// remembering costs a third of asking. Only what it does not know goes to the table, whose buckets are fetched ahead.
 void Worker::classify_run(Pending& pending, const Run& run) {
+  const SwitchView& view = *slots_[run.port].view;
+  const MacTable& table = *view.table;
+  Scratch& s = *scratch_;
+  const uint64_t version = mac_memory_->version(table, view.index, mac_tick_);
+  const uint64_t self = options_.thread << 8 | run.port;
+  uint32_t asked = 0;
+  for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
+    const Keys keys = keys_of(pending.batch.frames[i]);
+    const MacMemory::Entry& from = mac_memory_->entry(keys.source);
+    const MacMemory::Entry& to = mac_memory_->entry(keys.target);
+    pending.must_wait[i] = false;
+    pending.drop[i] = 0;
+    const uint64_t differs = (from.key ^ keys.source) | (from.word ^ (version | MacMemory::kFresh | self)) |
+                             (to.key ^ keys.target) | ((to.word ^ version) >> 16);
+    if (__builtin_expect(differs == 0, 1)) {
+      set_destination(pending, i, to.word & (kMacPortsMax - 1), self);
+      continue;
+    }
+    s.asked[asked++] = static_cast<uint16_t>(i);
+    table.prefetch(table.place(keys.source));
+    table.prefetch(table.place(keys.target));
+  }
+  if (asked != 0) ask_table(pending, run, {s.asked, asked});
+}
+
+// Frame by frame, each after what those before it taught. Once the table changed, every later frame of the run asks it.
+void Worker::ask_table(Pending& pending, const Run& run, std::span<const uint16_t> asked) {
+  const SwitchView& view = *slots_[run.port].view;
+  const uint64_t version = mac_memory_->version(*view.table, view.index, mac_tick_);
+  for (const uint16_t i : asked) {
+    ask_table(pending, run, i);
+    if (__builtin_expect(mac_memory_->version(*view.table, view.index, mac_tick_) == version, 1)) continue;
+    for (uint32_t rest = i + 1; rest < static_cast<uint32_t>(run.first + run.count); rest++) ask_table(pending, run, rest);
+    return;
+  }
+}
+
+void Worker::ask_table(Pending& pending, const Run& run, uint32_t i) {
   PortSlot& slot = slots_[run.port];
   MacTable& table = *slot.view->table;
-  Scratch& s = *scratch_;
-  const uint32_t end = run.first + run.count;
-  for (uint32_t i = run.first; i < end; i++) {
-    const Frame& frame = pending.batch.frames[i];
-    const uint64_t tail = load64(frame.bytes + 6);
-    const uint64_t fid = fid_of(frame.bytes, frame.length, tail);
-    s.target[i] = (load64(frame.bytes) & kMacMask) | fid;
-    s.source[i] = (tail & kMacMask) | fid;
-    s.target_place[i] = table.place(s.target[i]);
-    s.source_place[i] = table.place(s.source[i]);
-    table.prefetch(s.target_place[i]);
-    table.prefetch(s.source_place[i]);
-  }
   const uint32_t self = options_.thread << 8 | run.port;
-  MacEvents* events = lane_ != nullptr && rules_ != nullptr && mac_budget_ != 0 ? &mac_events_ : nullptr;
-  uint64_t learned = 0;  // the key before: a run of one station's frames learns it once
-  uint64_t rejected = 0;
-  for (uint32_t i = run.first; i < end; i++) {
-    if (slot.learns && s.source[i] != learned) {
-      if (table.learn(s.source[i], s.source_place[i], self, mac_tick_, events) >= Learn::kRefusedSource) rejected++;
-      else learned = s.source[i];
-    }
-    const uint32_t to = mac_is_group(s.target[i]) ? kMacUnknown : table.lookup(s.target[i], s.target_place[i], mac_tick_);
-    pending.drop[i] = 0;
-    pending.must_wait[i] = false;
-    if (to == kMacUnknown) {
-      pending.destination[i] = kFlood;
-    } else if (__builtin_expect(to == self, 0)) {
-      pending.destination[i] = kNowhere;
-      pending.drop[i] = 1 + static_cast<uint8_t>(Drop::hairpin);
-    } else {
-      pending.destination[i] = static_cast<uint16_t>(to);
-    }
+  const Keys keys = keys_of(pending.batch.frames[i]);
+  if (slot.learns) {
+    MacEvents* events = lane_ != nullptr && rules_ != nullptr && mac_budget_ != 0 ? &mac_events_ : nullptr;
+    const Learn result = table.learn(keys.source, table.place(keys.source), self, mac_tick_, events);
+    if (result >= Learn::kRefusedSource) slot.port->counters.rejected_learning++;
+    if (result == Learn::kKnown)
+      mac_memory_->entry(keys.source) = {keys.source, memory_word(*slot.view) | MacMemory::kFresh | self};
   }
-  slot.port->counters.rejected_learning += rejected;
+  pending.drop[i] = 0;
+  const uint32_t to =
+      mac_is_group(keys.target) ? kMacUnknown : table.lookup(keys.target, table.place(keys.target), mac_tick_);
+  if (to == kMacUnknown) {
+    pending.destination[i] = kFlood;
+    return;
+  }
+  set_destination(pending, i, to, self);
+  MacMemory::Entry& entry = mac_memory_->entry(keys.target);
+  const uint64_t version = memory_word(*slot.view);
+  if (entry.key != keys.target || (entry.word ^ version) >> 16 != 0) entry = {keys.target, version | to};
+}
+
+void Worker::set_destination(Pending& pending, uint32_t i, uint64_t to, uint64_t self) {
+  pending.destination[i] = static_cast<uint16_t>(to);
+  if (__builtin_expect(to != self, 1)) return;
+  pending.destination[i] = kNowhere;
+  pending.drop[i] = 1 + static_cast<uint8_t>(Drop::hairpin);
 }
 
 // --- select and plan -----------------------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ Learn MacTable::learn_locked(uint64_t key, const Pair& pair, uint32_t port, uint
 Learn MacTable::move_locked(const Found& found, uint64_t key, uint32_t port, uint32_t now, MacEvents* events) {
   if (found.value & kStatic) return port_of(found.value) == port ? Learn::kKnown : Learn::kRefusedStatic;
   if (port_of(found.value) == port) {  // the tick's first frame, or another thread learned it just now
-    if (ticks_since(found.value, now) != 0) write_locked(found.bucket, found.entry, key, make_value(port, now, false));
+    if (ticks_since(found.value, now) != 0)
+      buckets_[found.bucket].value[found.entry].store(make_value(port, now, false), std::memory_order_release);
     return Learn::kKnown;
   }
   give_share(port_of(found.value));
@@ -151,6 +152,7 @@ void MacTable::write_locked(uint32_t bucket, uint32_t entry, uint64_t key, uint6
   // Release, so that a reader who sees either new word also sees the odd version in front of it.
   buckets_[bucket].key[entry].store(key, std::memory_order_release);
   buckets_[bucket].value[entry].store(value, std::memory_order_release);
+  changes_.fetch_add(1, std::memory_order_release);
 }
 
 bool MacTable::lock(uint32_t bucket, uint32_t tries) {
@@ -193,7 +195,10 @@ void MacTable::give_share(uint32_t port) {
 
 void MacTable::add_port(uint32_t port, uint32_t id) { ports_[port].id.store(id, std::memory_order_relaxed); }
 
-void MacTable::kill_port(uint32_t port) { ports_[port].generation.fetch_add(1, std::memory_order_acq_rel); }
+void MacTable::kill_port(uint32_t port) {
+  ports_[port].generation.fetch_add(1, std::memory_order_acq_rel);
+  changes_.fetch_add(1, std::memory_order_release);
+}
 
 uint32_t MacTable::sweep_port(uint32_t port, MacEvents* events) {
   return sweep(0, buckets(), [port](uint64_t value) { return port_of(value) == port; }, layout::kRemoved, events);

@@ -105,15 +105,17 @@ class MacTable {
   // --- forwarding threads ---
   // `now` counts ticks of kMacTickMs on a clock that never steps. Nothing here allocates, waits or makes a system call.
   Learn learn(uint64_t key, uint32_t place, uint32_t port, uint32_t now, MacEvents* events) {
-    const uint64_t value = read(key, place);
-    if (__builtin_expect(value == make_value(port, now, false), 1) && !mac_is_group(key)) return Learn::kKnown;
-    return learn_slowly(key, place, port, now, value, events);
+    return learn_slowly(key, place, port, now, read(key, place), events);
   }
   // The port behind the address, or kMacUnknown.
   uint32_t lookup(uint64_t key, uint32_t place, uint32_t now) const {
     const uint64_t value = read(key, place);
     return lives(value, now) ? port_of(value) : kMacUnknown;
   }
+
+  // Changes with whatever could change an answer: an entry written, removed or moved, a port killed. Refreshes do not count,
+  // and expiry comes with the tick.
+  uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
 
   // --- control thread (one at a time) ---
   void add_port(uint32_t port, uint32_t id);
@@ -180,6 +182,7 @@ class MacTable {
     for (uint32_t tries = 0; tries < kLockTries; tries++) {
       const uint32_t version = bucket.version.load(std::memory_order_acquire);
       uint64_t value = 0;
+#pragma GCC unroll 3
       for (uint32_t e = 0; e < kEntries; e++)
         value |= bucket.value[e].load(std::memory_order_acquire) & same(bucket.key[e].load(std::memory_order_acquire), key);
       std::atomic_thread_fence(std::memory_order_acquire);
@@ -237,6 +240,7 @@ class MacTable {
   uint32_t entries_max_, share_max_, statics_max_;
   uint64_t hash_[6];
   std::atomic<uint32_t> learned_{0}, statics_{0};
+  std::atomic<uint64_t> changes_{0};
   MacCounters counters_;
 };
 

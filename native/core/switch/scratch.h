@@ -8,10 +8,7 @@
 namespace paste {
 
 struct Worker::Scratch {
-  uint64_t source[kBatchFrames];             // keys of the MAC table
-  uint64_t target[kBatchFrames];
-  uint32_t source_place[kBatchFrames];
-  uint32_t target_place[kBatchFrames];
+  uint16_t asked[kBatchFrames];              // frames whose addresses the table must be asked for
   FrameRecord records[kBatchFrames];
   uint16_t record_frame[kBatchFrames];
   uint16_t record_rule[kBatchFrames];

@@ -18,6 +18,7 @@
 #include "core/store/lane.h"
 #include "core/switch/crossing.h"
 #include "core/switch/engine.h"
+#include "core/switch/mac_memory.h"
 #include "core/switch/mac_table.h"
 #include "core/switch/pending.h"
 #include "core/switch/rule_set.h"
@@ -40,8 +41,6 @@ struct WorkerCounters {
   uint64_t batches = 0, strict_batches = 0, tickets_waiting = 0, blocked_ns = 0;
   uint64_t mac_events_lost = 0;
 };
-
-inline constexpr uint32_t kSwitchesMax = 64;
 
 struct WorkerOptions {
   uint32_t thread = 0;
@@ -127,6 +126,10 @@ class Worker {
   void receive_all(Pending& batch);
   void classify(Pending& batch);
   void classify_run(Pending& batch, const Run& run);
+  void ask_table(Pending& batch, const Run& run, std::span<const uint16_t> asked);
+  void ask_table(Pending& batch, const Run& run, uint32_t frame);
+  void set_destination(Pending& batch, uint32_t frame, uint64_t to, uint64_t self);
+  uint64_t memory_word(const SwitchView& view) { return mac_memory_->version(*view.table, view.index, mac_tick_); }
   void select(Pending& batch);
   bool plan(Pending& batch, uint32_t frame, uint32_t rule, uint32_t keep);
   void hold_back(Pending& batch, uint32_t run, uint32_t frame);
@@ -164,6 +167,7 @@ class Worker {
   WorkerOptions options_;
   Lane* lane_;
   WorkerCounters counters_;
+  std::unique_ptr<MacMemory> mac_memory_ = std::make_unique<MacMemory>();
   MacEvents mac_events_;
   uint32_t mac_tick_ = 0;
   uint32_t mac_budget_ = 0;
