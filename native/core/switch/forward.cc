@@ -146,39 +146,32 @@ void Worker::set_destination(Pending& pending, uint32_t i, uint64_t to, uint64_t
 
 // --- select and plan -----------------------------------------------------------------------------------------------------
 
-// One pass: the rules are asked frame by frame, and what they select is planned in the lane in arrival order.
-void Worker::select(Pending& pending) {
-  Scratch& s = *scratch_;
-  s.record_count = 0;
-  s.strict = false;
-  if (rules_ == nullptr) return;
-  for (uint32_t r = 0; r < pending.run_count; r++) {
-    const uint32_t self = options_.thread << 8 | pending.runs[r].port;
-    const PortBits* flood = &slots_[pending.runs[r].port].view->sink_bits;
-    for (uint32_t i = pending.runs[r].first; i < static_cast<uint32_t>(pending.runs[r].first + pending.runs[r].count); i++) {
-      const Frame& frame = pending.batch.frames[i];
-      const uint16_t to = pending.destination[i];
-      int32_t rule = 0;
-      uint32_t keep;
-      if (rules_->everything()) {
-        keep = std::min(frame.length, rules_->rules()[0].snaplen);
-      } else {
-        const Whereto where = {to == kFlood     ? Whereto::kFlood
-                               : to == kNowhere ? Whereto::kNowhere
-                                                : Whereto::kOne,
-                               to, flood};
-        rule = rules_->select(frame, self, where, &keep);
-      }
-      if (rule >= 0 && !plan(pending, i, static_cast<uint32_t>(rule), keep)) {
-        hold_back(pending, r, i);
-        break;
-      }
-    }
-  }
+// Everything but what the destinations say: that comes with append().
+[[gnu::always_inline]] inline void Worker::fill_record(FrameRecord& record, const Pending& pending, uint32_t i,
+                                                       const Rule& rule, uint32_t keep) {
+  const Frame& frame = pending.batch.frames[i];
+  const uint32_t to = pending.destination[i];
+  const FrameFacts facts = frame_facts(frame.bytes, frame.length);
+  record.bytes = frame.bytes;
+  record.length = keep;
+  record.wire_length = frame.wire_length;
+  record.time_ns = last_time_ns_ = std::max(last_time_ns_, frame.time_ns);
+  record.store_offset = frame.store_offset;
+  // A cut frame has no zeroed padding behind what is kept of it.
+  record.framed = frame.framed && keep == frame.length;
+  record.mark = frame.store_offset != 0 && keep >= options_.mark_bytes_min;
+  record.flags = static_cast<uint8_t>((rule.strict ? layout::kStrict : 0) | (to == kFlood ? layout::kFlooded : 0) |
+                                      (facts.tagged ? layout::kVlanTagged : 0));
+  record.ingress = slots_[frame.ingress].id;
+  record.egress = to < kSwitchPortsMax ? port_id(to) : 0;
+  record.rule = rule.id;
+  record.flow_hash = facts.flow_hash;
+  record.vlan_tci = facts.vlan_tci;
 }
 
-// False when the frame has to wait in its port (FullPolicy::kBlock). Nothing was counted then: it will come again.
-bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t keep) {
+// False when the frame has to wait in its port (FullPolicy::kBlock). Nothing was counted then: it will come again. What gets a
+// record is counted by append(), a run of frames at a time.
+[[gnu::always_inline]] inline bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t keep) {
   Scratch& s = *scratch_;
   const Frame& frame = pending.batch.frames[i];
   const Rule& rule = rules_->rules()[rule_index];
@@ -193,41 +186,63 @@ bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t ke
   } else if (lane_ == nullptr) {
     reason = NotLogged::no_store;
   } else {
-    FrameRecord& record = s.records[s.record_count];
-    record = FrameRecord{};
-    record.bytes = frame.bytes;
-    record.length = keep;
-    record.wire_length = frame.wire_length;
-    record.time_ns = last_time_ns_ = std::max(last_time_ns_, frame.time_ns);
-    record.store_offset = frame.store_offset;
-    // A cut frame has no zeroed padding behind what is kept of it.
-    record.framed = frame.framed && keep == frame.length;
-    record.mark = frame.store_offset != 0 && keep >= options_.mark_bytes_min;
-    record.rule = rule.id;
-    PortSlot& slot = slots_[frame.ingress];
-    record.ingress = slot.port->id;  // the lane plans room for describing these two to their block
-    record.egress = pending.destination[i] < kSwitchPortsMax ? port_id(pending.destination[i]) : 0;
-    const PlanResult planned = lane_->plan(record);
+    fill_record(s.records[s.record_count], pending, i, rule, keep);
+    const PlanResult planned = lane_->plan(s.records[s.record_count]);
     if (planned == PlanResult::kBlock) return false;
-    if (__builtin_expect(slot.blocked_since_ns != 0, 0)) {
+    if (PortSlot& slot = slots_[frame.ingress]; __builtin_expect(slot.blocked_since_ns != 0, 0)) {
       counters_.blocked_ns += monotonic_ns() - slot.blocked_since_ns;
       slot.blocked_since_ns = 0;
     }
-    if (planned == PlanResult::kFull) {
-      reason = lane_->refusal();
-    } else {
-      s.record_frame[s.record_count] = static_cast<uint16_t>(i);
-      s.record_rule[s.record_count] = static_cast<uint16_t>(rule_index);
-      s.record_count++;
-      s.strict |= rule.strict;
-      pending.must_wait[i] = rule.strict;
-    }
+    if (planned == PlanResult::kFull) reason = lane_->refusal();
   }
-  tally.hits++;
-  tally.turn++;
-  counters_.selected++;
-  if (reason != NotLogged::kCount) counters_.not_logged[static_cast<size_t>(reason)]++;
+  if (rule.sample > 1) tally.turn++;
+  if (reason != NotLogged::kCount) {
+    tally.hits++;
+    counters_.selected++;
+    counters_.not_logged[static_cast<size_t>(reason)]++;
+    return true;
+  }
+  s.record_frame[s.record_count] = static_cast<uint16_t>(i);
+  s.record_rule[s.record_count] = static_cast<uint16_t>(rule_index);
+  s.record_count++;
+  s.strict |= rule.strict;
+  pending.must_wait[i] = rule.strict;
   return true;
+}
+
+// One pass: the rules are asked frame by frame, and what they select is planned in the lane in arrival order.
+void Worker::select(Pending& pending) {
+  scratch_->record_count = 0;
+  scratch_->strict = false;
+  if (rules_ == nullptr) return;
+  for (uint32_t r = 0; r < pending.run_count; r++) {
+    const uint32_t planned = rules_->everything() ? plan_everything(pending, pending.runs[r]) : select_run(pending, pending.runs[r]);
+    if (planned != pending.runs[r].count) hold_back(pending, r, pending.runs[r].first + planned);
+  }
+}
+
+// Both return how many frames of the run may go on: all of them, or those before the first that has to wait.
+uint32_t Worker::plan_everything(Pending& pending, const Run& run) {
+  const uint32_t snaplen = rules_->rules()[0].snaplen;
+  for (uint32_t n = 0; n < run.count; n++) {
+    const uint32_t i = run.first + n;
+    if (!plan(pending, i, 0, std::min(pending.batch.frames[i].length, snaplen))) return n;
+  }
+  return run.count;
+}
+
+uint32_t Worker::select_run(Pending& pending, const Run& run) {
+  const uint32_t self = options_.thread << 8 | run.port;
+  const PortBits* flood = &slots_[run.port].view->sink_bits;
+  for (uint32_t n = 0; n < run.count; n++) {
+    const uint32_t i = run.first + n;
+    const uint16_t to = pending.destination[i];
+    const Whereto::Kind kind = to == kFlood ? Whereto::kFlood : to == kNowhere ? Whereto::kNowhere : Whereto::kOne;
+    uint32_t keep;
+    const int32_t rule = rules_->select(pending.batch.frames[i], self, {kind, to, flood}, &keep);
+    if (rule >= 0 && !plan(pending, i, static_cast<uint32_t>(rule), keep)) return n;
+  }
+  return run.count;
 }
 
 // From this frame on, the rest of the run goes back into its port, and the port rests. The others go on.
@@ -324,14 +339,17 @@ void Worker::append(Pending& pending) {
   Scratch& s = *scratch_;
   const bool alone = received_batches_ - finished_batches_ == 1;
   if (s.record_count != 0) {
-    for (uint32_t k = 0; k < s.record_count; k++) describe_record(pending, k);
-    lane_->append({s.records, s.record_count});
     for (uint32_t k = 0; k < s.record_count; k++) {
-      RuleTally& tally = tallies_[s.record_rule[k]];
-      tally.logged++;
-      tally.bytes += s.records[k].length;
+      const uint32_t i = s.record_frame[k];
+      FrameRecord& record = s.records[k];
+      record.copies_refused = pending.refused[i];
+      record.copies_reserved = static_cast<uint16_t>(pending.intended[i] - pending.refused[i]);
+      record.outcome = pending.drop[i];
+      if (__builtin_expect(record.copies_reserved == 0 && record.outcome == 0, 0))
+        record.outcome = 1 + static_cast<uint8_t>(drop_for(pending.why[i]));
     }
-    counters_.logged += s.record_count;
+    lane_->append({s.records, s.record_count});
+    count_records();
     pending.logged = s.record_count;
     if (s.strict) counters_.strict_batches++;
   }
@@ -350,21 +368,20 @@ void Worker::append(Pending& pending) {
   deliver_waiting();
 }
 
-void Worker::describe_record(const Pending& pending, uint32_t k) {
-  Scratch& s = *scratch_;
-  FrameRecord& record = s.records[k];
-  const uint32_t i = s.record_frame[k];
-  const Frame& frame = pending.batch.frames[i];
-  const FrameFacts facts = frame_facts(frame.bytes, frame.length);
-  record.flow_hash = facts.flow_hash;
-  record.vlan_tci = facts.vlan_tci;
-  record.flags = static_cast<uint8_t>((pending.must_wait[i] ? layout::kStrict : 0) |
-                                      (pending.destination[i] == kFlood ? layout::kFlooded : 0) |
-                                      (facts.tagged ? layout::kVlanTagged : 0));
-  record.copies_refused = pending.refused[i];
-  record.copies_reserved = static_cast<uint16_t>(pending.intended[i] - pending.refused[i]);
-  record.outcome = pending.drop[i];
-  if (record.outcome == 0 && record.copies_reserved == 0) record.outcome = 1 + static_cast<uint8_t>(drop_for(pending.why[i]));
+// Frames that follow each other mostly met the same rule: one addition for all of them.
+void Worker::count_records() {
+  const Scratch& s = *scratch_;
+  for (uint32_t k = 0; k < s.record_count;) {
+    const uint32_t first = k, rule = s.record_rule[k];
+    uint64_t bytes = 0;
+    for (; k < s.record_count && s.record_rule[k] == rule; k++) bytes += s.records[k].length;
+    RuleTally& tally = tallies_[rule];
+    tally.hits += k - first;
+    tally.logged += k - first;
+    tally.bytes += bytes;
+  }
+  counters_.selected += s.record_count;
+  counters_.logged += s.record_count;
 }
 
 // A flapping station could fill the store with its moves: kMax events per tick of the table are logged, the rest is counted.

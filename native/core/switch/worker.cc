@@ -254,6 +254,7 @@ void Worker::add_port(Port* port, uint16_t index, const SwitchView* view) {
   slot.port = port;
   slot.view = view;
   slot.frame_bytes_max = port->frame_bytes_max();
+  slot.id = port->id;
   slot.up = true;
   // An address behind a port that takes no frames would only make its frames vanish: they flood instead.
   slot.learns = port->sink();

@@ -102,6 +102,7 @@ class Worker {
     Port* port = nullptr;
     const SwitchView* view = nullptr;
     uint32_t frame_bytes_max = 0;
+    uint32_t id = 0;
     bool up = false;                   // gives frames and takes them
     bool learns = false;
     bool to_notify = false;
@@ -131,6 +132,8 @@ class Worker {
   void set_destination(Pending& batch, uint32_t frame, uint64_t to, uint64_t self);
   uint64_t memory_word(const SwitchView& view) { return mac_memory_->version(*view.table, view.index, mac_tick_); }
   void select(Pending& batch);
+  uint32_t select_run(Pending& batch, const Run& run);
+  uint32_t plan_everything(Pending& batch, const Run& run);
   bool plan(Pending& batch, uint32_t frame, uint32_t rule, uint32_t keep);
   void hold_back(Pending& batch, uint32_t run, uint32_t frame);
   void release(Pending& batch, bool zero_copy);
@@ -138,9 +141,10 @@ class Worker {
   void list_flood(Pending& batch, const SwitchView& view, uint16_t ingress, uint32_t frame);
   void reserve(Pending& batch);
   void append(Pending& batch);
-  void describe_record(const Pending& batch, uint32_t record);
+  void fill_record(FrameRecord& record, const Pending& batch, uint32_t frame, const Rule& rule, uint32_t keep);
+  void count_records();
   uint32_t port_id(uint32_t number) const {
-    return number >> 8 == options_.thread ? slots_[number & 0xff].port->id : view_ids_[number];
+    return number >> 8 == options_.thread ? slots_[number & 0xff].id : view_ids_[number];
   }
   void log_mac_events();
 
