@@ -5,16 +5,29 @@ import { packageRoot } from "../../native/index.js";
 
 const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
+/** How a user who started this process starts the next command: npm's scripts and npx see to PATH for their children only. */
+const program = process.env.npm_command ? "npx paste-switch" : "paste-switch";
+
 /** The command as a user would type it. */
 export function commandLine(args: readonly string[]): string {
-  return ["paste-switch", ...args].map(quoted).join(" ");
+  return [program, ...args.map(quoted)].join(" ");
+}
+
+const running = new Set<ChildProcess>();
+
+/** Ends, at once, what runs of the commands and daemons started here. */
+export function killCommands(): void {
+  for (const child of running) child.kill("SIGKILL");
 }
 
 function start(args: readonly string[], env: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, [join(packageRoot(), "dist", "cli", "main.js"), ...args], {
+  const child = spawn(process.execPath, [join(packageRoot(), "dist", "cli", "main.js"), ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  running.add(child);
+  child.on("exit", () => running.delete(child));
+  return child;
 }
 
 function collect(child: ChildProcess): { stdout: () => string; stderr: () => string } {
@@ -25,21 +38,27 @@ function collect(child: ChildProcess): { stdout: () => string; stderr: () => str
   return { stdout: () => Buffer.concat(stdout).toString(), stderr: () => Buffer.concat(stderr).toString() };
 }
 
-const ended = (child: ChildProcess) =>
-  new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
-    child.on("close", (code, signal) => resolve({ code, signal })),
-  );
+type End = { code: number | null; signal: NodeJS.Signals | null };
 
-/** Runs a command of this package to its end. Throws INTERNAL, with what it said, when it fails. */
+const ended = (child: ChildProcess) =>
+  new Promise<End>((resolve) => child.on("close", (code, signal) => resolve({ code, signal })));
+
+/** A command that gave its reason passes it on, for the user to mend; one that ended otherwise is a fault. */
+function failure(args: readonly string[], { code, signal }: End, stderr: string): PasteError {
+  const reason = /^paste-switch: (.*)$/m.exec(stderr)?.[1];
+  if (reason && !signal) return new PasteError("RESOURCE", `${commandLine(args)}: ${reason}`);
+  return new PasteError("INTERNAL", `${commandLine(args)} ended with ${signal ?? code}: ${stderr.trim()}`);
+}
+
+/** Runs a command of this package to its end. Throws RESOURCE or INTERNAL, with what it said, when it fails. */
 export async function runCommand(
   args: readonly string[],
   env: Record<string, string>,
 ): Promise<{ stdout: string; stderr: string }> {
   const child = start(args, env);
   const output = collect(child);
-  const { code, signal } = await ended(child);
-  if (code !== 0)
-    throw new PasteError("INTERNAL", `${commandLine(args)} ended with ${signal ?? code}: ${output.stderr().trim()}`);
+  const end = await ended(child);
+  if (end.code !== 0) throw failure(args, end, output.stderr());
   return { stdout: output.stdout(), stderr: output.stderr() };
 }
 
@@ -74,11 +93,7 @@ export class DaemonProcess {
       };
       child.stdout!.on("data", look);
       child.stderr!.on("data", look);
-      end.then(({ code, signal }) =>
-        reject(
-          new PasteError("INTERNAL", `${commandLine(args)} ended with ${signal ?? code}: ${output.stderr().trim()}`),
-        ),
-      );
+      end.then((how) => reject(failure(args, how, output.stderr())));
     });
     return new DaemonProcess(child, output, end, performance.now() - startMs);
   }

@@ -6,7 +6,7 @@ import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
 import { ControlClient } from "../control-client.js";
 import { judge } from "./acknowledged.js";
-import { commandLine, DaemonProcess, runCommand } from "./command.js";
+import { commandLine, DaemonProcess, killCommands, runCommand } from "./command.js";
 import { type DemoPlace, demoPlace } from "./place.js";
 import { readableAfterNs, readRecovered } from "./recovered.js";
 import { forwardingCost } from "./speed.js";
@@ -32,13 +32,25 @@ const playedMs = 1200;
 export async function runDemo(options: DemoOptions): Promise<{ ok: boolean; facts: DemoFacts }> {
   const place = demoPlace();
   const demo = new Demo(options, place);
+  // Interrupted, or left by its reader, it leaves no daemon and no store behind either.
+  const abandon = () => {
+    killCommands();
+    if (!options.keep) place.remove();
+  };
+  const interrupt = (_: NodeJS.Signals, signal: number) => process.exit(128 + signal);
+  process.on("exit", abandon);
+  for (const name of interrupts) process.on(name, interrupt);
   try {
     return { ok: await demo.run(), facts: demo.facts };
   } finally {
     await demo.end();
-    if (!options.keep) place.remove();
+    abandon();
+    process.off("exit", abandon);
+    for (const name of interrupts) process.off(name, interrupt);
   }
 }
+
+const interrupts = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 class Demo {
   readonly facts: DemoFacts = {};
@@ -280,10 +292,12 @@ class Demo {
   }
 
   #next(): void {
+    const viewer = ["tshark", "tcpdump"].find((tool) => !spawnSync(tool, ["--version"], { stdio: "ignore" }).error);
     this.#say("next:");
-    this.#say(`    paste-switch store info ${this.#store}`);
-    this.#say(`    paste-switch export -r ${this.#store} -w - tcp | tshark -r -`);
-    this.#say(`    wireshark ${this.#export}`);
+    this.#say(`    ${commandLine(["store", "info", this.#store])}`);
+    this.#say(`    ${commandLine(["export", "-r", this.#store, "-w", "-", "tcp"])} | ${viewer ?? "tshark"} -r -`);
+    this.#say(`    ${viewer ?? "tshark"} -r ${this.#export}`);
+    this.facts.kept = { store: this.#store, export: this.#export };
   }
 }
 
