@@ -20,10 +20,14 @@ interface SumRow {
   lost: Record<string, number>;
 }
 
+/** A source that ended with an error: kept in the list so that its reason can be seen. */
+const isBroken = ({ state }: { state: string }) => state.startsWith("error");
+
 export function statsText(stats: DaemonStats): string {
+  const broken = stats.ports.filter(isBroken);
+  const ports = stats.ports.filter((port) => !isBroken(port));
   const gone = { name: "(detached)", counters: stats.detached };
-  const known =
-    stats.detached.receivedFrames + stats.detached.intendedCopies > 0 ? [...stats.ports, gone] : stats.ports;
+  const known = stats.detached.receivedFrames + stats.detached.intendedCopies > 0 ? [...ports, gone] : ports;
   const ingress = known.map(({ name, counters }) => ({
     name,
     whole: counters.receivedFrames,
@@ -38,6 +42,7 @@ export function statsText(stats: DaemonStats): string {
   }));
   return [
     headText(stats),
+    ...(broken.length === 0 ? [] : [broken.map(({ name, state }) => `${name} is detached, ${state}\n`).join("")]),
     known.length === 0
       ? "no ports: add one with `paste-switch port add vale0:NAME`, or let a program open one\n"
       : `${sumTable(["ingress", "received", "forwarded", "dropped"], ingress)}\n${sumTable(
@@ -51,7 +56,7 @@ export function statsText(stats: DaemonStats): string {
 function headText(stats: DaemonStats): string {
   const lines = [
     `daemon   ${stats.name}, pid ${stats.pid}, ${stats.program}, up ${formatDuration(stats.uptimeMs)}`,
-    `switch   ${formatOf(stats.ports.length, "port")}, ${formatCount(stats.macEntries)} addresses known ` +
+    `switch   ${formatOf(stats.ports.filter((port) => !isBroken(port)).length, "port")}, ${formatCount(stats.macEntries)} addresses known ` +
       `(${formatCount(stats.macLearned)} learned, ${formatCount(stats.macMoved)} moved, ${formatCount(stats.macAged)} aged, ` +
       `${formatCount(stats.macRefused)} refused)`,
   ];
@@ -66,8 +71,8 @@ function headText(stats: DaemonStats): string {
       `space    ${formatBytes(used)} of ${formatBytes(stats.storeBytes)} in use, ${formatCount(store.blocksFree)} of ` +
         `${formatCount(blocks)} blocks free, ${formatOf(store.retiredFrames, "frame")} given up for room`,
       store.durableSequence >= store.firstSequence && store.firstSequence > 0n
-        ? `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} durable, the oldest of ` +
-            formatTime(store.oldestTimeNs)
+        ? `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} durable` +
+            (store.oldestTimeNs > 0n ? `, the oldest of ${formatTime(store.oldestTimeNs)}` : "")
         : "records  none",
     );
     if (store.syncFailed) lines.push("FAILED   the medium refused a write: nothing is acknowledged any more");

@@ -20,7 +20,8 @@ export async function sourceKind(path: string): Promise<SourceKind> {
     handle = await open(path, "r");
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") throw new PasteError("USAGE", `${path}: no such file: give a store or a capture`, { cause });
+    if (code === "ENOENT")
+      throw new PasteError("CAPTURE", `${path}: no such file: give a store or a capture`, { cause });
     throw new PasteError("PRIVILEGE", `${path}: cannot be read (${code}): check its permissions`, { cause });
   }
   try {

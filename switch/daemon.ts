@@ -60,6 +60,8 @@ class Daemon {
   #server!: ControlServer;
   #health: NodeJS.Timeout | undefined;
   #syncFailed = false;
+  /** Ids of ports that ended with an error, as far as that was said. */
+  #broken = new Set<number>();
   #ending = false;
 
   private constructor(options: DaemonOptions, instance: Instance, configPath: string, config: DaemonConfig) {
@@ -171,11 +173,18 @@ class Daemon {
         say(`rules stay as they were: ${(error as Error).message}`);
       }
     });
-    this.#health = setInterval(() => {
-      if (this.#syncFailed || !this.#switch.stats().store?.syncFailed) return;
-      this.#syncFailed = true;
-      say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);
-    }, healthIntervalMs);
+    this.#health = setInterval(() => this.#checkHealth(), healthIntervalMs);
+  }
+
+  /** Says once what nobody asked for and everybody has to know. */
+  #checkHealth(): void {
+    const { store, ports } = this.#switch.stats();
+    const broken = ports.filter(({ state }) => state.startsWith("error"));
+    for (const { name, id, state } of broken) if (!this.#broken.has(id)) say(`port ${name} is detached, ${state}`);
+    this.#broken = new Set(broken.map(({ id }) => id));
+    if (this.#syncFailed || !store?.syncFailed) return;
+    this.#syncFailed = true;
+    say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);
   }
 
   async #finish(signal: string, lock: FileLock): Promise<void> {

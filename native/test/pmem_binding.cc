@@ -147,7 +147,9 @@ Napi::Object region_face(Napi::Env env, const std::shared_ptr<OpenRegion>& open)
   add_function(env, face, "publish", [open](const Info& call) {
     open->region->publish(to_u64(call[0]), static_cast<uint32_t>(to_u64(call[1])));
   });
-  add_function(env, face, "populate", [open](const Info& call) { open->region->populate(to_u64(call[0]), to_u64(call[1])); });
+  add_function(env, face, "populate", [open](const Info& call) -> Napi::Value {
+    return Napi::Boolean::New(call.Env(), open->region->populate(to_u64(call[0]), to_u64(call[1])));
+  });
   add_function(env, face, "sync", [open](const Info& call) { ok_or_throw(call.Env(), open->region->domain().sync()); });
   add_function(env, face, "read", [open](const Info& call) -> Napi::Value {
     return Napi::Buffer<uint8_t>::Copy(call.Env(), open->region->base() + to_u64(call[0]), to_u64(call[1]));

@@ -36,7 +36,10 @@ class SimRegion final : public Region {
   uint8_t* writable_head(uint64_t extent_bytes) override;
   uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) override;
   void release_staging(uint64_t offset) override;
-  void populate(uint64_t offset, uint64_t size_bytes) override { (void)offset, (void)size_bytes; }
+  bool populate(uint64_t offset, uint64_t size_bytes) override {
+    (void)offset, (void)size_bytes;
+    return true;
+  }
   void publish(uint64_t offset, uint32_t size_bytes) override;
 
  private:

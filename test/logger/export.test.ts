@@ -141,7 +141,7 @@ test("nothing that is read from is overwritten, nor is any store", async (t) => 
 
 const wrong: [string, object, string, RegExp][] = [
   ["no source", { sources: [] }, "USAGE", /name a store/],
-  ["a source that is not there", { sources: ["/nonexistent/x"] }, "USAGE", /no such file/],
+  ["a source that is not there", { sources: ["/nonexistent/x"] }, "CAPTURE", /no such file/],
   ["a bad filter", { filter: "tcp and" }, "FILTER", /./],
   ["a limit of zero", { limit: 0 }, "USAGE", /limit/],
   ["a snaplen that is no integer", { snaplen: 1.5 }, "USAGE", /snaplen/],

@@ -12,7 +12,7 @@ export interface TestRegion {
   storeHead(offset: number, bytes: Uint8Array, flush: boolean): void;
   storeStaged(offset: number, sizeBytes: number, at: number, bytes: Uint8Array, release: boolean): void;
   publish(offset: number, sizeBytes: number): void;
-  populate(offset: number, sizeBytes: number): void;
+  populate(offset: number, sizeBytes: number): boolean;
   sync(): void;
   read(offset: number, sizeBytes: number): Buffer;
   close(): void;

@@ -1,6 +1,6 @@
 // The daemon as a service: systemd, groups, many ports, stores that are full or on a disk.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
@@ -170,4 +170,24 @@ test("on a disk, what was received before SIGTERM and before SIGKILL is in the s
       signal,
     );
   }
+});
+
+test("a capture that turns out to be damaged says so until its port is removed", async (t) => {
+  const folder = testFolder(t);
+  const head = Buffer.alloc(24 + 16);
+  head.writeUInt32LE(0xa1b2c3d4, 0);
+  head.writeUInt16LE(2, 4);
+  head.writeUInt16LE(4, 6);
+  head.writeUInt32LE(65535, 16);
+  head.writeUInt32LE(1, 20);
+  head.writeUInt32LE(0x7fffffff, 24 + 8); // a frame longer than any
+  head.writeUInt32LE(0x7fffffff, 24 + 12);
+  writeFileSync(join(folder, "lying.pcap"), head);
+  const daemon = await DaemonProcess.start(t, folder, ["--port", "vale0:l=pcap:lying.pcap"]);
+  await daemon.said("stderr", /^port vale0:l is detached, error: capture \S*lying\.pcap[^\n]+$/m);
+  const list = await daemon.cli("port", "list");
+  t.regex(list.stdout, /^vale0:l +pcap +error: capture \S*lying\.pcap/m);
+  t.regex((await daemon.cli("stats")).stdout, /^vale0:l is detached, error: capture \S*lying\.pcap/m);
+  t.is((await daemon.cli("port", "remove", "vale0:l")).status, 0);
+  t.notRegex((await daemon.cli("port", "list")).stdout, /vale0:l/);
 });

@@ -25,7 +25,7 @@ class DiskRegion final : public Region {
   uint8_t* writable_head(uint64_t extent_bytes) override;
   uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) override;
   void release_staging(uint64_t offset) override { domain_.close_window(offset); }
-  void populate(uint64_t offset, uint64_t size_bytes) override { (void)offset, (void)size_bytes; }  // staging is present
+  bool populate(uint64_t offset, uint64_t size_bytes) override { return mapping_->reserve(offset, size_bytes); }
   void publish(uint64_t offset, uint32_t size_bytes) override { domain_.write_now(offset, size_bytes); }
 
  private:

@@ -1,5 +1,6 @@
 #include "core/pmem/mapping.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,10 +38,21 @@ Status Mapping::map(bool writable) {
     return {code, path_ + ": cannot map " + std::to_string(size) + " bytes: " + std::strerror(reason)};
   }
   base_ = static_cast<uint8_t*>(address);
+  struct stat file;
+  has_holes_ = !device && fstat(descriptor_, &file) == 0 && static_cast<uint64_t>(file.st_blocks) * 512 < size;
   // Advice only, each may be unknown to the kernel: huge pages where tmpfs offers them, and no store in core dumps.
   if (info_.medium == Medium::kMemory && stores) madvise(base_, size, MADV_HUGEPAGE);
   madvise(base_, size, MADV_DONTDUMP);
   return {};
+}
+
+bool Mapping::reserve(uint64_t offset, uint64_t size_bytes) const {
+  if (!has_holes_) return true;
+  int result;
+  do result = fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(size_bytes));
+  while (result != 0 && errno == EINTR);
+  // A file system that cannot reserve (zfs, nfs before 4.2) says no more than that.
+  return result == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
 }
 
 bool Mapping::intact() const {

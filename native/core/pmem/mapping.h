@@ -24,12 +24,15 @@ class Mapping {
   const MediumInfo& info() const { return info_; }
   const std::string& path() const { return path_; }
   bool intact() const;  // the file is still as long as it was
+  // Space for a range of the file where it has none yet; false when the file system has none left.
+  [[nodiscard]] bool reserve(uint64_t offset, uint64_t size_bytes) const;
 
  private:
   int descriptor_;
   std::string path_;
   MediumInfo info_;
   uint8_t* base_ = nullptr;
+  bool has_holes_ = false;  // when it was mapped: a sparse file, or a copy that left out what was zero
 };
 
 }  // namespace paste

@@ -14,7 +14,7 @@ class Region {
   enum class Access { kRead, kWrite };
   struct CreateOptions {
     uint64_t size_bytes = 0;
-    bool sparse = false;      // true: do not reserve the space (risk of SIGBUS on a full file system, said by info)
+    bool sparse = false;      // true: do not reserve the space; populate() then finds out whether there is some
     uint32_t mode = 0600;     // permissions of a new file
     bool replace = false;     // device-DAX only: overwrite the store that lies there. Files are never overwritten
   };
@@ -56,8 +56,9 @@ class Region {
   virtual uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) = 0;
   // The buffer's address is dead afterwards. What was flushed from it and not synced yet is still written by the next sync().
   virtual void release_staging(uint64_t offset) = 0;
-  // Touches the pages ahead of use, so that a forwarding thread never faults on them. Keeper only. No effect on contents.
-  virtual void populate(uint64_t offset, uint64_t size_bytes) = 0;
+  // Reserves what the file has no space for (a sparse file, or a copy with holes) and touches the pages ahead of use, so that a
+  // forwarding thread never faults on them. No effect on contents. False when there is no space: a store there would be a SIGBUS.
+  [[nodiscard]] virtual bool populate(uint64_t offset, uint64_t size_bytes) = 0;
   // Publishes bytes to readers without promising persistence (live page): a store on mapped media, a pwrite on a disk. Keeper
   // only on a disk. `offset` lies in the head. A failure shows in the next sync().
   virtual void publish(uint64_t offset, uint32_t size_bytes) = 0;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kIdleMs = 20;          // longest sleep: heartbeat, and what a missed bell costs
 constexpr uint32_t kStepsPerRound = 64;
+constexpr uint64_t kHollowRetryNs = 1'000'000'000;  // blocks that had no space: how long until they are tried again
 constexpr uint64_t kNoTail = uint64_t{layout::kNoBlock} << 32;
 
 uint64_t wall_ns() {
@@ -91,6 +92,10 @@ void Keeper::run() {
 void Keeper::round() {
   std::lock_guard lock(mutex_);
   if (!failed() && !region_.intact()) fail();
+  if (!hollow_.empty() && wall_ns() - hollow_since_ns_ > kHollowRetryNs) {
+    free_.insert(free_.end(), hollow_.begin(), hollow_.end());
+    hollow_.clear();
+  }
   for (uint32_t i = 0; i < kStepsPerRound && step(); ++i) continue;
   note_exhaustion();
   publish_head();
@@ -248,6 +253,27 @@ uint64_t Keeper::oldest_sequence() const {
   return oldest;
 }
 
+// Of the oldest sealed block; before there is one, of the first records in the lanes' open blocks. 0 = there are no records.
+uint64_t Keeper::oldest_time_ns() const {
+  if (!sealed_.empty()) return directory_.entry(sealed_.begin()->second).time_min_ns;
+  uint64_t oldest = 0;
+  for (uint32_t lane = 0; lane < lanes_; ++lane) {
+    if (lane_states_[lane].outstanding.empty()) continue;
+    const SpareBlock& first = lane_states_[lane].outstanding.front();
+    const layout::LiveLane& line = directory_.live().lanes[lane];
+    const uint64_t tail = __atomic_load_n(&line.tail, __ATOMIC_ACQUIRE);
+    // The durable tail is in this block, behind its first record, or has left it behind.
+    const bool started = tail >> 32 == first.index && static_cast<uint32_t>(tail) > sizeof(layout::BlockHeader);
+    const bool passed = tail >> 32 != first.index && tail >> 32 != layout::kNoBlock &&
+                        links_[lane].spares.popped() > lane_states_[lane].sealed + 1;
+    if (!started && !passed) continue;
+    const auto* record = reinterpret_cast<const layout::RecordHeader*>(first.memory + sizeof(layout::BlockHeader));
+    const uint64_t time_ns = __atomic_load_n(&record->time_ns, __ATOMIC_RELAXED);
+    if (oldest == 0 || time_ns < oldest) oldest = time_ns;
+  }
+  return oldest;
+}
+
 Status Keeper::drain(const std::vector<SpareBlock>& unused) {
   std::lock_guard lock(mutex_);
   closing_ = true;
@@ -274,11 +300,11 @@ void Keeper::count(StoreCounters* counters) {
   counters->commits += barriers_;
   counters->blocks_free = free_.size();
   counters->blocks_buffers = pool_ != nullptr ? pool_->blocks() : 0;
-  counters->blocks_log = directory_.count() - counters->blocks_free - counters->blocks_buffers;
+  counters->blocks_log = directory_.count() - counters->blocks_free - counters->blocks_buffers - hollow_.size();
   counters->retired_blocks = retired_blocks_;
   counters->retired_frames = retired_frames_;
   counters->first_sequence = oldest_sequence();
-  counters->oldest_time_ns = sealed_.empty() ? 0 : directory_.entry(sealed_.begin()->second).time_min_ns;
+  counters->oldest_time_ns = oldest_time_ns();
   counters->sync_failed = failed();
 }
 

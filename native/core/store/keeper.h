@@ -91,6 +91,7 @@ class Keeper {
   void publish_disk();
   void publish_head();
   uint64_t oldest_sequence() const;
+  uint64_t oldest_time_ns() const;
 
   // Space (keeper_space.cc)
   uint32_t lacking(uint32_t lane) const;
@@ -100,6 +101,7 @@ class Keeper {
   void retire_log(uint32_t index, std::vector<uint32_t>* retired);
   void prepare(std::vector<Prepared>* prepared);
   bool prepare_one(uint32_t lane, std::vector<Prepared>* prepared);
+  bool take_free(uint32_t* index);
   uint64_t lowest_live_serial();
   void note_exhaustion();
 
@@ -117,6 +119,8 @@ class Keeper {
   std::mutex mutex_;                   // guards what follows: the keeper's thread, trim(), counters
   std::vector<LaneState> lane_states_;
   std::deque<uint32_t> free_;          // first in, first out, so that wear spreads
+  std::vector<uint32_t> hollow_;       // free, but the file system has no space for them at present
+  uint64_t hollow_since_ns_ = 0;
   std::vector<Drained> to_seal_;       // durable, not sealed
   std::vector<Prepared> to_announce_;  // prepared durably, not announced
   std::set<std::pair<uint64_t, uint32_t>> sealed_;  // first sequence, index

@@ -113,21 +113,32 @@ void Keeper::prepare(std::vector<Prepared>* prepared) {
 
 bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
   const bool for_pool = lane == kPoolLane;
+  uint32_t index;
+  if (!take_free(&index)) return false;
   const uint64_t serial = superblock_.take_serial();
   if (serial == 0) {
     fail();
     return false;
   }
-  const uint32_t index = free_.front();
-  free_.pop_front();
   const uint64_t offset = directory_.block_offset(index);
-  region_.populate(offset, directory_.block_bytes());
   uint8_t* const memory = region_.acquire_staging(offset, directory_.block_bytes());
   directory_.prepare(index, serial, for_pool ? layout::kBuffers : layout::kLog, static_cast<uint16_t>(for_pool ? 0 : lane),
                      wall_ns(), memory);
   prepared->push_back({{index, serial, memory}, lane});
   if (!for_pool) lane_states_[lane].preparing += 1;
   return true;
+}
+
+// The next free block that has space. In a sparse file on a full file system the others wait: the store is smaller meanwhile.
+bool Keeper::take_free(uint32_t* index) {
+  while (!free_.empty()) {
+    *index = free_.front();
+    free_.pop_front();
+    if (region_.populate(directory_.block_offset(*index), directory_.block_bytes())) return true;
+    if (hollow_.empty()) hollow_since_ns_ = wall_ns();
+    hollow_.push_back(*index);
+  }
+  return false;
 }
 
 // Lanes that find no spare wait for a keeper that is only late, but not for one that has nothing to give.

@@ -169,6 +169,13 @@ Status OpenStore::close() {
   return {};
 }
 
+// Superblocks and directory must have their space before they are written: a file may have holes there.
+Status reserve_head(Region& region, uint64_t head_bytes) {
+  if (region.populate(0, head_bytes)) return {};
+  return {Code::kResource, region.path() + ": " + std::to_string(head_bytes) + " bytes are needed for its directory and the " +
+                               region.file_system() + " is full: make room, or move the store"};
+}
+
 Status check_options(const StoreOptions& options) {
   if (options.lanes == 0 || options.lanes > layout::kLanesMax)
     return {Code::kUsage, "a store has 1 to " + std::to_string(layout::kLanesMax) + " lanes, not " +
@@ -182,6 +189,7 @@ Status Store::create_region(Region& region, const CreateStoreOptions& options) {
   Geometry geometry;
   if (Status status = plan_geometry(region.size_bytes(), options.block_bytes, region.path(), &geometry); !status.ok())
     return status;
+  if (Status status = reserve_head(region, geometry.blocks_offset); !status.ok()) return status;
   uint8_t* const head = region.writable_head(geometry.blocks_offset);
   return create_superblock(region.domain(), head, geometry, region.size_bytes(), options.segment_blocks);
 }
@@ -206,6 +214,7 @@ Status Store::open_region(std::unique_ptr<Region> region, const StoreOptions& op
   layout::Superblock superblock;
   if (Status status = read_superblock(region->base(), region->size_bytes(), region->path(), &superblock); !status.ok())
     return status;
+  if (Status status = reserve_head(*region, superblock.blocks_offset); !status.ok()) return status;
   auto opened = std::make_unique<OpenStore>(std::move(region), options, superblock);
   if (Status status = opened->begin(options, report); !status.ok()) return status;
   *store = std::move(opened);
@@ -236,6 +245,7 @@ Status Store::recover_region(Region& region, bool dry_run, RecoveryReport* repor
   *report = plan.report;
   if (dry_run || (plan.report.was_clean && plan.changes_nothing())) return {};
 
+  if (Status status = reserve_head(region, superblock.blocks_offset); !status.ok()) return status;
   uint8_t* const head = region.writable_head(superblock.blocks_offset);
   SuperblockWriter writer(region.domain(), head, superblock);
   Directory directory(region, head, writer.current());

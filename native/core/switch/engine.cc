@@ -286,7 +286,11 @@ void SwitchEngine::keep_house() {
     for (auto it = ports_.begin(); it != ports_.end();) {
       const auto port = it++;
       const uint32_t number = port->second.number;
-      if (workers_[number >> 8]->port_is_dead(number & 0xff)) detach_locked(port);
+      if (!workers_[number >> 8]->port_is_dead(number & 0xff)) continue;
+      PortInfo last = port_info(port->first, port->second);
+      last.counters = {};  // they go to those of all detached ports
+      detach_locked(port);
+      if (last.state.starts_with("error")) broken_[last.name] = std::move(last);
     }
     sweep_tables();
     if (round % kClockRounds == 0) follow_clock();
@@ -329,6 +333,7 @@ EngineStats SwitchEngine::stats_locked() {
     info.client_pid = info.client_uid = -1;
     stats.ports.push_back(info);
   }
+  for (const auto& [name, info] : broken_) stats.ports.push_back(info);
   WorkerCounters sum;
   for (const auto& worker : workers_) {
     add_words(sum, worker->counters());

@@ -90,6 +90,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::map<std::string, std::unique_ptr<Switch>> switches_;
   std::map<std::string, Attached> ports_;
   std::map<std::string, bool> standing_;  // vale ports that wait for their client when it is away
+  std::map<std::string, PortInfo> broken_;  // sources that ended with an error: told of until they are removed or replaced
   PortCounters detached_;
   std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved
   std::unique_ptr<RuleSet> resolved_;      // what the threads run

@@ -20,6 +20,7 @@ Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
     if (drained_) return {Code::kUsage, "the engine is drained: " + name + " cannot be attached any more"};
     if (standing_.contains(name) || ports_.contains(name)) return {Code::kPort, name + " is attached already"};
     standing_[name] = true;
+    broken_.erase(name);
     return {};
   }
   if (Status status = check_vale_name(name); !status.ok()) return status;
@@ -33,7 +34,7 @@ Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
 
 Status SwitchEngine::detach(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  const bool stood = standing_.erase(name) != 0;
+  const bool stood = standing_.erase(name) + broken_.erase(name) != 0;
   const auto it = ports_.find(name);
   if (it == ports_.end()) return stood ? Status() : Status(Code::kPort, "no port " + name + " is attached");
   if (it->second.session != 0 && server_) server_->dismiss(it->second.session);
@@ -166,6 +167,7 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session)
   const std::string name = port->name();
   if (drained_) return {Code::kPort, name + ": the switch is shutting down"};
   if (ports_.contains(name)) return {Code::kPort, name + " is in use"};
+  broken_.erase(name);
   Switch* home = nullptr;
   if (Status status = switch_of(name, &home); !status.ok()) return status;
   Attached attached;

@@ -1,0 +1,102 @@
+// A file system without room for the store: refused before anything is made, or a smaller store, never a SIGBUS.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { skip } from "../support/skip.js";
+import { DaemonProcess, testFolder } from "../switch/daemon-process.js";
+import { cliPath } from "./run-cli.js";
+
+const cli = `"${process.execPath}" "${cliPath}"`;
+
+/** Runs shell lines in a folder with 20 MiB of memory that is mounted for them alone; null where that is not allowed. */
+function inSmallMemory(t: ExecutionContext, lines: string[]): { status: number | null; output: string } | null {
+  const folder = testFolder(t);
+  const user = process.getuid!() === 0 ? [] : ["--map-root-user"];
+  const script = [
+    `cd "${folder}" && mkdir small && mount -t tmpfs -o size=20M none small || exit 99`,
+    "cd small",
+    ...lines,
+  ].join("\n");
+  const { status, stdout, stderr, error } = spawnSync("unshare", [...user, "--mount", "sh", "-c", script], {
+    encoding: "utf8",
+    env: { ...process.env, PASTE_SWITCH_CONTROL: "", PASTE_SWITCH_DEBUG: "", XDG_RUNTIME_DIR: folder },
+  });
+  if (error || status === 99 || /unshare( failed|:)/.test(stderr)) return null;
+  return { status, output: stdout + stderr };
+}
+
+const capture = "../shared/captures/ndpi/opera-vpn.pcapng";
+
+test("a store that does not fit is refused, and leaves no file", (t) => {
+  const ran = inSmallMemory(t, [`${cli} store create --size 64M a.store; echo status $?`, "ls"]);
+  if (!ran) return skip(t, "no file system can be mounted here");
+  t.regex(
+    ran.output,
+    /paste-switch: a\.store: 67108864 bytes are needed and \d+ are free on this tmpfs: choose[^\n]*\n/,
+  );
+  t.regex(ran.output, /^status 1$/m);
+  t.notRegex(ran.output, /^a\.store$/m);
+});
+
+test("a sparse store takes what the file system has room for, and counts the rest", (t) => {
+  const file = join(process.cwd(), capture);
+  if (!existsSync(file)) return skip(t, `${capture} is not there`);
+  const ran = inSmallMemory(t, [
+    `${cli} store create --sparse --size 19M a.store`,
+    "head -c 19500K /dev/zero > fill",
+    `${cli} import --full stop --store a.store "${file}"; echo status $?`,
+    `${cli} store verify a.store; echo status $?`,
+    "rm fill",
+    `${cli} import --full stop --store a.store "${file}"; echo status $?`,
+    "head -c 22M /dev/zero > fill",
+    `${cli} store create --sparse --size 16M b.store; echo status $?`,
+  ]);
+  if (!ran) return skip(t, "no file system can be mounted here");
+  const [full, verified, roomy, refused] = [...ran.output.matchAll(/^status (\d+)$/gm)].map((match) =>
+    Number(match[1]),
+  );
+  t.is(full, 1, ran.output);
+  t.regex(ran.output, /paste-switch: a\.store is full: [\d,]+ frames not taken/);
+  t.is(verified, 0, ran.output);
+  t.is(roomy, 0, ran.output);
+  t.is(refused, 1, ran.output);
+  t.regex(
+    ran.output,
+    /paste-switch: b\.store: \d+ bytes are needed for its directory and the tmpfs is full: make room/,
+  );
+});
+
+test("the daemon goes on forwarding when its sparse store has no room", async (t) => {
+  const ran = inSmallMemory(t, [
+    `${cli} store create --sparse --size 19M a.store`,
+    "head -c 22M /dev/zero > fill 2>/dev/null",
+    `${cli} daemon --control ../c.sock --store a.store --log '' > ../said 2>&1 & daemon=$!`,
+    "until grep -q ^ready ../said; do kill -0 $daemon || break; sleep 0.05; done",
+    `${cli} stats --control ../c.sock; echo status $?`,
+    "kill $daemon; wait $daemon; echo status $?; cat ../said",
+  ]);
+  if (!ran) return skip(t, "no file system can be mounted here");
+  t.deepEqual(
+    [...ran.output.matchAll(/^status (\d+)$/gm)].map((match) => match[1]),
+    ["0", "0"],
+    ran.output,
+  );
+});
+
+test("the oldest record's time is known before a block is full", async (t) => {
+  const before = Date.now();
+  const daemon = await DaemonProcess.start(t, testFolder(t), [
+    "--store",
+    "s.store",
+    "--size",
+    "16M",
+    "--port",
+    "vale0:a",
+  ]);
+  daemon.open(t, "vale0:b");
+  const { store } = await daemon.ask((client) => client.call("stats", {}));
+  t.true(store!.durableSequence >= store!.firstSequence && store!.firstSequence > 0n);
+  const oldestMs = Number(store!.oldestTimeNs / 1_000_000n);
+  t.true(oldestMs >= before - 1 && oldestMs <= Date.now() + 1, `${oldestMs}`);
+});
