@@ -13,17 +13,19 @@ function next() {
     bytes.writeUInt32LE(count++, 0);
     return { bytes, timeNs: 1n, framed: 1 as const };
   });
-  let left = frames;
+  // One frame at a time: behind one that has to wait for the keeper, none may take its place. The last one commits the batch.
   let ticket = 0n;
-  while (left.length > 0) {
-    const written = store.write(0, left, true);
-    ticket = written.ticket ?? ticket;
-    if (written.plans.some((plan) => plan !== "room" && plan !== "block")) {
+  for (const [index, frame] of frames.entries()) {
+    let plan: string | undefined;
+    do {
+      const written = store.write(0, [frame], index === frames.length - 1);
+      plan = written.plans[0];
+      ticket = written.ticket ?? ticket;
+    } while (plan === "block");
+    if (plan !== "room") {
       setInterval(() => {}, 1000); // full: wait for the end
       return;
     }
-    const held = left.filter((_, i) => written.plans[i] !== "room");
-    left = held;
   }
   while (store.durable(0) < ticket);
   process.stdout.write(`${ticket} ${count}\n`, () => setImmediate(next));
