@@ -1,7 +1,6 @@
 // A store as programs read it: batches of frames with cheap accessors, no object per frame unless asked for.
-import { asPasteError, native } from "../native/engine.js";
+import { asPasteError, native, outcomes } from "../native/engine.js";
 import {
-  dropNames,
   type NativeBatch,
   type NativeReadOptions,
   type NativeStoreReader,
@@ -9,12 +8,13 @@ import {
   type PortDescription,
   type ReadCounters,
   type RuleDescription,
-  recordFields,
   type StoreInfo,
   type StoreProblem,
 } from "../native/reader.js";
 import { PasteError } from "./errors.js";
 import { Pause } from "./follow.js";
+import { structs } from "./layout.js";
+import { storeAddonChecked } from "./store.js";
 
 export type { PortDescription, ReadCounters, RuleDescription, StoreInfo, StoreProblem } from "../native/reader.js";
 
@@ -55,6 +55,7 @@ export interface FrameView {
   bytes: Uint8Array;
 }
 
+const recordFields = structs.RecordHeader.fields;
 const headerWords = {
   sequence: recordFields.sequence >> 3,
   time: recordFields.time_ns >> 3,
@@ -160,7 +161,7 @@ export class FrameBatch {
   /** "forwarded", or the name of the reason for which it was dropped. */
   outcome(i: number): string {
     const outcome = this.#bytes[this.#header(i) + recordFields.outcome]!;
-    return outcome === 0 ? "forwarded" : (dropNames()[outcome - 1] ?? `reason ${outcome - 1}`);
+    return outcome === 0 ? "forwarded" : (dropName(outcome - 1) ?? `reason ${outcome - 1}`);
   }
   /** The frame's bytes: a view into the batch, not a copy. */
   bytes(i: number): Uint8Array {
@@ -252,6 +253,7 @@ export class StoreReader {
 
   constructor(path: string) {
     this.path = path;
+    storeAddonChecked(); // its layout is the one read here
     native(() => openNativeReader(path)).close(); // so that a wrong path is refused here
   }
 
@@ -331,6 +333,13 @@ export class StoreReader {
       reader.close();
     }
   }
+}
+
+let drops: readonly string[] | undefined;
+
+function dropName(reason: number): string | undefined {
+  drops ??= outcomes().drops.map(({ name }) => name);
+  return drops[reason];
 }
 
 /** Opens a store. Throws STORE where it is none, PRIVILEGE where it may not be read. */

@@ -15,7 +15,8 @@ export type { AppendCounters, CreateStoreOptions, RecoveryReport, StoreCounters 
 
 let checked = false;
 
-function addon() {
+/** The addon, after a look whether it was compiled with the layout that this package knows. Throws INTERNAL when not. */
+export function storeAddonChecked() {
   const loaded = storeAddon();
   if (!checked) checkLayout(loaded.storeLayout());
   checked = true;
@@ -50,7 +51,7 @@ export async function createStore(path: string, options: CreateStoreOptions): Pr
   for (const name of ["blockBytes", "segmentBlocks"] as const)
     if ((options[name] ?? 0) > 0xffffffff)
       throw new PasteError("USAGE", `${name} must be below 4 GiB, not ${options[name]}`);
-  await settled(() => addon().createStore(path, options));
+  await settled(() => storeAddonChecked().createStore(path, options));
 }
 
 /**
@@ -59,7 +60,7 @@ export async function createStore(path: string, options: CreateStoreOptions): Pr
  */
 export async function recoverStore(path: string, options: { dryRun?: boolean } = {}): Promise<RecoveryReport> {
   checkPath(path);
-  return settled(() => addon().recoverStore(path, options.dryRun ?? false));
+  return settled(() => storeAddonChecked().recoverStore(path, options.dryRun ?? false));
 }
 
 /** Retires every sealed block of a store nobody has open whose records all lie before `sequence`; returns how many. */
@@ -67,7 +68,7 @@ export async function trimStore(path: string, sequence: bigint): Promise<number>
   checkPath(path);
   if (sequence < 0n || sequence > 0xffffffffffffffffn)
     throw new PasteError("USAGE", `a sequence is a whole number below 2^64, not ${sequence}`);
-  return settled(() => addon().trimStore(path, sequence));
+  return settled(() => storeAddonChecked().trimStore(path, sequence));
 }
 
 /** Writes captures into a store that no daemon has open. One call at a time; durable after `flush()` or `close()`. */
@@ -87,7 +88,7 @@ export class StoreAppender {
     const full = options.full ?? "overwrite";
     if (!["overwrite", "stop", "block"].includes(full))
       throw new PasteError("USAGE", `full must be overwrite, stop or block, not ${full}`);
-    const appender = new (addon().StoreAppender)();
+    const appender = new (storeAddonChecked().StoreAppender)();
     const recovery = await settled(() => appender.open(path, full, options.writer ?? "paste-switch import"));
     return new StoreAppender(appender, recovery);
   }

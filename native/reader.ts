@@ -1,26 +1,6 @@
 // A store open for reading, as the addon gives it (native/addon/reader_binding.cc). logger/reader.ts is the face for programs.
 import { loadAddon } from "./load.js";
 
-/** Where a field of a record header lies, in bytes from its start; native/core/store/layout.h is the specification. */
-export const recordFields = {
-  lines: 0,
-  type: 2,
-  flags: 3,
-  sequence: 8,
-  time_ns: 16,
-  ingress: 28,
-  egress: 32,
-  rule: 36,
-  wire_length: 40,
-  payload_length: 44,
-  flow_hash: 48,
-  vlan_tci: 52,
-  copies_reserved: 54,
-  copies_refused: 56,
-  outcome: 58,
-  size: 64,
-} as const;
-
 export interface NativeBatch {
   count: number;
   /** Three numbers a record: offset of the header, offset of the payload, bytes of the payload; all in `bytes`. */
@@ -124,28 +104,10 @@ export interface NativeStoreReader {
 
 interface ReaderAddon {
   StoreReader: new (path: string) => NativeStoreReader;
-  recordLayout(): Record<string, number> & { drops: string[] };
-}
-
-let checked: { addon: ReaderAddon; drops: readonly string[] } | undefined;
-
-function reading() {
-  if (checked) return checked;
-  const addon = loadAddon("paste_switch") as unknown as ReaderAddon;
-  const { drops, ...fields } = addon.recordLayout();
-  for (const [name, offset] of Object.entries(recordFields))
-    if (fields[name] !== offset)
-      throw new Error(`the addon and dist/ are of different versions (record field ${name}): run \`npm run build\``);
-  checked = { addon, drops };
-  return checked;
 }
 
 /** Opens a store for reading. Throws an Error "STORE: ..." where it is none; `native()` makes a PasteError of it. */
 export function openNativeReader(path: string): NativeStoreReader {
-  return new (reading().addon.StoreReader)(path);
-}
-
-/** Names of the reasons for a drop, in the order of a record's `outcome` (which is one more). */
-export function dropNames(): readonly string[] {
-  return reading().drops;
+  const { StoreReader } = loadAddon("paste_switch") as unknown as ReaderAddon;
+  return new StoreReader(path);
 }

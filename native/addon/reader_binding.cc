@@ -304,36 +304,6 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
   std::shared_ptr<OpenReader> open_;
 };
 
-// Where JavaScript finds the fields of a record header in a batch's bytes; compared with its own table when it is loaded.
-Napi::Object layout_object(Napi::Env env) {
-  using layout::RecordHeader;
-  Napi::Object object = Napi::Object::New(env);
-#define PASTE_FIELD(name) object.Set(#name, number(env, offsetof(RecordHeader, name)))
-  PASTE_FIELD(lines);
-  PASTE_FIELD(type);
-  PASTE_FIELD(flags);
-  PASTE_FIELD(sequence);
-  PASTE_FIELD(time_ns);
-  PASTE_FIELD(ingress);
-  PASTE_FIELD(egress);
-  PASTE_FIELD(rule);
-  PASTE_FIELD(wire_length);
-  PASTE_FIELD(payload_length);
-  PASTE_FIELD(flow_hash);
-  PASTE_FIELD(vlan_tci);
-  PASTE_FIELD(copies_reserved);
-  PASTE_FIELD(copies_refused);
-  PASTE_FIELD(outcome);
-#undef PASTE_FIELD
-  object.Set("size", number(env, sizeof(RecordHeader)));
-  Napi::Array outcomes = Napi::Array::New(env);
-  for (uint32_t i = 0; i < kDrops; ++i) outcomes.Set(i, kDropTexts[i].name);
-  object.Set("drops", outcomes);
-  return object;
-}
-
-Napi::Value record_layout(const CallbackInfo& call) { return layout_object(call.Env()); }
-
 }  // namespace
 
 std::shared_ptr<OpenReader> reader_of(Napi::Env env, const Napi::Value& value) {
@@ -349,5 +319,4 @@ std::shared_ptr<OpenReader> reader_of(Napi::Env env, const Napi::Value& value) {
 
 void init_reader(Napi::Env env, Napi::Object exports) {
   exports.Set("StoreReader", paste::StoreReaderObject::define(env));
-  exports.Set("recordLayout", Napi::Function::New(env, paste::record_layout, "recordLayout"));
 }
