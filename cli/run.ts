@@ -82,12 +82,9 @@ function fail(error: unknown, debug: boolean): number {
   return error instanceof PasteError && (error.code === "USAGE" || error.code === "FILTER") ? 2 : 1;
 }
 
-/** Errors of the operating system and of a missing addon say what is wrong by themselves. */
+/** Errors of the operating system say what is wrong by themselves. */
 function isPlainError(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    ((error as NodeJS.ErrnoException).syscall !== undefined || error.message.includes("is not built"))
-  );
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }
 
 function complain(text: string): void {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PasteError } from "../logger/errors.js";
 
 /** The package's root: the nearest folder above this file that holds package.json. */
 export function packageRoot(): string {
@@ -11,11 +12,18 @@ export function packageRoot(): string {
   return folder;
 }
 
-/** Loads `build/Release/NAME.node`. Throws an Error whose message is one line and says how to build it. */
-export function loadAddon(name: "paste_switch" | "paste_switch_test"): Record<string, unknown> {
-  const root = packageRoot();
+/** Loads `build/Release/NAME.node` below `root`. Throws RESOURCE, with the command that builds it, when it cannot. */
+export function loadAddon(
+  name: "paste_switch" | "paste_switch_test",
+  root: string = packageRoot(),
+): Record<string, unknown> {
   const path = join(root, "build", "Release", `${name}.node`);
+  const remedy = `run \`npm ${name === "paste_switch" ? "run install" : "test"}\` in ${root}`;
   if (!existsSync(path))
-    throw new Error(`the native addon is not built (${name}.node is missing): run \`npm run install\` in ${root}`);
-  return createRequire(import.meta.url)(path) as Record<string, unknown>;
+    throw new PasteError("RESOURCE", `the native addon is not built (${name}.node is missing): ${remedy}`);
+  try {
+    return createRequire(import.meta.url)(path) as Record<string, unknown>;
+  } catch (error) {
+    throw new PasteError("RESOURCE", `the native addon does not load (${(error as Error).message}): ${remedy}`);
+  }
 }

@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const leastGcc = 11;
 const withTests = process.argv.includes("--test");
 
 function fail(message) {
@@ -23,8 +24,19 @@ if (!existsSync(join(root, "node_modules", "node-addon-api")) && !resolvable("no
   fail("node-addon-api is not installed: run `npm ci`");
 if (!present("python3", ["--version"])) fail("python3 is missing: node-gyp needs it (Debian: apt install python3)");
 if (!present("make", ["--version"])) fail("make is missing (Debian: apt install make)");
-if (!present(process.env.CXX ?? "g++", ["--version"]))
-  fail(`the C++ compiler ${process.env.CXX ?? "g++"} is missing: GCC 11 or later is needed (Debian: apt install g++)`);
+checkCompiler(process.env.CXX ?? "g++");
+
+/** `cxx` as make takes it: a program, with arguments perhaps. */
+function checkCompiler(cxx) {
+  const [command, ...args] = cxx.trim().split(/\s+/);
+  const { status, stdout } = spawnSync(command, [...args, "--version"], { encoding: "utf8" });
+  if (status !== 0)
+    fail(`the C++ compiler ${cxx} is missing: GCC ${leastGcc} or later is needed (Debian: apt install g++)`);
+  if (/clang/i.test(stdout)) return;
+  const version = spawnSync(command, [...args, "-dumpversion"], { encoding: "utf8" }).stdout.trim();
+  if (Number.parseInt(version, 10) < leastGcc)
+    fail(`${cxx} is GCC ${version}: ${leastGcc} or later is needed; CXX=... chooses another compiler`);
+}
 
 function resolvable(name) {
   try {

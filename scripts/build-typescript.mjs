@@ -17,14 +17,15 @@ if (!existsSync(tsc)) {
 }
 if (!checkOnly) rmSync(join(root, "dist"), { recursive: true, force: true });
 const result = spawnSync(process.execPath, [tsc, "-p", root, ...(checkOnly ? ["--noEmit"] : [])], { encoding: "utf8" });
-process.stdout.write(result.stdout ?? "");
-process.stderr.write(result.stderr ?? "");
-if (result.status !== 0) {
-  if (/optional|@typescript\//.test(result.stderr ?? ""))
-    process.stderr.write(
-      "paste-switch: the TypeScript compiler's binary is an optional package (--omit=optional leaves it out): run `npm ci`\n",
-    );
+if (/Unable to resolve @typescript\//.test(result.stderr ?? "")) {
+  process.stderr.write(
+    "paste-switch: the TypeScript compiler's binary is an optional package (--omit=optional leaves it out), so dist/ cannot " +
+      "be built here: run `npm ci`\n",
+  );
   process.exit(1);
 }
+process.stdout.write(result.stdout ?? "");
+process.stderr.write(result.stderr ?? "");
+if (result.status !== 0) process.exit(1);
 const entry = join(root, "dist", "cli", "main.js");
 if (!checkOnly && existsSync(entry)) chmodSync(entry, 0o755);

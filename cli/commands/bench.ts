@@ -21,6 +21,8 @@ Examples:
 async function bench(names: string[], flags: { quick?: boolean; rounds?: string; json?: boolean }): Promise<void> {
   const { benchText, runBenches } = await import("../../test/bench/run.js");
   const { parseWhole } = await import("../../switch/units.js");
+  const { loadAddon } = await import("../../native/load.js");
+  loadAddon("paste_switch");
   const report = await runBenches({
     names,
     quick: flags.quick ?? false,

@@ -21,6 +21,9 @@ Examples:
 async function demo(capture: string | undefined, flags: { json?: boolean; keep?: boolean }): Promise<void> {
   const { formatJson } = await import("../format.js");
   const { runDemo } = await import("../../switch/demo/demo.js");
+  const { loadAddon } = await import("../../native/load.js");
+  // Asked for at once: an addon that is missing is to be said before a story is begun.
+  loadAddon("paste_switch");
   const { ok, facts } = await runDemo({
     capture,
     keep: flags.keep ?? false,
