@@ -226,8 +226,8 @@ const Variants& variants() {
 std::span<const Crc32cVariant> crc32c_variants() { return {variants().list.data(), variants().count}; }
 
 uint32_t crc32c(uint32_t seed, const void* data, size_t size_bytes) {
-  const Variants& all = variants();
-  return all.list[all.count - 1].compute(seed, data, size_bytes);
+  static const auto best = crc32c_variants().back().compute;
+  return best(seed, data, size_bytes);
 }
 
 }  // namespace paste

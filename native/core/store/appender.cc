@@ -63,7 +63,7 @@ Status Appender::check(const AppendBatch& batch) const {
 }
 
 // True when the frame will be taken; false: refused for good, under the policy.
-bool Appender::plan(const FrameRecord& frame) {
+bool Appender::plan(FrameRecord& frame) {
   Lane& lane = store_->lane(0);
   for (;;) {
     const PlanResult result = lane.plan(frame);

@@ -49,7 +49,7 @@ class Appender {
  private:
   explicit Appender(std::unique_ptr<Store> store) : store_(std::move(store)) {}
   Status check(const AppendBatch& batch) const;
-  bool plan(const FrameRecord& frame);
+  bool plan(FrameRecord& frame);
   void commit();
   Status failure() const;
 

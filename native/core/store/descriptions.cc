@@ -11,6 +11,7 @@ constexpr uint32_t kSlotsMin = 64;
 DescriptionTable::DescriptionTable() { rebuild({}); }
 
 void DescriptionTable::put(Description description) {
+  recent_.fill({});
   if (Description* known = find(description.id)) {
     *known = std::move(description);
     return;

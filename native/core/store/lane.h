@@ -35,6 +35,7 @@ struct FrameRecord {
   uint16_t vlan_tci = 0;
   uint16_t copies_reserved = 0, copies_refused = 0;
   uint64_t sequence = 0;            // out: set by append()
+  bool follows = false;             // out: set by plan(): lies right behind the record before it, and its block lacks nothing
 };
 
 enum class PlanResult : uint8_t {
@@ -47,7 +48,7 @@ class Lane {
  public:
   virtual ~Lane() = default;
 
-  virtual PlanResult plan(const FrameRecord& frame) = 0;
+  virtual PlanResult plan(FrameRecord& frame) = 0;
   virtual NotLogged refusal() const = 0;  // why the last plan() said kFull
   virtual void append(std::span<FrameRecord> frames) = 0;
   virtual uint64_t commit() = 0;          // the ticket of everything appended so far

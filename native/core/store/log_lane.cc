@@ -79,17 +79,19 @@ void LogLane::find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, 
 
 // Must place exactly as append() does: lost record, then descriptions and first record in one block, then further parts. Nearly
 // every frame is like the one before it and fits behind it.
-PlanResult LogLane::plan(const FrameRecord& frame) {
+PlanResult LogLane::plan(FrameRecord& frame) {
   const uint32_t lines = first_lines(frame);
   if (lost_count_ != 0 || frame.length > layout::kPartBytes || failed() || !fits(planned_, lines) ||
-      !described(frame, planned_.ordinal, &Description::planned, planned_known_))
+      !described(frame))
     return plan_slowly(frame);
+  frame.follows = true;
   planned_.offset += lines * layout::kLine;
   ++outstanding_;
   return PlanResult::kRoom;
 }
 
-PlanResult LogLane::plan_slowly(const FrameRecord& frame) {
+PlanResult LogLane::plan_slowly(FrameRecord& frame) {
+  frame.follows = false;
   PASTE_CHECK(frame.length <= layout::kFrameBytesMax);
   if (failed()) {
     refusal_ = NotLogged::sync_failed;
@@ -112,7 +114,9 @@ PlanResult LogLane::plan_slowly(const FrameRecord& frame) {
       if (!reserve(next, 1 + layout::lines_of(layout::part_bytes(frame.length, part)))) return refuse(frame.time_ns);
 
   for (uint32_t i = 0; i < needs.count; ++i) needs.items[i]->planned = ordinal;
-  planned_known_ = {ordinal, frame.ingress, frame.egress, frame.rule};
+  ports_.recall(frame.ingress, ordinal);
+  ports_.recall(frame.egress, ordinal);
+  rules_.recall(frame.rule, ordinal);
   planned_ = next;
   if (with_lost) lost_at_ = outstanding_;
   ++outstanding_;
@@ -220,7 +224,6 @@ void LogLane::describe_port(uint32_t id, uint32_t epoch, layout::PortKind kind, 
   std::memcpy(description.payload.data(), &fixed, sizeof fixed);
   std::memcpy(description.payload.data() + sizeof fixed, name.data(), name.size());
   description.payload_crc = crc32c(0, description.payload.data(), description.payload_bytes);
-  planned_known_ = written_known_ = {};
   ports_.put(std::move(description));
 }
 
@@ -240,7 +243,6 @@ void LogLane::describe_rule(uint32_t id, uint32_t rule_set, std::string_view nam
   std::memcpy(description.payload.data() + sizeof fixed, name.data(), name.size());
   std::memcpy(description.payload.data() + sizeof fixed + name.size(), filter.data(), filter.size());
   description.payload_crc = crc32c(0, description.payload.data(), description.payload_bytes);
-  planned_known_ = written_known_ = {};
   rules_.put(std::move(description));
 }
 

@@ -34,7 +34,7 @@ class LogLane final : public Lane {
  public:
   explicit LogLane(const LaneSetup& setup);
 
-  PlanResult plan(const FrameRecord& frame) override;
+  PlanResult plan(FrameRecord& frame) override;
   NotLogged refusal() const override { return refusal_; }
   void append(std::span<FrameRecord> frames) override;
   uint64_t commit() override;
@@ -63,30 +63,18 @@ class LogLane final : public Lane {
     uint32_t count = 0;
     uint32_t lines = 0;
   };
-  struct Known {            // the newest ids that were found described, and in which block
-    uint64_t ordinal = 0;
-    uint32_t ingress = 0, egress = 0, rule = 0;
-
-    bool covers(const FrameRecord& frame, uint64_t block) const {
-      return ordinal == block && ingress == frame.ingress && egress == frame.egress && rule == frame.rule;
-    }
-  };
   using Mark = uint64_t Description::*;
 
   // Placing (log_lane.cc)
   bool fits(const Cursor& at, uint32_t lines) const { return at.offset + uint64_t{lines} * layout::kLine <= block_bytes_; }
   bool claim_block(Cursor& at);
   bool reserve(Cursor& at, uint32_t lines);
-  PlanResult plan_slowly(const FrameRecord& frame);
+  PlanResult plan_slowly(FrameRecord& frame);
   void find_needs(const FrameRecord& frame, uint64_t ordinal, Mark mark, Needs& needs);
-  // True when the block lacks no description that the frame needs.
-  bool described(const FrameRecord& frame, uint64_t ordinal, Mark mark, Known& known) {
-    if (known.covers(frame, ordinal)) return true;
-    Needs needs;
-    find_needs(frame, ordinal, mark, needs);
-    if (needs.count != 0) return false;
-    known = {ordinal, frame.ingress, frame.egress, frame.rule};
-    return true;
+  // True when the planned block is known to lack no description that the frame needs.
+  bool described(const FrameRecord& frame) const {
+    const uint64_t block = planned_.ordinal;
+    return ports_.recalls(frame.ingress, block) && ports_.recalls(frame.egress, block) && rules_.recalls(frame.rule, block);
   }
   PlanResult refuse(uint64_t time_ns);
   void count_lost(uint64_t time_ns, NotLogged reason);
@@ -141,7 +129,6 @@ class LogLane final : public Lane {
   BlockSummary summaries_[kClaimedMax];
 
   DescriptionTable ports_, rules_;
-  Known planned_known_, written_known_;
   uint32_t outstanding_ = 0;       // frames planned and not appended yet
   bool under_way_ = false;         // records appended and not committed
   uint64_t ticket_ = 0;            // sequence of the newest record: tickets are sequences
