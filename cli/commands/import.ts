@@ -71,7 +71,7 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
   if (report.refused > 0)
     throw new PasteError(
       "RESOURCE",
-      `${flags.store} is full: ${formatOf(report.refused, "frame")} not taken; use a larger --size`,
+      `${flags.store} is full: ${formatOf(report.refused, "frame")} not taken; use a larger --size, or \`paste-switch store trim\``,
     );
   if (report.captures.some(({ problem }) => problem)) process.exitCode = 1;
 }

@@ -78,7 +78,8 @@ async function infoText(path: string, store: StoreInfo): Promise<string> {
   if (store.firstSequence === 0n) lines.push("records  none");
   else
     lines.push(
-      `records  ${formatCount(store.records)} from ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)}` +
+      `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} ` +
+        `(${formatCount(store.records)}, counting what each block repeats)` +
         (store.trimmedBefore > 0n ? `, trimmed before ${formatCount(store.trimmedBefore)}` : ""),
       `frames   ${formatCount(store.frames)}, ${formatBytes(store.frameBytes)}`,
       `times    ${formatTime(store.oldestTimeNs)} to ${formatTime(store.newestTimeNs)}`,

@@ -304,3 +304,10 @@ test("wrong captures and paces end in one line, and keep what is good", async (t
   const tolerant = await runCli(["import", "--store", store, "--allow-truncated", cut]);
   t.is(tolerant.status, 0, tolerant.stderr);
 });
+
+test("what does not exist yet cannot be trimmed", async (t) => {
+  const { daemon, store } = await filled(t);
+  t.is((await daemon.cli("store", "trim", "--before", "99999999", store)).status, 0);
+  const { trimmedBefore, durableSequence } = JSON.parse((await daemon.cli("store", "info", "--json", store)).stdout);
+  t.true(trimmedBefore > 0 && trimmedBefore <= durableSequence + 1, `${trimmedBefore} of ${durableSequence}`);
+});

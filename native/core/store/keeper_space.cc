@@ -151,6 +151,8 @@ void Keeper::note_exhaustion() {
 
 uint64_t Keeper::trim(uint64_t sequence) {
   std::lock_guard lock(mutex_);
+  // What does not exist yet cannot be given up.
+  sequence = std::min(sequence, __atomic_load_n(sequence_counter_, __ATOMIC_ACQUIRE));
   if (failed() || !superblock_.mark_trimmed(sequence).ok()) return 0;
   std::vector<uint32_t> retired;
   for (auto at = sealed_.begin(); at != sealed_.end() && at->first < sequence;) {

@@ -117,14 +117,17 @@ void Worker::ask_table(Pending& pending, const Run& run, uint32_t i) {
   MacTable& table = *slot.view->table;
   const uint32_t self = options_.thread << 8 | run.port;
   const Keys keys = keys_of(pending.batch.frames[i]);
+  // Versions are taken before the table is asked: an answer that another thread makes old meanwhile is not remembered as new.
   if (slot.learns) {
+    const uint64_t version = memory_word(*slot.view);
     MacEvents* events = lane_ != nullptr && rules_ != nullptr && mac_budget_ != 0 ? &mac_events_ : nullptr;
     const Learn result = table.learn(keys.source, table.place(keys.source), self, mac_tick_, events);
     if (result >= Learn::kRefusedSource) slot.port->counters.rejected_learning++;
     if (result == Learn::kKnown)
-      mac_memory_->entry(keys.source) = {keys.source, memory_word(*slot.view) | MacMemory::kFresh | self};
+      mac_memory_->entry(keys.source) = {keys.source, version | MacMemory::kFresh | self};
   }
   pending.drop[i] = 0;
+  const uint64_t version = memory_word(*slot.view);  // learning may have changed the table
   const uint32_t to =
       mac_is_group(keys.target) ? kMacUnknown : table.lookup(keys.target, table.place(keys.target), mac_tick_);
   if (to == kMacUnknown) {
@@ -133,7 +136,6 @@ void Worker::ask_table(Pending& pending, const Run& run, uint32_t i) {
   }
   set_destination(pending, i, to, self);
   MacMemory::Entry& entry = mac_memory_->entry(keys.target);
-  const uint64_t version = memory_word(*slot.view);
   if (entry.key != keys.target || (entry.word ^ version) >> 16 != 0) entry = {keys.target, version | to};
 }
 
