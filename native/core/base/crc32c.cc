@@ -80,7 +80,9 @@ constexpr uint32_t power_of_x(uint32_t power) {
 // The plain instruction, three cycles for eight bytes. `crc` is inverted already.
 PASTE_SSE42 inline uint32_t one_stream(uint32_t crc, const uint8_t* p, size_t size) {
   uint64_t c = crc;
+#pragma GCC unroll 8
   for (; size >= 8; size -= 8, p += 8) c = _mm_crc32_u64(c, load64(p));
+  if (size == 0) return static_cast<uint32_t>(c);
   crc = static_cast<uint32_t>(c);
   if (size & 4) {
     uint32_t w;

@@ -29,12 +29,12 @@ struct HeaderFacts {
 
 constexpr uint64_t pair(uint32_t low, uint32_t high) { return low | uint64_t{high} << 32; }
 
-// Eight words, each stored whole and read back whole by the checksum: a header stored field by field costs its readers a stall
-// for each narrow store that a wide load must wait for (measured: 12 ns a frame).
+// Eight words, each stored whole, and read back whole by the checksum: a load that is wider than the stores it wants waits until they
+// have left the store buffer (measured: 12 ns a frame with fields, 6 with words that are then copied by wider loads).
 void lay_out_header(const FrameRecord& frame, const HeaderFacts& facts, uint8_t* to) {
   constexpr uint8_t kFrameFlags = layout::kStrict | layout::kFlooded | layout::kVlanTagged;
   const auto flags = static_cast<uint8_t>((frame.flags & kFrameFlags) | facts.more_flags);
-  uint64_t words[8] = {
+  const uint64_t words[8] = {
       pair(facts.lines | uint32_t{layout::kFrame} << 16 | uint32_t{flags} << 24, facts.payload_crc),
       facts.sequence,
       facts.time_ns,
@@ -44,8 +44,10 @@ void lay_out_header(const FrameRecord& frame, const HeaderFacts& facts, uint8_t*
       pair(frame.flow_hash, frame.vlan_tci | uint32_t{frame.copies_reserved} << 16),
       pair(frame.copies_refused | uint32_t{frame.outcome} << 16, facts.parts << 16),
   };
-  words[3] |= crc32c(layout::seed_of(facts.serial), words, sizeof words);
-  std::memcpy(to, words, sizeof words);
+#pragma GCC unroll 8
+  for (size_t i = 0; i < 8; ++i) __atomic_store_n(reinterpret_cast<uint64_t*>(to) + i, words[i], __ATOMIC_RELAXED);
+  const uint32_t crc = crc32c(layout::seed_of(facts.serial), to, sizeof words);
+  __atomic_store_n(reinterpret_cast<uint64_t*>(to) + 3, words[3] | crc, __ATOMIC_RELAXED);
 }
 static_assert(offsetof(RecordHeader, type) == 2 && offsetof(RecordHeader, flags) == 3);
 static_assert(offsetof(RecordHeader, payload_crc) == 4 && offsetof(RecordHeader, sequence) == 8);
