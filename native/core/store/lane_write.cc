@@ -221,10 +221,11 @@ void LogLane::write_placed(const FrameRecord& frame, uint64_t sequence) {
               frame.store_offset + frame.length <= directory_.block_offset(index) + block_bytes_);
   const uint64_t word = directory_.word(index);
   PASTE_CHECK(layout::word_kind(word) == layout::kBuffers);
+  // Read, then written back: a load of a line whose write-back is under way waits for it.
+  const uint32_t payload_crc = crc32c(0, frame.bytes, frame.length);
   domain_.flush(frame.bytes, frame.length);
   uint8_t* const to = room(2);
   directory_.hold(index, serial_);
-  const uint32_t payload_crc = crc32c(0, frame.bytes, frame.length);
   lay_out_header(frame, {sequence, time_ns_, payload_crc, 2, 1, layout::kPlaced, serial_}, bounce_);
   auto* const place = reinterpret_cast<layout::PlacePayload*>(bounce_ + kLine);
   *place = {.offset = frame.store_offset, .block_word = word, .length = frame.length};
