@@ -149,3 +149,21 @@ test("a port detached by its operator is gone for its client, and its name is fr
   s.open("vale0:a");
   t.is(s.engine.stats().ports.length, 1);
 });
+
+test("a port goes while its frames are with another thread, and nobody sends any more", async (t) => {
+  const s = await liveSwitch(t, { threads: 2 });
+  const b = s.open("vale0:b");
+  const burst = Array.from({ length: 250 }, (_, number) => frame(0xff, 1, `${number} ${"x".repeat(1200)}`));
+  for (let round = 0; round < 100; round++) {
+    const a = s.open("vale0:a", { reconnectMs: 0 });
+    a.send(burst);
+    s.engine.detach("vale0:a"); // returns when both threads are done with the port
+    a.close();
+    b.receive(4096);
+  }
+  t.deepEqual(
+    s.engine.stats().ports.map((port) => port.name),
+    ["vale0:b"],
+  );
+  sumsHold(t, s.engine.stats());
+});

@@ -225,7 +225,8 @@ void Worker::sleep(int64_t timeout_ns) {
     if (slot.port->doorbell() < 0) timeout_ns = kPollSleepNs;
     if (may_receive && slot.held_until_ns == 0 && slot.port->arm()) stay = true;
   }
-  if (held_ports_ != 0 || finished_batches_ != received_batches_) timeout_ns = kPollSleepNs;
+  // A port leaves when other threads are done with its frames, and nobody rings for that.
+  if (held_ports_ != 0 || leaving_ports_ != 0 || finished_batches_ != received_batches_) timeout_ns = kPollSleepNs;
   // As with doorbells: say that we sleep, then look once more; who publishes looks whether we sleep afterwards.
   if (!peers_.empty()) asleep_.store(1, std::memory_order_seq_cst);
   if (crossings_wait() || commands_.load(std::memory_order_acquire) != nullptr || stop_.load(std::memory_order_acquire))
