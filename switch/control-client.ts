@@ -140,7 +140,7 @@ function connectError(path: string, error: Error): PasteError {
   if (code === "ENOENT" || code === "ECONNREFUSED")
     return new PasteError(
       "CONTROL",
-      `no daemon answers at ${path}: start one with \`paste-switch daemon\`, or name it with --name or --control`,
+      `no daemon answers at ${path}: start one with \`paste-switch daemon\`, or name it with --control, or --name (of a rule: --instance)`,
       { cause: error },
     );
   if (code === "EACCES" || code === "EPERM")

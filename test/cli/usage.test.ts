@@ -10,7 +10,7 @@ test.after.always(() => rmSync(folder, { recursive: true }));
 const nowhere = join(folder, "control.sock");
 writeFileSync(join(folder, "bad.toml"), '[store]\nsize = "1X"\n\n[[rule]]\nfilter = "tcp prot 80"\n');
 writeFileSync(join(folder, "good.toml"), '[[rule]]\nfilter = "tcp port 80"\n');
-const noDaemon = `no daemon answers at ${nowhere}: start one with \`paste-switch daemon\`, or name it with --name or --control`;
+const noDaemon = `no daemon answers at ${nowhere}: start one with \`paste-switch daemon\`, or name it with --control, or --name (of a rule: --instance)`;
 
 const table: [args: string[], status: number, stderr: string][] = [
   [["nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],

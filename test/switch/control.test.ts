@@ -351,7 +351,7 @@ const unreachable: [title: string, prepare: (path: string) => Promise<(() => voi
   [
     "no daemon",
     async () => undefined,
-    /^no daemon answers at \S+: start one with `paste-switch daemon`, or name it with --name or --control$/,
+    /^no daemon answers at \S+: start one with `paste-switch daemon`, or name it with --control, or --name \(of a rule: --instance\)$/,
   ],
   [
     "a daemon that hangs up",
