@@ -12,8 +12,11 @@ test("the clock tells wall-clock time", (t) => {
   }
 });
 
-test("the clock never runs back while it is calibrated without a pause", (t) => {
-  t.is(pmem.createClock().backwards(20_000), 0);
+// A calibrator that loses its core in the middle leaves readers on the old line meanwhile: at a slew of at most 0.1 % they are
+// 1 ns ahead for each microsecond of that. Lanes clamp it (logger/store-write.test.ts); a wrong line would be off by far more.
+test("calibrated without a pause, the clock runs back at most by the slew while its calibrator was away", (t) => {
+  const calibratorAwayNsMax = 100_000_000;
+  t.true(pmem.createClock().backwards(20_000) <= calibratorAwayNsMax / 1000);
 });
 
 test("a held clock stands still, does not step, and runs again when let go", (t) => {
