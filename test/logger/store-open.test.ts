@@ -179,19 +179,17 @@ test("a store is never overwritten, and another writer is refused by name", asyn
   await (await StoreAppender.open(path)).close();
 });
 
-test("a sparse store of 64 GiB opens in well under a second", async (t) => {
+test("opening a sparse store of 64 GiB touches its directory and unsealed blocks only", async (t) => {
   const path = join(storeFolder(t), "large.store");
   await createStore(path, { sizeBytes: 2 ** 36, sparse: true });
   const crashed = openDriver(path);
   crashed.write(0, [{ bytes: Buffer.alloc(100), timeNs: 1n }], true);
   crashed.abandon();
-  const start = performance.now();
   const store = openDriver(path);
-  const elapsedMs = performance.now() - start;
   t.is(store.framesKept, 1);
   store.abandon();
-  t.log(`${elapsedMs.toFixed(0)} ms`);
-  t.true(elapsedMs < 1000);
+  const touchedBytes = statSync(path).blocks * 512;
+  t.true(touchedBytes < 256 << 20, `${touchedBytes} bytes of the file have been touched`);
 });
 
 test("ids, serials and epochs are never given twice, crash or not", async (t) => {
