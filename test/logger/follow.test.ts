@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
+import { batchOf } from "../../logger/capture/frame-columns.js";
 import { openStore } from "../../logger/reader.js";
-import { createStore, recoverStore } from "../../logger/store.js";
+import { createStore, recoverStore, StoreAppender } from "../../logger/store.js";
 import { appendTo, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 const writerPath = fileURLToPath(new URL("follow-writer.js", import.meta.url));
@@ -60,6 +61,23 @@ async function followWriter(t: ExecutionContext, path: string, total: number): P
   await ended;
   return [...durable].map(([number, time]) => Number((seen.get(number)! - time) / 1000n)).sort((a, b) => a - b);
 }
+
+test("each record is seen before the next one is written: nothing has to push it out", async (t) => {
+  const path = join(testFolder(t), "follow.store");
+  await createStore(path, { sizeBytes: 16 << 20 });
+  const appender = await StoreAppender.open(path);
+  t.teardown(() => appender.close());
+  const port = appender.addInterface("one");
+  const abort = new AbortController();
+  const following = openStore(path).follow({ signal: abort.signal })[Symbol.asyncIterator]();
+  for (let number = 0; number < 50; number++) {
+    await appender.append(batchOf([{ data: Buffer.alloc(60, number), interface: port }]));
+    await appender.flush();
+    const { value: batch } = await following.next();
+    t.deepEqual(batch && Array.from({ length: batch.count }, (_, i) => batch.bytes(i)[0]), [number]);
+  }
+  abort.abort();
+});
 
 test("an abort ends following at once, also while nothing comes", async (t) => {
   const path = await storeWith(t, [{ data: Buffer.alloc(60), wireLength: 60, timeNs: 1n }]);

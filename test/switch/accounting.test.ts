@@ -2,7 +2,7 @@
 import test from "ava";
 import fc from "fast-check";
 import type { PortClient } from "../../native/port-client.js";
-import { frame, liveSwitch, rule, sumsHold, textOf, until } from "../support/live-switch.js";
+import { frame, type LiveSwitch, liveSwitch, rule, sumsHold, textOf, until } from "../support/live-switch.js";
 
 const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
@@ -94,17 +94,23 @@ for (const on of ["memory", "disk"] as const)
     t.is(stats.ports[0]?.counters.receivedFrames, 2000);
   });
 
-test("a full store with policy stop: frames are forwarded, and counted as not logged", async (t) => {
-  const s = await liveSwitch(t, {}, { on: "memory", full: "stop" });
-  s.engine.setRules([rule("")], "[]");
+/** Sends more than the store holds from vale0:a; returns how many of the frames arrived at vale0:b. */
+async function overfill(s: LiveSwitch, count: number): Promise<number> {
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 4096 })];
   let received = 0;
-  const count = 24_000;
   for (let i = 0; i < count; i += 500) {
     await a.sendAll(Array.from({ length: 500 }, (_, k) => frame(0, 1, `${i + k}`, 1400)));
     await s.settled();
     received += b.receive(4096).length;
   }
+  return received;
+}
+
+test("a full store with policy stop: frames are forwarded, and counted as not logged", async (t) => {
+  const s = await liveSwitch(t, {}, { on: "memory", full: "stop" });
+  s.engine.setRules([rule("")], "[]");
+  const count = 24_000;
+  const received = await overfill(s, count);
   const stats = s.engine.stats();
   t.is(received, count);
   t.true((stats.notLogged.store_full ?? 0) > 0);
@@ -149,14 +155,8 @@ test("a full store with policy block: that ingress waits, loses nothing, and goe
 test("policy block after blockTimeoutMs: frames are forwarded unlogged, and counted", async (t) => {
   const s = await liveSwitch(t, {}, { on: "memory", full: "block", blockTimeoutMs: 50 });
   s.engine.setRules([rule("")], "[]");
-  const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 4096 })];
-  let received = 0;
   const count = 16_000;
-  for (let i = 0; i < count; i += 500) {
-    await a.sendAll(Array.from({ length: 500 }, (_, k) => frame(0, 1, `${i + k}`, 1400)));
-    await s.settled();
-    received += b.receive(4096).length;
-  }
+  const received = await overfill(s, count);
   const stats = s.engine.stats();
   t.is(received, count);
   t.true((stats.notLogged.block_timeout ?? 0) > 0);
