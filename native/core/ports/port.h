@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/ports/frame.h"
+#include "core/ports/vlan.h"
 #include "core/store/layout.h"
 #include "core/switch/outcome.h"
 
@@ -53,6 +54,8 @@ class Port {
 
   // Promises room for the first n of `frames` (indexes into the batch, arrival order) and returns n.
   virtual uint32_t reserve(const Batch& batch, std::span<const uint16_t> frames) = 0;
+  // Why the last reserve() promised less than was asked.
+  virtual Refusal refusal() const { return Refusal::full; }
   // Fills the oldest promises with these frames (all promised before, in that order) and makes them visible. Returns how
   // many were really delivered: a client may have ruined a slot meanwhile; the rest is counted as refused by the port. The
   // first n of the frames are the delivered ones: a ruined slot ends the run, or is skipped over for another.
@@ -75,9 +78,14 @@ class Port {
   virtual void rang() {}
   // False once the other side is gone or the source is at its end; the owner detaches it then.
   virtual bool alive() const = 0;
-  virtual const char* state() const = 0;            // "up", "end of file", "gone"...: for people
+  virtual const char* state() const = 0;            // "up", "down", "end of file", "gone"...: for people
+  // How this port really works, for people: "native, copy mode, UMEM in the store". Any thread; empty = nothing to tell.
+  virtual std::string detail() const { return {}; }
+  // The interface behind it went up or down, as the operating system says. Any thread; must not block.
+  virtual void link(bool up) { (void)up; }
 
   PortCounters counters;
+  VlanConfig vlan;       // set before the port is attached
   uint32_t id = 0;       // unique in the store's life (or in the daemon's, without a store)
   uint16_t index = 0;    // in its thread's table
 };

@@ -328,8 +328,11 @@ void Worker::reserve(Pending& pending) {
       count = fits;
     }
     const uint32_t promised = slot.port->reserve(pending.batch, {frames, count});
-    counters.refused[static_cast<size_t>(Refusal::full)] += count - promised;
-    for (uint32_t k = promised; k < count; k++) pending.refuse(frames[k], Refusal::full);
+    if (promised != count) {
+      const Refusal why = slot.port->refusal();
+      counters.refused[static_cast<size_t>(why)] += count - promised;
+      for (uint32_t k = promised; k < count; k++) pending.refuse(frames[k], why);
+    }
     pending.list_frames[list] = static_cast<uint16_t>(promised);
   }
 }

@@ -24,7 +24,12 @@ namespace paste {
   X(destination_oversize, "longer than any destination port accepts")                                    \
   X(destination_bad_slot, "every destination's client had ruined its receive slots")                     \
   X(crossing_full, "the ring to the destination's forwarding thread was full")                           \
-  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")
+  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")       \
+  X(vlan_ingress, "its VLAN is not allowed on the port it came from")                                    \
+  X(vlan_egress, "its VLAN is not allowed on the port its destination is behind")                        \
+  X(mirror_port, "it came from a mirror port, which only listens")                                       \
+  X(destination_down, "every destination's interface was down")                                          \
+  X(bad_offload, "its virtio-net header asks for what its bytes do not allow")
 
 #define PASTE_REFUSALS(X)                                                                                \
   X(full, "the port's receive ring was full")                                                            \
@@ -32,7 +37,8 @@ namespace paste {
   X(oversize, "longer than the port accepts")                                                            \
   X(bad_slot, "the client's receive slot named a buffer outside its own region")                         \
   X(crossing_full, "the ring to the port's forwarding thread was full")                                  \
-  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")
+  X(not_durable, "the medium failed before the frame's record was durable, and the rule was strict")       \
+  X(down, "the port's interface was down")
 
 #define PASTE_NOT_LOGGED(X)                                                                              \
   X(no_store, "the daemon runs without a store")                                                         \

@@ -76,6 +76,7 @@ inline Drop drop_for(uint16_t why) {
   if (has(Refusal::crossing_full)) return Drop::crossing_full;
   if (has(Refusal::bad_slot)) return Drop::destination_bad_slot;
   if (has(Refusal::gone)) return Drop::destination_gone;
+  if (has(Refusal::down)) return Drop::destination_down;
   return Drop::destination_oversize;
 }
 
