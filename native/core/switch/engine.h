@@ -11,6 +11,7 @@
 #include "core/base/status.h"
 #include "core/bpf/bpf.h"
 #include "core/ports/port.h"
+#include "core/ports/port_options.h"
 #include "core/store/store.h"
 
 namespace paste {
@@ -83,7 +84,8 @@ class Engine {
   virtual Status start() = 0;
   // Switches come into being with their first port. `name` = "vale0:a"; `spec` = "" (a vale port, waiting for its client) or
   // "pcap:/file" with options as switch/DESIGN.md lists them. A vale port that a client opens by itself needs no attach().
-  virtual Status attach(const std::string& name, const std::string& spec) = 0;
+  // `options` hold for as long as the port is wanted: a vale port whose client goes and comes back has them again.
+  virtual Status attach(const std::string& name, const std::string& spec, const PortOptions& options = {}) = 0;
   virtual Status detach(const std::string& name) = 0;
   virtual Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) = 0;
   virtual Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) = 0;
@@ -95,7 +97,7 @@ class Engine {
   virtual Store* store() = 0;           // null without one, and after drain()
   virtual StoreCounters store_counters() = 0;  // the last ones after drain()
   // A port of any kind that the caller made: what attach() and the ports server end in.
-  virtual Status attach_port(std::unique_ptr<Port> port) = 0;
+  virtual Status attach_port(std::unique_ptr<Port> port, const PortOptions& options = {}) = 0;
   // Stops receiving, delivers what is on its way, closes the store clean.
   virtual Status drain() = 0;
 };

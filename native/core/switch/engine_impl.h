@@ -20,7 +20,7 @@ class SwitchEngine final : public Engine, private PortsHost {
 
   Status prepare();
   Status start() override;
-  Status attach(const std::string& name, const std::string& spec) override;
+  Status attach(const std::string& name, const std::string& spec, const PortOptions& options) override;
   Status detach(const std::string& name) override;
   Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) override;
   Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) override;
@@ -31,7 +31,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   Store* store() override { return store_.get(); }
   StoreCounters store_counters() override { return store_ ? store_->counters() : last_store_counters_; }
   Status drain() override;
-  Status attach_port(std::unique_ptr<Port> port) override;
+  Status attach_port(std::unique_ptr<Port> port, const PortOptions& options) override;
 
  private:
   struct Switch {
@@ -47,13 +47,15 @@ class SwitchEngine final : public Engine, private PortsHost {
     Switch* home = nullptr;
     uint32_t number = 0;        // thread << 8 | index
     uint64_t session = 0;       // of the ports server, 0 = none
+    MirrorOptions mirror;       // its VLANs are the port's
+    uint32_t mirror_index = 0;  // of all mirror ports; only when it listens
   };
   using Views = std::vector<std::unique_ptr<SwitchView>>;
 
   // --- ports (engine_ports.cc), the mutex held ---
   Status on_attach(std::unique_ptr<ValePort> port) override;
   void on_gone(const std::string& name, uint64_t session) override;
-  Status attach_locked(std::unique_ptr<Port> port, uint64_t session);
+  Status attach_locked(std::unique_ptr<Port> port, uint64_t session, const PortOptions& options);
   void detach_locked(std::map<std::string, Attached>::iterator it);
   Status switch_of(const std::string& port_name, Switch** found);
   Status place_port(uint32_t* number) const;
@@ -89,7 +91,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::mutex mutex_;  // everything below
   std::map<std::string, std::unique_ptr<Switch>> switches_;
   std::map<std::string, Attached> ports_;
-  std::map<std::string, bool> standing_;  // vale ports that wait for their client when it is away
+  std::map<std::string, PortOptions> standing_;  // vale ports that wait for their client when it is away
   std::map<std::string, PortInfo> broken_;  // sources that ended with an error: told of until they are removed or replaced
   PortCounters detached_;
   std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved

@@ -13,13 +13,14 @@ std::string switch_name_of(const std::string& port) { return port.substr(0, port
 
 }  // namespace
 
-Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
+Status SwitchEngine::attach(const std::string& name, const std::string& spec, const PortOptions& options) {
+  if (Status status = check_port_options(name, options); !status.ok()) return status;
   if (spec.empty()) {
     if (Status status = check_vale_name(name); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     if (drained_) return {Code::kUsage, "the engine is drained: " + name + " cannot be attached any more"};
     if (standing_.contains(name) || ports_.contains(name)) return {Code::kPort, name + " is attached already"};
-    standing_[name] = true;
+    standing_[name] = options;
     broken_.erase(name);
     return {};
   }
@@ -29,7 +30,7 @@ Status SwitchEngine::attach(const std::string& name, const std::string& spec) {
   std::unique_ptr<PcapPort> port;
   if (Status status = PcapPort::create(name, spec, clock_, store_ ? store_->buffers() : nullptr, &port); !status.ok())
     return status;
-  return attach_port(std::move(port));
+  return attach_port(std::move(port), options);
 }
 
 Status SwitchEngine::detach(const std::string& name) {
@@ -42,15 +43,17 @@ Status SwitchEngine::detach(const std::string& name) {
   return {};
 }
 
-Status SwitchEngine::attach_port(std::unique_ptr<Port> port) {
+Status SwitchEngine::attach_port(std::unique_ptr<Port> port, const PortOptions& options) {
+  if (Status status = check_port_options(port->name(), options); !status.ok()) return status;
   const std::lock_guard lock(mutex_);
-  return attach_locked(std::move(port), 0);
+  return attach_locked(std::move(port), 0, options);
 }
 
 Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port) {
   const std::lock_guard lock(mutex_);
   const uint64_t session = port->client().session;
-  return attach_locked(std::move(port), session);
+  const auto standing = standing_.find(port->name());
+  return attach_locked(std::move(port), session, standing == standing_.end() ? PortOptions() : standing->second);
 }
 
 void SwitchEngine::on_gone(const std::string& name, uint64_t session) {
@@ -163,7 +166,7 @@ void SwitchEngine::change_ports(Switch& home, Views views, const Attached* added
   if (resolved) resolved_ = std::move(resolved);
 }
 
-Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session) {
+Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session, const PortOptions& options) {
   const std::string name = port->name();
   if (drained_) return {Code::kPort, name + ": the switch is shutting down"};
   if (ports_.contains(name)) return {Code::kPort, name + " is in use"};
@@ -174,6 +177,8 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session)
   if (Status status = place_port(&attached.number); !status.ok()) return status;
   port->id = next_id();
   port->index = static_cast<uint16_t>(attached.number & 0xff);
+  port->vlan = options.vlan;
+  attached.mirror = options.mirror;
   attached.home = home;
   attached.session = session;
   attached.port = std::move(port);
