@@ -107,10 +107,18 @@ export interface OutcomeText {
   sentence: string;
 }
 
+/** What a port is told when it is attached, whatever its kind (native/core/ports/port_options.h). */
+export interface NativePortOptions {
+  /** `vid`: VLAN of an access port; native VLAN of a trunk, 0 = untagged frames are refused. `allowed` absent: every VLAN. */
+  vlan?: { policy: "transparent" | "access" | "trunk"; vid: number; allowed?: readonly number[] };
+  /** Makes it a mirror port: names or globs of ports of its own switch, and which of their directions it gets copies of. */
+  mirror?: { ports: readonly string[]; in: boolean; out: boolean };
+}
+
 /** What the addon exports for an engine; messages of failures carry their code in front, "CODE: message". */
 export interface NativeEngine {
   start(): void;
-  attach(name: string, spec: string): void;
+  attach(name: string, spec: string, options?: NativePortOptions): void;
   detach(name: string): void;
   setRules(rules: RuleSpec[], text: string): void;
   macAdd(switchName: string, mac: string, fid: number, port: string): void;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 
+#include "addon/port_options_binding.h"
 #include "core/pmem/domain.h"
 #include "core/store/store.h"
 #include "core/switch/engine.h"
@@ -383,8 +384,11 @@ Napi::Value medium(const Info& info, Held& held) {
 Napi::Object make_object(Napi::Env env, const Shared& held) {
   Napi::Object o = Napi::Object::New(env);
   method(env, o, "start", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->start()); });
-  method(env, o, "attach", held,
-         [](const Info& i, Held& h) { return done(i.Env(), h.engine->attach(text(i[0]), text(i[1]))); });
+  method(env, o, "attach", held, [](const Info& i, Held& h) {
+    PortOptions options;
+    const Status status = parse_port_options(i[2], &options);
+    return done(i.Env(), status.ok() ? h.engine->attach(text(i[0]), text(i[1]), options) : status);
+  });
   method(env, o, "detach", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->detach(text(i[0]))); });
   method(env, o, "setRules", held, set_rules);
   method(env, o, "macAdd", held, [](const Info& i, Held& h) { return mac_change(i, h, true); });
