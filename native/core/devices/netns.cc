@@ -1,0 +1,80 @@
+#include "core/devices/netns.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/devices/refusal.h"
+
+namespace paste {
+namespace {
+
+struct Errand {
+  int fd = -1;
+  const std::string* netns = nullptr;
+  const std::function<Status()>* work = nullptr;
+  Status status;
+};
+
+// Sets or clears a capability of this thread in its effective set; false when it is not permitted.
+bool use_capability(unsigned capability, bool on) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return false;
+  const uint32_t bit = 1u << (capability % 32);
+  uint32_t& effective = data[capability / 32].effective;
+  effective = on ? effective | bit : effective & ~bit;
+  return syscall(SYS_capset, &header, data) == 0;
+}
+
+void* run(void* argument) {
+  auto* errand = static_cast<Errand*>(argument);
+  // The broker keeps this one permitted but not in effect: it works for this one call.
+  use_capability(CAP_SYS_ADMIN, true);
+  const int error = setns(errand->fd, CLONE_NEWNET) == 0 ? 0 : errno;
+  if (error == EPERM) {
+    errand->status = lacks_capability("network namespace " + *errand->netns, "CAP_SYS_ADMIN");
+  } else if (error == EINVAL) {
+    errand->status = {Code::kPort, *errand->netns + " is no network namespace: `ip netns list` shows those that have names"};
+  } else if (error != 0) {
+    errand->status = {Code::kResource, "network namespace " + *errand->netns + " cannot be entered (" + errno_text(error) + ")"};
+  } else {
+    errand->status = (*errand->work)();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Status in_netns(const std::string& netns, const std::function<Status()>& work) {
+  if (netns.empty()) return work();
+  if (netns == "." || netns == ".." || netns.find('\0') != std::string::npos)
+    return {Code::kUsage, "network namespace \"" + netns + "\": give a name of `ip netns list` or a path"};
+  const std::string path = netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
+  Errand errand;
+  errand.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (errand.fd < 0) {
+    if (errno == EACCES || errno == EPERM)
+      return {Code::kPrivilege, "network namespace " + netns + ": " + path + " may not be opened by this user"};
+    if (errno == ENOENT || errno == ENOTDIR)
+      return {Code::kPort, "there is no network namespace " + netns + " (" + path + "): `ip netns add " + netns + "` makes one"};
+    return {Code::kResource, "network namespace " + netns + ": " + path + " cannot be opened (" + errno_text(errno) + ")"};
+  }
+  errand.netns = &netns;
+  errand.work = &work;
+  pthread_t thread;
+  const int error = pthread_create(&thread, nullptr, run, &errand);
+  if (error == 0)
+    pthread_join(thread, nullptr);
+  else
+    errand.status = {Code::kResource, "network namespace " + netns + ": no thread for it (" + errno_text(error) + ")"};
+  close(errand.fd);
+  return errand.status;
+}
+
+}  // namespace paste
