@@ -93,6 +93,10 @@ Status configure(int fd, const TapRequest& request, const Wanted& wanted, Interf
   if (Status status = set(fd, TUNSETOFFLOAD, request.offloads, request, "offloads"); !status.ok()) return status;
   InterfaceSocket socket;
   Status status = socket.read(request.name, info);
+  // A device of many queues lets anybody in; whoever has some of them would get some of the frames.
+  if (status.ok() && info->rx_queues > request.queues)
+    return {Code::kPort, "tap:" + request.name + ": name in use: another program has " +
+                             std::to_string(info->rx_queues - request.queues) + " of its queues open"};
   if (status.ok() && request.owner >= 0)
     status = set(fd, TUNSETOWNER, static_cast<unsigned long>(request.owner), request, "owner");
   if (status.ok() && request.group >= 0)

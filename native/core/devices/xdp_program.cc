@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/devices/interface.h"
+#include "core/devices/refusal.h"
 #include "core/devices/xdp_abi.h"
 
 namespace paste {
@@ -22,9 +24,7 @@ uint64_t address_of(const void* pointer) { return reinterpret_cast<uintptr_t>(po
 
 Status failed(const std::string& what, const std::string& interface, int error) {
   if (error == EPERM || error == EACCES)
-    return {Code::kPrivilege, "xdp:" + interface + ": " + what +
-                                  " needs CAP_BPF and CAP_NET_ADMIN; start the daemon as root, or: setcap "
-                                  "cap_bpf,cap_net_admin,cap_net_raw+ep on its launcher"};
+    return lacks_capability("xdp:" + interface + ": " + what, "CAP_BPF and CAP_NET_ADMIN");
   const Code code = error == ENOMEM || error == EMFILE || error == ENFILE ? Code::kResource : Code::kPort;
   return {code, "xdp:" + interface + ": " + what + " failed: " + std::strerror(error)};
 }
@@ -70,10 +70,16 @@ int link_program(int program, uint32_t interface, bool native) {
   return bpf(xdp::kLinkCreate, attributes);
 }
 
+// " (id 17)" of the program that is attached already.
+std::string program_id(const InterfaceInfo& info) {
+  const uint32_t id = attached_xdp_program(info.index);
+  return id == 0 ? "" : " (id " + std::to_string(id) + ")";
+}
+
 Status attach_failed(const InterfaceInfo& info, const std::string& interface, bool native, bool fragments, int error) {
   const std::string place = "xdp:" + interface + ": ";
   if (error == EBUSY || error == EEXIST)
-    return {Code::kPort, place + "another XDP program is attached to it; see `ip link show " + interface +
+    return {Code::kPort, place + "another XDP program" + program_id(info) + " is attached to it; see `ip link show " + interface +
                              "`, take it off with `ip link set dev " + interface + " xdp off`, or stop the program that owns it"};
   if (error == EOPNOTSUPP && native)
     return {Code::kPort, place + "its driver" + (info.driver.empty() ? "" : " (" + info.driver + ")") +
