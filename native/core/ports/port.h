@@ -84,6 +84,12 @@ class Port {
   // The interface behind it went up or down, as the operating system says. Any thread; must not block.
   virtual void link(bool up) { (void)up; }
 
+  // The end of a port on a device, when no batch knows it any more. close(): nobody but the caller uses the port now; it gives its
+  // descriptors back, so that no device writes into its buffers any more. May take milliseconds; never on a forwarding thread. Then
+  // give_back(), by the owner thread: uses of the frame memory. Then it is destroyed, by whoever detached it.
+  virtual void close() {}
+  virtual void give_back() {}
+
   PortCounters counters;
   VlanConfig vlan;       // set before the port is attached
   uint32_t id = 0;       // unique in the store's life (or in the daemon's, without a store)
