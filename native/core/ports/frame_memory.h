@@ -62,6 +62,9 @@ class FrameMemory {
   // Whether the log may keep more chunks: false when free ones get scarce.
   virtual bool may_mark() const = 0;
 
+  // How the kernel knows this memory: kept here by the first port that registers it, for the ports that come later.
+  std::shared_ptr<void> registration;
+
   // Fills the places of a received frame: store_offset and buffer_block stay 0 outside the store or when may_mark() is false.
   virtual void place_frame(Frame& frame, const uint8_t* bytes, uint32_t length) = 0;
 };

@@ -31,6 +31,14 @@ struct PortCounters {
   uint64_t client_faults = 0;                    // ring resets after rubbish in shared memory
 };
 
+// What the device or the kernel dropped before the port could see it: outside the exact sums above.
+struct DeviceCounters {
+  uint64_t dropped = 0;                          // no room in a chunk, no memory
+  uint64_t ring_full = 0;                        // the switch was slower than the device
+  uint64_t no_buffer = 0;                        // no free buffer was posted
+  uint64_t invalid_descriptors = 0;              // refused by the kernel, either direction: a fault of this program
+};
+
 class Port {
  public:
   virtual ~Port() = default;
@@ -81,6 +89,8 @@ class Port {
   virtual const char* state() const = 0;            // "up", "down", "end of file", "gone"...: for people
   // How this port really works, for people: "native, copy mode, UMEM in the store". Any thread; empty = nothing to tell.
   virtual std::string detail() const { return {}; }
+  // Asks the device: a system call. Any thread but a forwarding one.
+  virtual DeviceCounters device_counters() const { return {}; }
   // The interface behind it went up or down, as the operating system says. Any thread; must not block.
   virtual void link(bool up) { (void)up; }
 
