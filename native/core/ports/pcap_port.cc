@@ -113,7 +113,7 @@ PcapPort::~PcapPort() {
   if (thread_.joinable()) thread_.join();
   for (Chunk& chunk : chunks_)
     if (chunk.pool) chunk.pool->drop_uses(chunk.block.index, 1);
-  if (timer_ >= 0) close(timer_);
+  if (timer_ >= 0) ::close(timer_);
 }
 
 const char* PcapPort::state() const {

@@ -96,8 +96,8 @@ Status ValePort::create(const std::string& name, const RegionGeometry& geometry,
     return Status(Code::kResource, "port " + name + ": no doorbell (socketpair: " + std::strerror(errno) + ")");
   const int memory_fd = dup(region->fd());
   if (memory_fd < 0) {
-    close(pair[0]);
-    close(pair[1]);
+    ::close(pair[0]);
+    ::close(pair[1]);
     return Status(Code::kResource, "port " + name + ": no descriptor (" + std::strerror(errno) + ")");
   }
   *end = {memory_fd, pair[1], geometry};
@@ -120,7 +120,7 @@ ValePort::ValePort(std::string name, std::unique_ptr<ValeRegion> region, int doo
   rx_ = view(region_->rx_ring(0), region_->rx_sync(0), layout.geometry.rx_slots, layout.rx_first_buffer(0));
 }
 
-ValePort::~ValePort() { close(doorbell_); }
+ValePort::~ValePort() { ::close(doorbell_); }
 
 layout::PortKind ValePort::kind() const { return layout::kValePort; }
 
