@@ -22,6 +22,14 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "sources": ["<!@(node scripts/sources.mjs native/addon native/bench)"],
     },
+    {
+      # Forks the broker, drops every capability, becomes the daemon.
+      "target_name": "paste-switch-launcher",
+      "type": "executable",
+      "dependencies": ["core"],
+      "sources": ["<!@(node scripts/sources.mjs native/launcher)"],
+      "ldflags": ["<!@(node scripts/static-link.mjs)", "-Wl,-z,relro,-z,now"],
+    },
   ],
   "conditions": [
     ["with_tests==1", {

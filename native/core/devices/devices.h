@@ -74,9 +74,14 @@ class Devices {
 
 // Does it here, with the capabilities of this process.
 std::unique_ptr<Devices> local_devices();
-// Asks the broker behind this descriptor (the launcher's, see PASTE_SWITCH_BROKER). Calls from several threads take turns.
+// Asks the broker behind this descriptor, which stays the caller's. Calls from several threads take turns.
 std::unique_ptr<Devices> remote_devices(int broker);
 // remote_devices() when the launcher started this process, else local_devices().
 std::unique_ptr<Devices> process_devices();
+
+// By which the launcher tells the process that it becomes: "PID:DESCRIPTOR", descriptor -1 where it had no capability to keep.
+inline constexpr char kBrokerVariable[] = "PASTE_SWITCH_BROKER";
+// The descriptor of that broker, or -1.
+int process_broker();
 
 }  // namespace paste

@@ -48,6 +48,4 @@ class LocalDevices final : public Devices {
 
 std::unique_ptr<Devices> local_devices() { return std::make_unique<LocalDevices>(); }
 
-std::unique_ptr<Devices> process_devices() { return local_devices(); }
-
 }  // namespace paste

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +14,8 @@
 
 namespace paste {
 namespace {
+
+constexpr unsigned long kNamespaces = 0x6e736673;  // NSFS_MAGIC (linux/magic.h)
 
 struct Errand {
   int fd = -1;
@@ -32,6 +35,23 @@ bool use_capability(unsigned capability, bool on) {
   return syscall(SYS_capset, &header, data) == 0;
 }
 
+Status no_namespace(const std::string& netns) {
+  return {Code::kPort, netns + " is no network namespace: `ip netns list` shows those that have names"};
+}
+
+// Opens nothing but a namespace, because opening some devices has effects. `other`: the path is something else. -1 with errno.
+int open_namespace(const std::string& path, bool* other) {
+  const int place = open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (place < 0) return -1;
+  struct statfs system = {};
+  *other = fstatfs(place, &system) == 0 && static_cast<unsigned long>(system.f_type) != kNamespaces;
+  const int fd = *other ? -1 : open(("/proc/self/fd/" + std::to_string(place)).c_str(), O_RDONLY | O_CLOEXEC);
+  const int error = errno;
+  close(place);
+  errno = error;
+  return fd;
+}
+
 void* run(void* argument) {
   auto* errand = static_cast<Errand*>(argument);
   // The broker keeps this one permitted but not in effect: it works for this one call.
@@ -40,7 +60,7 @@ void* run(void* argument) {
   if (error == EPERM) {
     errand->status = lacks_capability("network namespace " + *errand->netns, "CAP_SYS_ADMIN");
   } else if (error == EINVAL) {
-    errand->status = {Code::kPort, *errand->netns + " is no network namespace: `ip netns list` shows those that have names"};
+    errand->status = no_namespace(*errand->netns);
   } else if (error != 0) {
     errand->status = {Code::kResource, "network namespace " + *errand->netns + " cannot be entered (" + errno_text(error) + ")"};
   } else {
@@ -57,7 +77,9 @@ Status in_netns(const std::string& netns, const std::function<Status()>& work) {
     return {Code::kUsage, "network namespace \"" + netns + "\": give a name of `ip netns list` or a path"};
   const std::string path = netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
   Errand errand;
-  errand.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  bool other = false;
+  errand.fd = open_namespace(path, &other);
+  if (other) return no_namespace(netns);
   if (errand.fd < 0) {
     if (errno == EACCES || errno == EPERM)
       return {Code::kPrivilege, "network namespace " + netns + ": " + path + " may not be opened by this user"};
