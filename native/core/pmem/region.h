@@ -42,6 +42,10 @@ class Region {
   virtual Domain& domain() = 0;                 // writers only
   virtual const std::string& path() const = 0;
 
+  // For mapping parts of it elsewhere: the descriptor (the region's own; -1 = there is none) and the granularity of mappings.
+  virtual int descriptor() const { return -1; }
+  virtual uint64_t page_bytes() const { return 4096; }
+
   // Everything, as readers see it. A writer on a disk medium must not store through it.
   virtual const uint8_t* base() const = 0;
 

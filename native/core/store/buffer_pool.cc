@@ -46,6 +46,13 @@ void StoreBufferPool::drop_uses(uint32_t index, uint32_t count) {
   PASTE_CHECK(index < directory_.count() && uses_[index].fetch_sub(count, std::memory_order_acq_rel) >= count);
 }
 
+bool StoreBufferPool::retired(uint32_t index, uint64_t until) const {
+  const uint32_t holders = directory_.holders(index);
+  for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane)
+    if ((holders >> lane & 1) != 0 && lowest_[lane].load(std::memory_order_acquire) <= until) return false;
+  return true;
+}
+
 uint32_t StoreBufferPool::wanted() const {
   const uint32_t ready = ready_.load(std::memory_order_relaxed);
   if (!asked_.load(std::memory_order_relaxed) || ready >= kReadyTarget) return 0;

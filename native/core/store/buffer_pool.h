@@ -20,6 +20,12 @@ class StoreBufferPool final : public BufferPool {
   bool take(BufferBlock* block) override;
   void add_uses(uint32_t index, uint32_t count) override;
   void drop_uses(uint32_t index, uint32_t count) override;
+  uint32_t block_bytes() const override { return directory_.block_bytes(); }
+  uint32_t limit() const override { return blocks_max_; }
+  uint64_t held_until(uint32_t index) const override {
+    return __atomic_load_n(&directory_.entry(index).held_until, __ATOMIC_ACQUIRE);
+  }
+  bool retired(uint32_t index, uint64_t until) const override;
 
   // Keeper only, all of what follows.
   // How many ready blocks are missing; 0 until somebody asked for the first one.
@@ -36,6 +42,8 @@ class StoreBufferPool final : public BufferPool {
   void forget(uint32_t index);
   // Closing: every block is unused now.
   void withdraw();
+  // Below `serial` every log block of the lane is retired, durably.
+  void publish_lowest(uint32_t lane, uint64_t serial) { lowest_[lane].store(serial, std::memory_order_release); }
 
  private:
   enum State : uint8_t { kNone, kReady, kTaken };
@@ -51,6 +59,7 @@ class StoreBufferPool final : public BufferPool {
   std::atomic<bool> asked_{false};
   std::unique_ptr<std::atomic<uint32_t>[]> next_, uses_;
   std::unique_ptr<std::atomic<uint8_t>[]> state_;
+  std::atomic<uint64_t> lowest_[layout::kLanesMax] = {};
   std::vector<uint32_t> blocks_;   // all that serve as buffers
   std::vector<uint32_t> place_;    // of a block in blocks_
 };

@@ -12,6 +12,7 @@ void Directory::prepare(uint32_t index, uint64_t serial, layout::BlockKind kind,
                         uint8_t* memory) {
   Domain& domain = region_.domain();
   PASTE_CHECK(word(index) == 0);
+  holders_[index].store(0, std::memory_order_relaxed);
   DirectoryEntry fresh{};
   fresh.epoch = superblock_.epoch;
   fresh.lane = lane;
@@ -65,6 +66,12 @@ void Directory::seal(uint32_t index, const BlockSummary& summary, uint32_t flags
   auto* const to = reinterpret_cast<uint8_t*>(&at(index)) + kStart;
   domain.store(to, reinterpret_cast<const uint8_t*>(&sealed) + kStart, sizeof sealed - kStart);
   domain.flush(to, sizeof sealed - kStart);
+}
+
+void Directory::hold(uint32_t index, uint64_t serial, uint32_t lane) {
+  const auto bit = static_cast<uint16_t>(1u << lane);
+  if ((holders_[index].load(std::memory_order_relaxed) & bit) == 0) holders_[index].fetch_or(bit, std::memory_order_acq_rel);
+  hold(index, serial);
 }
 
 void Directory::hold(uint32_t index, uint64_t serial) {

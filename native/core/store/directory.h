@@ -1,7 +1,9 @@
 // The block directory as its writer uses it: every change flushed here, every fence left to the caller, who batches them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "core/pmem/region.h"
 #include "core/store/layout.h"
@@ -31,7 +33,9 @@ class Directory {
  public:
   // `head` is the region's writable head; `superblock` outlives this.
   Directory(Region& region, uint8_t* head, const layout::Superblock& superblock)
-      : region_(region), head_(head), superblock_(superblock) {}
+      : region_(region), head_(head), superblock_(superblock), holders_(new std::atomic<uint16_t>[superblock.block_count]) {
+    for (uint32_t i = 0; i < superblock.block_count; ++i) holders_[i].store(kAnyLane, std::memory_order_relaxed);
+  }
 
   uint32_t count() const { return superblock_.block_count; }
   uint32_t block_bytes() const { return superblock_.block_bytes; }
@@ -58,8 +62,13 @@ class Directory {
   void retire(uint32_t index);
   // The records it vouches for are persistent.
   void seal(uint32_t index, const BlockSummary& summary, uint32_t flags);
-  // Raises held_until to `serial`; lower ones are ignored. By lanes on immediate media, and by recovery.
+  // Raises held_until to `serial`, a block of `lane`; lower ones are ignored. By lanes on immediate media.
+  void hold(uint32_t index, uint64_t serial, uint32_t lane);
+  // The same by recovery, which does not ask whose log block it was.
   void hold(uint32_t index, uint64_t serial);
+  // The lanes whose log blocks may name bytes in a buffer block, a bit each: all of them for one of an earlier opening. Serials of
+  // one lane's blocks grow with time, those of two lanes' need not: a lane that is idle would hold back what others retired.
+  uint16_t holders(uint32_t index) const { return holders_[index].load(std::memory_order_acquire); }
 
  private:
   layout::DirectoryEntry& at(uint32_t index) { return const_cast<layout::DirectoryEntry&>(entry(index)); }
@@ -67,6 +76,9 @@ class Directory {
   Region& region_;
   uint8_t* head_;
   const layout::Superblock& superblock_;
+  static constexpr uint16_t kAnyLane = 0xffff;
+  static_assert(layout::kLanesMax == 16);
+  std::unique_ptr<std::atomic<uint16_t>[]> holders_;
 };
 
 }  // namespace paste

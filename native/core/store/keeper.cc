@@ -59,11 +59,12 @@ void Keeper::adopt() {
         break;
       case layout::kLog:
         sealed_.insert({entry.first_sequence, index});
-        serials_.push({layout::word_serial(entry.word), index});
+        serials_[entry.lane % layout::kLanesMax].push({layout::word_serial(entry.word), index});
         highest_sealed_ = std::max(highest_sealed_, entry.last_sequence);
         break;
     }
   }
+  publish_retired({});
 }
 
 void Keeper::start() {
@@ -119,6 +120,7 @@ bool Keeper::step() {
   if (!pass_barrier()) return false;
 
   finish_seals(to_seal_);
+  publish_retired(prepared);
   hand_out(to_announce_);
   free_.insert(free_.end(), retired.begin(), retired.end());
   to_seal_ = std::move(drained);
@@ -191,7 +193,7 @@ void Keeper::finish_seals(const std::vector<Drained>& sealing) {
     state.sealed += 1;
     state.newest_sealed = full.block.summary.last_sequence;
     sealed_.insert({full.block.summary.first_sequence, full.block.index});
-    serials_.push({full.block.serial, full.block.index});
+    serials_[full.lane].push({full.block.serial, full.block.index});
     highest_sealed_ = std::max(highest_sealed_, full.block.summary.last_sequence);
     head_bytes_ += layout::kLine;
     region_.release_staging(directory_.block_offset(full.block.index));
@@ -284,6 +286,7 @@ Status Keeper::drain(const std::vector<SpareBlock>& unused) {
     while (links_[lane].spares.pop(&spare)) directory_.retire(spare.index);
     lane_states_[lane].outstanding.clear();
   }
+  publish_retired({});
   if (pool_ != nullptr) {
     pool_->withdraw();
     std::vector<uint32_t> retired;

@@ -102,7 +102,8 @@ class Keeper {
   void prepare(std::vector<Prepared>* prepared);
   bool prepare_one(uint32_t lane, std::vector<Prepared>* prepared);
   bool take_free(uint32_t* index);
-  uint64_t lowest_live_serial();
+  uint64_t lowest_live_serial(uint32_t lane, const std::vector<Prepared>& prepared);
+  void publish_retired(const std::vector<Prepared>& prepared);
   void note_exhaustion();
 
   Region& region_;
@@ -125,7 +126,8 @@ class Keeper {
   std::vector<Prepared> to_announce_;  // prepared durably, not announced
   std::set<std::pair<uint64_t, uint32_t>> sealed_;  // first sequence, index
   using Serial = std::pair<uint64_t, uint32_t>;
-  std::priority_queue<Serial, std::vector<Serial>, std::greater<>> serials_;  // of sealed blocks; retired ones linger
+  using SerialQueue = std::priority_queue<Serial, std::vector<Serial>, std::greater<>>;
+  SerialQueue serials_[layout::kLanesMax];  // of sealed blocks, by lane; retired ones linger
   uint64_t highest_sealed_ = 0;        // last sequence of any sealed block
   std::vector<uint32_t> unused_;       // scratch
   bool closing_ = false;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/store/keeper.h"
 
@@ -43,14 +44,13 @@ void Keeper::choose_retired(std::vector<uint32_t>* retired) {
   if (stuck) retire_oldest(retired);
 }
 
-// Buffer blocks that nobody uses and no live record names. In this order: uses, then the lowest live serial, then held_until; a block
+// Buffer blocks that nobody uses and no live record names. In this order: uses, then what is retired, then held_until; a block
 // that is marked in between still has a use.
 void Keeper::reclaim_buffers(std::vector<uint32_t>* retired) {
   unused_.clear();
   pool_->list_unused(&unused_);
-  const uint64_t lowest = lowest_live_serial();
   std::erase_if(unused_, [&](uint32_t index) {
-    if (__atomic_load_n(&directory_.entry(index).held_until, __ATOMIC_ACQUIRE) >= lowest) return false;
+    if (!pool_->retired(index, pool_->held_until(index))) return false;
     pool_->forget(index);
     directory_.retire(index);
     retired->push_back(index);
@@ -58,17 +58,25 @@ void Keeper::reclaim_buffers(std::vector<uint32_t>* retired) {
   });
 }
 
-// The lowest serial of any log block that may hold records; spares that no lane has claimed hold none.
-uint64_t Keeper::lowest_live_serial() {
-  while (!serials_.empty() && directory_.word(serials_.top().second) != layout::entry_word(serials_.top().first, layout::kLog))
-    serials_.pop();
-  uint64_t lowest = serials_.empty() ? ~0ull : serials_.top().first;
-  for (uint32_t lane = 0; lane < lanes_; ++lane) {
-    const LaneState& state = lane_states_[lane];
-    if (!state.outstanding.empty() && links_[lane].spares.popped() > state.sealed)
-      lowest = std::min(lowest, state.outstanding.front().serial);
-  }
+// A lower bound of the serials of a lane's blocks that hold records, or will: what it was given or is about to be given, too.
+uint64_t Keeper::lowest_live_serial(uint32_t lane, const std::vector<Prepared>& prepared) {
+  SerialQueue& sealed = serials_[lane];
+  while (!sealed.empty() && directory_.word(sealed.top().second) != layout::entry_word(sealed.top().first, layout::kLog))
+    sealed.pop();
+  uint64_t lowest = sealed.empty() ? ~0ull : sealed.top().first;
+  if (lane < lanes_ && !lane_states_[lane].outstanding.empty())
+    lowest = std::min(lowest, lane_states_[lane].outstanding.front().serial);
+  for (const std::vector<Prepared>* list : {&std::as_const(to_announce_), &prepared})
+    for (const Prepared& block : *list)
+      if (block.lane == lane) lowest = std::min(lowest, block.block.serial);
   return lowest;
+}
+
+// Behind a barrier that covers every retirement so far, and before a lane gets new blocks: whoever asks about a record that it wrote
+// there finds a bound that knows of them.
+void Keeper::publish_retired(const std::vector<Prepared>& prepared) {
+  if (pool_ == nullptr) return;
+  for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) pool_->publish_lowest(lane, lowest_live_serial(lane, prepared));
 }
 
 // The sealed block whose first record is the oldest goes first. The one with the newest record of all goes only after the superblock
@@ -160,7 +168,10 @@ uint64_t Keeper::trim(uint64_t sequence) {
     ++at;
     if (directory_.entry(index).last_sequence < sequence) retire_log(index, &retired);
   }
-  if (!retired.empty() && pass_barrier()) free_.insert(free_.end(), retired.begin(), retired.end());
+  if (!retired.empty() && pass_barrier()) {
+    free_.insert(free_.end(), retired.begin(), retired.end());
+    publish_retired({});
+  }
   for (uint32_t i = 0; i < 4 && step(); ++i) continue;
   note_exhaustion();
   publish_head();

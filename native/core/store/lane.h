@@ -90,6 +90,21 @@ class BufferPool {
   // Any thread. add_uses before a piece is handed to somebody, drop_uses when it came back; at zero the block is reusable.
   virtual void add_uses(uint32_t index, uint32_t count) = 0;
   virtual void drop_uses(uint32_t index, uint32_t count) = 0;
+  // For pieces that are used again while their block stays taken. Any thread.
+  virtual uint32_t block_bytes() const { return 0; }
+  // How many blocks of the store may be buffers at most.
+  virtual uint32_t limit() const { return 0; }
+  // Serial of the newest log block with a record that names bytes in this block: after a lane's append() it covers that record.
+  virtual uint64_t held_until(uint32_t index) const {
+    (void)index;
+    return 0;
+  }
+  // True when every record that names bytes in this block and was written when held_until() said `until`, or earlier, is retired,
+  // durably: readers that copied such bytes notice, and a crash cannot bring the record back. Exact but for blocks of other lanes.
+  virtual bool retired(uint32_t index, uint64_t until) const {
+    (void)index, (void)until;
+    return true;
+  }
 };
 
 }  // namespace paste

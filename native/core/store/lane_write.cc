@@ -225,7 +225,7 @@ void LogLane::write_placed(const FrameRecord& frame, uint64_t sequence) {
   const uint32_t payload_crc = crc32c(0, frame.bytes, frame.length);
   domain_.flush(frame.bytes, frame.length);
   uint8_t* const to = room(2);
-  directory_.hold(index, serial_);
+  directory_.hold(index, serial_, lane_);
   lay_out_header(frame, {sequence, time_ns_, payload_crc, 2, 1, layout::kPlaced, serial_}, bounce_);
   auto* const place = reinterpret_cast<layout::PlacePayload*>(bounce_ + kLine);
   *place = {.offset = frame.store_offset, .block_word = word, .length = frame.length};

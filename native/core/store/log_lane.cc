@@ -43,7 +43,8 @@ LogLane::LogLane(const LaneSetup& setup)
       keeper_grace_ms_(setup.keeper_grace_ms),
       exact_times_(setup.exact_times),
       immediate_(domain_.immediate()),
-      block_bytes_(setup.directory->block_bytes()) {
+      block_bytes_(setup.directory->block_bytes()),
+      lane_(static_cast<uint32_t>(setup.live - setup.directory->live().lanes)) {
   planned_.offset = written_.offset = block_bytes_;  // no block: full
   deferred_.reserve(16u << 10);
 }

@@ -118,6 +118,7 @@ class LogLane final : public Lane {
   const bool exact_times_;
   const bool immediate_;
   const uint32_t block_bytes_;
+  const uint32_t lane_;            // its number in the store
 
   Cursor planned_, written_;
   uint8_t* memory_ = nullptr;      // of the block that is written
