@@ -36,6 +36,11 @@ SlotWord load_slot(const netmap::Slot* slot) {
   return SlotWord(__atomic_load_n(reinterpret_cast<const uint64_t*>(slot), __ATOMIC_RELAXED));
 }
 
+// netmap writes the number of fragments into the upper half of each slot's flags.
+uint32_t fragment_flags(uint32_t i, uint32_t fragments) {
+  return fragments > 1 ? fragments << 8 | (i + 1 < fragments ? netmap::kMoreFrag : 0) : 0;
+}
+
 void store_slot(netmap::Slot* slot, SlotWord word) {
   __atomic_store_n(reinterpret_cast<uint64_t*>(slot), word.word(), __ATOMIC_RELAXED);
 }
@@ -229,6 +234,8 @@ inline void ValePort::add_frame(Batch& batch, const uint8_t* bytes, uint32_t len
   frame.buffer_block = 0;
   frame.ingress = index;
   frame.framed = true;
+  frame.vlan = 0;
+  frame.tagged = frame.marked = false;
 }
 
 // A frame of several slots, gathered into one snapshot. The whole chain is taken, whatever is wrong with it; a chain cut by the
@@ -298,7 +305,7 @@ uint32_t ValePort::reserve(const Batch& batch, std::span<const uint16_t> frames)
   uint32_t free = rx_.slots - 1 - rx_.distance(rx_head_, rx_tail_) - rx_promised_;
   uint32_t count = 0;
   for (const uint16_t i : frames) {
-    const uint32_t need = slots_for(batch.frames[i].length);
+    const uint32_t need = slots_for(bytes_out(batch.frames[i]));
     if (need > free) break;
     free -= need;
     rx_promised_ += need;
@@ -323,12 +330,15 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
     const Frame& frame = batch.frames[frames[count]];
     prefetch_slot(rx_.advance(at, kLookahead % rx_.slots));
     const uint32_t start = at;
-    if (!fill(frame, &at)) {
+    FrameShape shape;
+    const bool shaped = __builtin_expect(vlan.aware(), 0) && shape_frame(vlan, frame, &shape);
+    if (!(shaped ? fill_shape(shape, &at) : fill(frame.bytes, frame.length, &at))) {
       at = start;
       break;
     }
-    rx_promised_ -= slots_for(frame.length);
-    bytes += frame.length;
+    const uint32_t length = shaped ? shape.length() : frame.length;
+    rx_promised_ -= slots_for(length);
+    bytes += length;
   }
   rx_tail_ = at;
   if (count > 0) {
@@ -345,22 +355,15 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
 
 // Writes one frame into slots from *at on, and moves *at behind them. False when a slot names no buffer of the client's: the
 // slot gets back the buffer it started with, and the ring goes on from there.
-inline bool ValePort::fill(const Frame& frame, uint32_t* at) {
-  const uint32_t fragments = slots_for(frame.length);
-  const uint8_t* from = frame.bytes;
-  uint32_t left = frame.length;
+inline bool ValePort::fill(const uint8_t* from, uint32_t length, uint32_t* at) {
+  const uint32_t fragments = slots_for(length);
+  uint32_t left = length;
   for (uint32_t i = 0; i < fragments; i++) {
-    netmap::Slot* slot = rx_.slot + *at;
-    const uint32_t buffer = load_slot(slot).buffer();
-    if (!names_buffer(buffer)) {
-      counters.client_faults++;
-      store_slot(slot, SlotWord(rx_.first_buffer + *at, 0, 0));
-      return false;
-    }
+    uint32_t buffer;
+    if (!rx_buffer(*at, &buffer)) return false;
     const uint32_t part = std::min(left, buffer_bytes_);
     copy_lines(copy_long_, rx_.buffers + uint64_t{buffer} * buffer_bytes_, from, part);
-    const uint32_t flags = fragments > 1 ? fragments << 8 | (i + 1 < fragments ? netmap::kMoreFrag : 0) : 0;
-    store_slot(slot, SlotWord(buffer, part, flags));
+    store_slot(rx_.slot + *at, SlotWord(buffer, part, fragment_flags(i, fragments)));
     from += part;
     left -= part;
     *at = rx_.next(*at);
@@ -368,8 +371,38 @@ inline bool ValePort::fill(const Frame& frame, uint32_t* at) {
   return true;
 }
 
+// The same for a frame in two pieces; the head lies in the first slot. Its rest is aligned nowhere.
+bool ValePort::fill_shape(const FrameShape& shape, uint32_t* at) {
+  const uint32_t fragments = slots_for(shape.length());
+  const uint8_t* from = shape.rest;
+  uint32_t left = shape.rest_bytes, head = shape.head_bytes;
+  for (uint32_t i = 0; i < fragments; i++) {
+    uint32_t buffer;
+    if (!rx_buffer(*at, &buffer)) return false;
+    uint8_t* to = rx_.buffers + uint64_t{buffer} * buffer_bytes_;
+    std::memcpy(to, shape.head, head);
+    const uint32_t part = std::min(left, buffer_bytes_ - head);
+    std::memcpy(to + head, from, part);
+    store_slot(rx_.slot + *at, SlotWord(buffer, head + part, fragment_flags(i, fragments)));
+    from += part;
+    left -= part;
+    head = 0;
+    *at = rx_.next(*at);
+  }
+  return true;
+}
+
+// The buffer that the client's slot names, read once; false when it is none of its own.
+inline bool ValePort::rx_buffer(uint32_t at, uint32_t* buffer) {
+  *buffer = load_slot(rx_.slot + at).buffer();
+  if (__builtin_expect(names_buffer(*buffer), 1)) return true;
+  counters.client_faults++;
+  store_slot(rx_.slot + at, SlotWord(rx_.first_buffer + at, 0, 0));
+  return false;
+}
+
 void ValePort::cancel(const Batch& batch, std::span<const uint16_t> frames) {
-  for (const uint16_t i : frames) rx_promised_ -= slots_for(batch.frames[i].length);
+  for (const uint16_t i : frames) rx_promised_ -= slots_for(bytes_out(batch.frames[i]));
 }
 
 // --- doorbells -------------------------------------------------------------------------------------------------------------

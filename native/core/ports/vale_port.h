@@ -90,7 +90,13 @@ class ValePort final : public Port {
   uint32_t slots_for(uint32_t length) const {
     return length <= buffer_bytes_ ? 1 : (length + buffer_bytes_ - 1) / buffer_bytes_;
   }
-  bool fill(const Frame& frame, uint32_t* at);
+  // Of a frame as it leaves this port.
+  uint32_t bytes_out(const Frame& frame) const {
+    return static_cast<uint32_t>(static_cast<int32_t>(frame.length) + vlan_growth(vlan, frame));
+  }
+  bool fill(const uint8_t* bytes, uint32_t length, uint32_t* at);
+  bool fill_shape(const FrameShape& shape, uint32_t* at);
+  bool rx_buffer(uint32_t at, uint32_t* buffer);
   void ring_doorbell();
 
   std::string name_;

@@ -26,7 +26,7 @@ PortCounters Worker::take_foreign(uint32_t number) {
 // --- sender --------------------------------------------------------------------------------------------------------------
 
 void Worker::reserve_crossing(Pending& pending, uint32_t list) {
-  const uint32_t thread = list - kPortsMax;
+  const uint32_t thread = list - kCrossingLists;
   uint16_t* frames = pending.frames[list];
   const uint32_t count = pending.list_frames[list];
   uint32_t kept = 0;
@@ -50,14 +50,15 @@ void Worker::reserve_crossing(Pending& pending, uint32_t list) {
 // Copies that the other thread would make of this frame.
 uint32_t Worker::crossing_copies(const Pending& pending, uint32_t thread, uint32_t i) const {
   if (pending.destination[i] != kFlood) return 1;
-  for (const SwitchView::Elsewhere& other : slots_[pending.batch.frames[i].ingress].view->elsewhere)
+  const Frame& frame = pending.batch.frames[i];
+  for (const Members::Elsewhere& other : slots_[frame.ingress].view->members(frame.vlan).elsewhere)
     if (other.thread == thread) return other.sinks;
   return 0;
 }
 
 // Counted here for ports that belong to another thread: it never hears of these copies.
 void Worker::refuse_crossing(Pending& pending, uint32_t list, uint32_t i, Refusal reason) {
-  const uint32_t thread = list - kPortsMax;
+  const uint32_t thread = list - kCrossingLists;
   const auto count = [&](uint32_t number) {
     foreign_[number].intended_copies++;
     foreign_[number].refused[static_cast<size_t>(reason)]++;
@@ -67,13 +68,14 @@ void Worker::refuse_crossing(Pending& pending, uint32_t list, uint32_t i, Refusa
     count(pending.destination[i]);
     return;
   }
-  const PortBits& sinks = slots_[pending.batch.frames[i].ingress].view->sink_bits;
+  const Frame& frame = pending.batch.frames[i];
+  const PortBits& sinks = slots_[frame.ingress].view->members(frame.vlan).sink_bits;
   for (uint32_t number = thread << 8; number < (thread + 1) << 8; number++)
     if (sinks.has(number)) count(number);
 }
 
 void Worker::deliver_crossing(Pending& pending, uint32_t list, std::span<const uint16_t> frames) {
-  const uint32_t thread = list - kPortsMax;
+  const uint32_t thread = list - kCrossingLists;
   for (const uint16_t i : frames) {
     const Frame& frame = pending.batch.frames[i];
     CrossingEntry entry = {};
@@ -83,6 +85,8 @@ void Worker::deliver_crossing(Pending& pending, uint32_t list, std::span<const u
     entry.destination_id = entry.destination == kFlood ? 0 : view_ids_[entry.destination];
     entry.switch_index = slots_[frame.ingress].view->index;
     entry.fate = pending.fate[i];
+    entry.vlan = frame.vlan;
+    entry.tagged = frame.tagged;
     out_[thread]->push(entry, frame.bytes);
   }
   out_[thread]->publish();
@@ -91,11 +95,11 @@ void Worker::deliver_crossing(Pending& pending, uint32_t list, std::span<const u
 
 void Worker::cancel_crossing(Pending& pending, uint32_t list, std::span<const uint16_t> frames) {
   for (const uint16_t i : frames) {
-    out_[list - kPortsMax]->cancel(pending.batch.frames[i].length);
+    out_[list - kCrossingLists]->cancel(pending.batch.frames[i].length);
     bool delivered = false;
     uint16_t why = 0;
     fates_->finish(pending.fate[i], &delivered, &why);  // not the last: this thread's own part is still open
-    pending.crossing[i] = static_cast<uint16_t>(pending.crossing[i] - crossing_copies(pending, list - kPortsMax, i));
+    pending.crossing[i] = static_cast<uint16_t>(pending.crossing[i] - crossing_copies(pending, list - kCrossingLists, i));
     refuse_crossing(pending, list, i, Refusal::not_durable);
   }
 }
@@ -126,6 +130,7 @@ bool Worker::take_crossings() {
 // At most one batch of frames from one thread: reserve, deliver, settle, then the ring's space is the sender's again.
 bool Worker::take_crossing(uint32_t from) {
   Pending& pending = *crossed_;
+  bool mirrors_came = false;
   pending.reset();
   while (!pending.batch.full()) {
     const CrossingEntry* entry = in_[from]->next();
@@ -135,10 +140,14 @@ bool Worker::take_crossing(uint32_t from) {
     frame = Frame{};
     frame.bytes = reinterpret_cast<const uint8_t*>(entry + 1);
     frame.length = frame.wire_length = entry->length;
+    frame.vlan = entry->vlan;
+    frame.tagged = entry->tagged;
     crossed_entries_[i] = entry;
-    list_crossed(*entry, i);
+    if (entry->mirror) mirrors_came = true;
+    else list_crossed(*entry, i);
   }
   reserve(pending);
+  if (mirrors_ != 0 || mirrors_came) mirror_crossed();
   for (uint32_t l = 0; l < pending.list_count; l++) {
     const uint32_t list = pending.lists[l];
     if (pending.list_frames[list] != 0) deliver_list(pending, list, {pending.frames[list], pending.list_frames[list]});
@@ -155,9 +164,11 @@ void Worker::list_crossed(const CrossingEntry& entry, uint32_t i) {
   pending.must_wait[i] = false;
   if (entry.destination == kFlood) {
     const SwitchView* view = views_[entry.switch_index];
-    for (size_t n = 0; view != nullptr && n < view->sinks.size(); n++) {
-      pending.add_to_list(view->sinks[n], i);
-      pending.intended[i]++;
+    if (view != nullptr) {
+      for (const uint16_t sink : view->members(entry.vlan).sinks) {
+        pending.add_to_list(sink, i);
+        pending.intended[i]++;
+      }
     }
   } else {
     // The port may have gone, and another may have its number, since the other thread looked the address up.
@@ -175,10 +186,11 @@ void Worker::list_crossed(const CrossingEntry& entry, uint32_t i) {
 }
 
 void Worker::finish_crossed(uint32_t i) {
+  const CrossingEntry& entry = *crossed_entries_[i];
+  if (entry.mirror) return;
   const Pending& pending = *crossed_;
   bool delivered = pending.intended[i] > pending.refused[i];
   uint16_t why = pending.why[i];
-  const CrossingEntry& entry = *crossed_entries_[i];
   if (!peers_[entry.ingress >> 8]->fates_->finish(entry.fate, &delivered, &why)) return;
   PortCounters& counters = foreign_[entry.ingress];
   if (delivered) counters.forwarded_frames++;

@@ -26,31 +26,41 @@ class Fates {
   // An unused fate with one party, this thread; kNoFate when all are in use.
   uint16_t take() {
     const uint32_t fate = next_ % kFates;
-    if ((words_[fate].load(std::memory_order_acquire) & kParties) != 0) return kNoFate;
-    words_[fate].store(1, std::memory_order_relaxed);
+    if ((fates_[fate].word.load(std::memory_order_acquire) & kParties) != 0) return kNoFate;
+    fates_[fate].word.store(1, std::memory_order_relaxed);
+    fates_[fate].mirrors.store(0, std::memory_order_relaxed);
     next_++;
     return static_cast<uint16_t>(fate);
   }
-  void add_party(uint16_t fate) { words_[fate].fetch_add(1, std::memory_order_relaxed); }
+  void add_party(uint16_t fate) { fates_[fate].word.fetch_add(1, std::memory_order_relaxed); }
   // One party is done: `delivered` any copy, refused others for the reasons `why`. True for the last one, with the sum of all.
   bool finish(uint16_t fate, bool* delivered, uint16_t* why) {
-    words_[fate].fetch_or((*delivered ? kDelivered : 0) | static_cast<uint32_t>(*why) << kWhyShift, std::memory_order_relaxed);
-    const uint32_t before = words_[fate].fetch_sub(1, std::memory_order_acq_rel);
+    std::atomic<uint32_t>& word = fates_[fate].word;
+    word.fetch_or((*delivered ? kDelivered : 0) | static_cast<uint32_t>(*why) << kWhyShift, std::memory_order_relaxed);
+    const uint32_t before = word.fetch_sub(1, std::memory_order_acq_rel);
     if ((before & kParties) != 1) return false;
     *delivered = (before & kDelivered) != 0;
     *why = static_cast<uint16_t>(before >> kWhyShift & 0xffff);
     return true;
   }
+  // Which of these mirror ports nobody has seen to yet, as far as this frame is concerned: now the caller has. Parties only.
+  uint64_t claim_mirrors(uint16_t fate, uint64_t mirrors) {
+    return mirrors & ~fates_[fate].mirrors.fetch_or(mirrors, std::memory_order_relaxed);
+  }
   // Owner only: how many were ever taken, and whether all up to some number are done.
   uint64_t taken() const { return next_; }
   bool done_before(uint64_t number) {
-    while (oldest_ < number && (words_[oldest_ % kFates].load(std::memory_order_acquire) & kParties) == 0) oldest_++;
+    while (oldest_ < number && (fates_[oldest_ % kFates].word.load(std::memory_order_acquire) & kParties) == 0) oldest_++;
     return oldest_ >= number;
   }
 
  private:
   static constexpr uint32_t kParties = 0xff, kWhyShift = 8, kDelivered = 1u << 31;
-  std::atomic<uint32_t> words_[kFates] = {};
+  struct Fate {
+    std::atomic<uint64_t> mirrors{0};
+    std::atomic<uint32_t> word{0};
+  };
+  Fate fates_[kFates];
   uint64_t next_ = 0, oldest_ = 0;
 };
 
@@ -61,7 +71,9 @@ struct alignas(64) CrossingEntry {
   uint32_t destination_id;     // of the port's attachment
   uint32_t switch_index;
   uint16_t fate;
-  uint16_t reserved;
+  uint16_t vlan;               // Frame::vlan
+  bool tagged;                 // Frame::tagged
+  bool mirror;                 // a copy for a mirror port: no fate depends on it
 };
 static_assert(sizeof(CrossingEntry) == 64);
 
@@ -73,10 +85,11 @@ class Crossing {
   Crossing& operator=(const Crossing&) = delete;
 
   // --- writer ---
-  // Room for one more frame, at worst with the end of the ring skipped. Promises are filled in order by push().
-  bool reserve(uint32_t length) {
+  // Room for one more frame, at worst with the end of the ring skipped. Promises are filled in order by push(). `keep_free`: bytes that
+  // this frame must leave to others.
+  bool reserve(uint32_t length, uint32_t keep_free = 0) {
     const uint32_t need = 2 * bytes_for(length);
-    if (tail_ + promised_ + need > head_.load(std::memory_order_acquire) + kCrossingBytes) return false;
+    if (tail_ + promised_ + need + keep_free > head_.load(std::memory_order_acquire) + kCrossingBytes) return false;
     promised_ += need;
     return true;
   }

@@ -43,22 +43,29 @@ void Worker::release(Pending& pending, bool zero_copy) {
 
 void Worker::deliver_list(Pending& pending, uint32_t list, std::span<const uint16_t> frames) {
   if (__builtin_expect(list >= kPortsMax, 0)) {
-    deliver_crossing(pending, list, frames);
+    if (list >= kMirrorLists) deliver_mirrors(pending, list, frames);
+    else deliver_crossing(pending, list, frames);
     return;
   }
   PortSlot& slot = slots_[list];
   PortCounters& counters = slot.port->counters;
   if (__builtin_expect(!slot.up, 0)) {
     counters.refused[static_cast<size_t>(Refusal::gone)] += frames.size();
-    for (const uint16_t i : frames) pending.refuse(i, Refusal::gone);
+    refuse_all(pending, slot, frames, Refusal::gone);
     return;
   }
   const uint32_t delivered = slot.port->deliver(pending.batch, frames);
-  for (uint32_t k = delivered; k < frames.size(); k++) pending.refuse(frames[k], Refusal::bad_slot);
+  if (__builtin_expect(delivered != frames.size(), 0)) refuse_all(pending, slot, frames.subspan(delivered), Refusal::bad_slot);
   if (delivered != 0 && !slot.to_notify) {
     slot.to_notify = true;
     notify_[notify_count_++] = static_cast<uint16_t>(list);
   }
+}
+
+// What a mirror port does not get is its own affair: the frame's outcome does not know of it.
+void Worker::refuse_all(Pending& pending, const PortSlot& slot, std::span<const uint16_t> frames, Refusal reason) {
+  if (slot.mirror) return;
+  for (const uint16_t i : frames) pending.refuse(i, reason);
 }
 
 // The medium failed with this batch's records under way. What had to be durable first stays here; the rest leaves.
@@ -79,12 +86,13 @@ void Worker::give_up_undurable(Pending& pending) {
         continue;
       }
       if (list >= kPortsMax) {
-        cancel_crossing(pending, list, run);
+        if (list >= kMirrorLists) cancel_mirrors(pending, list, run);
+        else cancel_crossing(pending, list, run);
         continue;
       }
       if (slot.up) slot.port->cancel(pending.batch, run);
       slot.port->counters.refused[static_cast<size_t>(Refusal::not_durable)] += run.size();
-      for (const uint16_t i : run) pending.refuse(i, Refusal::not_durable);
+      refuse_all(pending, slot, run, Refusal::not_durable);
     }
     pending.list_frames[list] = 0;
   }

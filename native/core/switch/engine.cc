@@ -220,6 +220,7 @@ Status SwitchEngine::mac_add(const std::string& switch_name, const uint8_t mac[6
   if (Status status = check_mac_entry(switch_name, mac, port, &home, &attached); !status.ok()) return status;
   if (fid > 4095) return {Code::kUsage, "fid " + std::to_string(fid) + " is no VLAN id: 0 (untagged) to 4095"};
   if (!attached->port->sink()) return {Code::kUsage, "port " + port + " only gives frames: nothing can be sent to it"};
+  if (attached->mirror.listens()) return {Code::kUsage, "port " + port + " is a mirror port: nothing is sent to it"};
   MacEvents events;
   if (!home->table.add(mac_key(mac, fid), attached->number, mac_tick(), &events))
     return {Code::kResource, "no room for " + mac_text(mac) + ": too many static addresses; remove some, or raise macEntries"};

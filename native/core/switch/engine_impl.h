@@ -59,6 +59,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   void detach_locked(std::map<std::string, Attached>::iterator it);
   Status switch_of(const std::string& port_name, Switch** found);
   Status place_port(uint32_t* number) const;
+  Status place_mirror(const std::string& name, const MirrorOptions& mirror, uint32_t* index) const;
   Views make_views(const Switch& home, const Attached* without) const;
   void change_ports(Switch& home, Views views, const Attached* added, const Attached* removed);
   std::unique_ptr<RuleSet> resolved_rules(const Attached* without) const;

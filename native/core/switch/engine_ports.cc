@@ -1,4 +1,5 @@
 // Ports come and go while traffic flows. Each change is one command per forwarding thread; nobody else loses a frame by it.
+#include <bit>
 #include <cstring>
 
 #include "core/ports/pcap_port.h"
@@ -97,24 +98,25 @@ Status SwitchEngine::place_port(uint32_t* number) const {
   return {};
 }
 
+// The first free index among mirror ports.
+Status SwitchEngine::place_mirror(const std::string& name, const MirrorOptions& mirror, uint32_t* index) const {
+  *index = 0;
+  if (!mirror.listens()) return {};
+  uint64_t used = 0;
+  for (const auto& [other, port] : ports_)
+    if (port.mirror.listens()) used |= uint64_t{1} << port.mirror_index;
+  if (~used == 0)
+    return {Code::kResource, name + ": no room for another mirror port: " + std::to_string(kMirrorsMax) + " are in use"};
+  *index = static_cast<uint32_t>(std::countr_one(used));
+  return {};
+}
+
 SwitchEngine::Views SwitchEngine::make_views(const Switch& home, const Attached* without) const {
-  Views views;
-  for (size_t w = 0; w < workers_.size(); w++) {
-    views.push_back(std::make_unique<SwitchView>());
-    views[w]->table = const_cast<MacTable*>(&home.table);
-    views[w]->index = home.index;
-  }
-  std::vector<uint16_t> sinks(workers_.size());
-  for (const auto& [name, port] : ports_) {
-    if (port.home != &home || &port == without || !port.port->sink()) continue;
-    views[port.number >> 8]->sinks.push_back(static_cast<uint16_t>(port.number & 0xff));
-    sinks[port.number >> 8]++;
-    for (auto& view : views) view->sink_bits.add(port.number);
-  }
-  for (size_t w = 0; w < workers_.size(); w++)
-    for (size_t other = 0; other < workers_.size(); other++)
-      if (other != w && sinks[other] != 0) views[w]->elsewhere.push_back({static_cast<uint16_t>(other), sinks[other]});
-  return views;
+  std::vector<ViewPort> ports;
+  for (const auto& [name, port] : ports_)
+    if (port.home == &home && &port != without)
+      ports.push_back({&name, port.number, port.port->sink(), &port.port->vlan, &port.mirror, port.mirror_index});
+  return make_switch_views(ports, static_cast<uint32_t>(workers_.size()), const_cast<MacTable*>(&home.table), home.index);
 }
 
 std::unique_ptr<RuleSet> SwitchEngine::resolved_rules(const Attached* without) const {
@@ -147,8 +149,9 @@ void SwitchEngine::change_ports(Switch& home, Views views, const Attached* added
     Lane* lane = worker.lane();
     worker.set_port_id(changed.number, added ? port.id : 0);
     if (lane && added) lane->describe_port(port.id, store_->epoch(), port.kind(), port.name());
+    if (changed.mirror.listens()) worker.set_mirror(changed.mirror_index, added ? changed.number : kNowhere);
     worker.set_view(home.views.empty() ? nullptr : home.views[w].get(), views[w].get());
-    if (w == owner && added) worker.add_port(changed.port.get(), index, views[w].get());
+    if (w == owner && added) worker.add_port(changed.port.get(), index, views[w].get(), changed.mirror.listens());
     if (w == owner && removed) {
       worker.remove_port(index);
       home.table.kill_port(changed.number);
@@ -175,6 +178,7 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session,
   if (Status status = switch_of(name, &home); !status.ok()) return status;
   Attached attached;
   if (Status status = place_port(&attached.number); !status.ok()) return status;
+  if (Status status = place_mirror(name, options.mirror, &attached.mirror_index); !status.ok()) return status;
   port->id = next_id();
   port->index = static_cast<uint16_t>(attached.number & 0xff);
   port->vlan = options.vlan;

@@ -33,6 +33,12 @@ Keys keys_of(const Frame& frame) {
   const uint64_t fid = fid_of(frame.bytes, frame.length, tail);
   return {(tail & kMacMask) | fid, (load64(frame.bytes) & kMacMask) | fid};
 }
+// Of an admitted frame in a switch with VLANs: where its port has some, the VLAN says what the address belongs to.
+Keys keys_of(const Frame& frame, const VlanConfig& in) {
+  if (!in.aware()) return keys_of(frame);
+  const uint64_t fid = static_cast<uint64_t>(frame.vlan) << 48;
+  return {(load64(frame.bytes + 6) & kMacMask) | fid, (load64(frame.bytes) & kMacMask) | fid};
+}
 
 }  // namespace
 
@@ -69,11 +75,40 @@ void Worker::receive_all(Pending& pending) {
 }
 
 void Worker::classify(Pending& pending) {
-  for (uint32_t r = 0; r < pending.run_count; r++) classify_run(pending, pending.runs[r]);
+  for (uint32_t r = 0; r < pending.run_count; r++) {
+    const Run& run = pending.runs[r];
+    const PortSlot& slot = slots_[run.port];
+    if (__builtin_expect(slot.mirror, 0)) {
+      for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) keep_back(pending, i, Drop::mirror_port);
+    } else if (__builtin_expect(slot.view->vlan_aware, 0)) {
+      classify_run<true>(pending, run);
+      keep_inside(pending, run);
+    } else {
+      classify_run<false>(pending, run);
+    }
+  }
+}
+
+// The frame goes nowhere, and teaches nothing.
+void Worker::keep_back(Pending& pending, uint32_t i, Drop reason) {
+  pending.must_wait[i] = false;
+  pending.destination[i] = kNowhere;
+  pending.drop[i] = 1 + static_cast<uint8_t>(reason);
+}
+
+// An address may be known behind a port that the frame's VLAN does not reach: a static one, or one that other tags taught.
+void Worker::keep_inside(Pending& pending, const Run& run) {
+  const SwitchView& view = *slots_[run.port].view;
+  for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
+    const uint32_t to = pending.destination[i];
+    if (to < kSwitchPortsMax && !view.members(pending.batch.frames[i].vlan).sink_bits.has(to))
+      keep_back(pending, i, Drop::vlan_egress);
+  }
 }
 
 // Learns and looks up. What this thread has asked the table since it last changed it remembers: stations that talk are few, and
 // remembering costs a third of asking. Only what it does not know goes to the table, whose buckets are fetched ahead.
+template <bool vlans>
 void Worker::classify_run(Pending& pending, const Run& run) {
   const SwitchView& view = *slots_[run.port].view;
   const MacTable& table = *view.table;
@@ -81,8 +116,16 @@ void Worker::classify_run(Pending& pending, const Run& run) {
   const uint64_t version = mac_memory_->version(table, view.index, mac_tick_);
   const uint64_t self = options_.thread << 8 | run.port;
   uint32_t asked = 0;
+  [[maybe_unused]] const VlanConfig& in = slots_[run.port].port->vlan;
   for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
-    const Keys keys = keys_of(pending.batch.frames[i]);
+    Frame& frame = pending.batch.frames[i];
+    if constexpr (vlans) {
+      if (!admit_frame(in, frame)) {
+        keep_back(pending, i, Drop::vlan_ingress);
+        continue;
+      }
+    }
+    const Keys keys = vlans ? keys_of(frame, in) : keys_of(frame);
     const MacMemory::Entry& from = mac_memory_->entry(keys.source);
     const MacMemory::Entry& to = mac_memory_->entry(keys.target);
     pending.must_wait[i] = false;
@@ -116,7 +159,9 @@ void Worker::ask_table(Pending& pending, const Run& run, uint32_t i) {
   PortSlot& slot = slots_[run.port];
   MacTable& table = *slot.view->table;
   const uint32_t self = options_.thread << 8 | run.port;
-  const Keys keys = keys_of(pending.batch.frames[i]);
+  if (slot.view->vlan_aware && pending.drop[i] == 1 + static_cast<uint8_t>(Drop::vlan_ingress)) return;
+  const Frame& frame = pending.batch.frames[i];
+  const Keys keys = slot.view->vlan_aware ? keys_of(frame, slot.port->vlan) : keys_of(frame);
   // Versions are taken before the table is asked: an answer that another thread makes old meanwhile is not remembered as new.
   if (slot.learns) {
     const uint64_t version = memory_word(*slot.view);
@@ -175,7 +220,7 @@ void Worker::set_destination(Pending& pending, uint32_t i, uint64_t to, uint64_t
 // record is counted by append(), a run of frames at a time.
 [[gnu::always_inline]] inline bool Worker::plan(Pending& pending, uint32_t i, uint32_t rule_index, uint32_t keep) {
   Scratch& s = *scratch_;
-  const Frame& frame = pending.batch.frames[i];
+  Frame& frame = pending.batch.frames[i];
   const Rule& rule = rules_->rules()[rule_index];
   RuleTally& tally = tallies_[rule_index];
   if (rule.skip) {
@@ -204,6 +249,7 @@ void Worker::set_destination(Pending& pending, uint32_t i, uint64_t to, uint64_t
     counters_.not_logged[static_cast<size_t>(reason)]++;
     return true;
   }
+  frame.marked = s.records[s.record_count].mark;
   s.record_frame[s.record_count] = static_cast<uint16_t>(i);
   s.record_rule[s.record_count] = static_cast<uint16_t>(rule_index);
   s.record_count++;
@@ -235,13 +281,14 @@ uint32_t Worker::plan_everything(Pending& pending, const Run& run) {
 
 uint32_t Worker::select_run(Pending& pending, const Run& run) {
   const uint32_t self = options_.thread << 8 | run.port;
-  const PortBits* flood = &slots_[run.port].view->sink_bits;
+  const SwitchView& view = *slots_[run.port].view;
   for (uint32_t n = 0; n < run.count; n++) {
     const uint32_t i = run.first + n;
     const uint16_t to = pending.destination[i];
     const Whereto::Kind kind = to == kFlood ? Whereto::kFlood : to == kNowhere ? Whereto::kNowhere : Whereto::kOne;
     uint32_t keep;
-    const int32_t rule = rules_->select(pending.batch.frames[i], self, {kind, to, flood}, &keep);
+    const Frame& frame = pending.batch.frames[i];
+    const int32_t rule = rules_->select(frame, self, {kind, to, &view.members(frame.vlan).sink_bits}, &keep);
     if (rule >= 0 && !plan(pending, i, static_cast<uint32_t>(rule), keep)) return n;
   }
   return run.count;
@@ -278,7 +325,7 @@ void Worker::list_destinations(Pending& pending) {
       const uint32_t to = pending.destination[i];
       if (__builtin_expect(to < kSwitchPortsMax, 1)) {
         pending.intended[i] = 1;
-        pending.add_to_list(to >> 8 == options_.thread ? to & 0xff : kPortsMax + (to >> 8), i);
+        pending.add_to_list(to >> 8 == options_.thread ? to & 0xff : kCrossingLists + (to >> 8), i);
         continue;
       }
       pending.intended[i] = 0;
@@ -290,13 +337,14 @@ void Worker::list_destinations(Pending& pending) {
 
 void Worker::list_flood(Pending& pending, const SwitchView& view, uint16_t ingress, uint32_t i) {
   uint32_t copies = 0;
-  for (const uint16_t sink : view.sinks) {
+  const Members& members = view.members(pending.batch.frames[i].vlan);
+  for (const uint16_t sink : members.sinks) {
     if (sink == ingress) continue;
     pending.add_to_list(sink, i);
     copies++;
   }
-  for (const SwitchView::Elsewhere& other : view.elsewhere) {
-    pending.add_to_list(kPortsMax + other.thread, i);
+  for (const Members::Elsewhere& other : members.elsewhere) {
+    pending.add_to_list(kCrossingLists + other.thread, i);
     copies += other.sinks;
   }
   pending.intended[i] = static_cast<uint16_t>(copies);
@@ -306,35 +354,40 @@ void Worker::list_flood(Pending& pending, const SwitchView& view, uint16_t ingre
 void Worker::reserve(Pending& pending) {
   for (uint32_t l = 0; l < pending.list_count; l++) {
     const uint32_t list = pending.lists[l];
-    if (__builtin_expect(list >= kPortsMax, 0)) {
-      reserve_crossing(pending, list);
+    if (__builtin_expect(list >= kPortsMax, 0)) reserve_crossing(pending, list);
+    else reserve_port(pending, list);
+  }
+}
+
+void Worker::reserve_port(Pending& pending, uint32_t list) {
+  PortSlot& slot = slots_[list];
+  uint16_t* frames = pending.frames[list];
+  uint32_t count = pending.list_frames[list];
+  PortCounters& counters = slot.port->counters;
+  counters.intended_copies += count;
+  if (__builtin_expect(slot.measures, 0)) count = refuse_oversize(pending, slot, {frames, count});
+  const uint32_t promised = slot.port->reserve(pending.batch, {frames, count});
+  if (promised != count) {
+    const Refusal why = slot.port->refusal();
+    counters.refused[static_cast<size_t>(why)] += count - promised;
+    refuse_all(pending, slot, {frames + promised, count - promised}, why);
+  }
+  pending.list_frames[list] = static_cast<uint16_t>(promised);
+}
+
+// Moves the frames that the port can take, as they would leave it, to the front; returns how many there are.
+uint32_t Worker::refuse_oversize(Pending& pending, const PortSlot& slot, std::span<uint16_t> frames) {
+  uint32_t fits = 0;
+  for (const uint16_t i : frames) {
+    const Frame& frame = pending.batch.frames[i];
+    if (static_cast<int64_t>(frame.length) + vlan_growth(slot.port->vlan, frame) <= slot.frame_bytes_max) {
+      frames[fits++] = i;
       continue;
     }
-    PortSlot& slot = slots_[list];
-    uint16_t* frames = pending.frames[list];
-    uint32_t count = pending.list_frames[list];
-    PortCounters& counters = slot.port->counters;
-    counters.intended_copies += count;
-    if (__builtin_expect(slot.frame_bytes_max < kLiveFrameBytesMax, 0)) {
-      uint32_t fits = 0;
-      for (uint32_t k = 0; k < count; k++) {
-        if (pending.batch.frames[frames[k]].length <= slot.frame_bytes_max) {
-          frames[fits++] = frames[k];
-        } else {
-          pending.refuse(frames[k], Refusal::oversize);
-          counters.refused[static_cast<size_t>(Refusal::oversize)]++;
-        }
-      }
-      count = fits;
-    }
-    const uint32_t promised = slot.port->reserve(pending.batch, {frames, count});
-    if (promised != count) {
-      const Refusal why = slot.port->refusal();
-      counters.refused[static_cast<size_t>(why)] += count - promised;
-      for (uint32_t k = promised; k < count; k++) pending.refuse(frames[k], why);
-    }
-    pending.list_frames[list] = static_cast<uint16_t>(promised);
+    refuse_all(pending, slot, {&i, 1}, Refusal::oversize);
+    slot.port->counters.refused[static_cast<size_t>(Refusal::oversize)]++;
   }
+  return fits;
 }
 
 // --- log -----------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,16 @@
 #include <cstdint>
 
 #include "core/ports/frame.h"
+#include "core/ports/port_options.h"
 #include "core/switch/outcome.h"
 
 namespace paste {
 
 inline constexpr uint32_t kThreadsMax = 16;
-inline constexpr uint32_t kListsMax = kPortsMax + kThreadsMax;  // ports of this thread, then crossings to the others
+// Lists of a batch: ports of this thread, crossings to the others, and crossings to mirror ports of the others.
+inline constexpr uint32_t kCrossingLists = kPortsMax;
+inline constexpr uint32_t kMirrorLists = kCrossingLists + kThreadsMax;
+inline constexpr uint32_t kListsMax = kMirrorLists + kMirrorsMax;
 
 // Destination of a frame: the number of a port (thread << 8 | index), or one of these.
 inline constexpr uint16_t kNowhere = 0xffff;
@@ -43,6 +47,8 @@ struct Pending {
   uint32_t list_count;
   uint16_t list_frames[kListsMax];  // frames in each
   uint16_t frames[kListsMax][kBatchFrames];  // indexes into the batch, arrival order
+  uint16_t mirror_number[kMirrorsMax];       // of the mirror ports whose lists are in use, as they were when the batch was reserved
+  uint32_t mirror_id[kMirrorsMax];
 
   uint64_t ticket;                  // 0 = needs none
   uint32_t logged;                  // frames with a record under this ticket

@@ -13,6 +13,7 @@ struct Worker::Scratch {
   uint16_t record_frame[kBatchFrames];
   uint16_t record_rule[kBatchFrames];
   uint16_t released[kBatchFrames];
+  uint64_t mirrors[kBatchFrames];            // a bit for each mirror port that is to get a copy
   uint32_t record_count = 0;
   bool strict = false;
 };

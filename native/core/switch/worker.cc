@@ -173,6 +173,7 @@ bool Worker::work() {
       release(batch, false);
       list_destinations(batch);
       reserve(batch);
+      if (__builtin_expect(mirrors_ != 0, 0)) mirror(batch);
       received_batches_++;
       append(batch);  // delivers, or leaves the batch in the queue
       if (counters_.batches % kAliveEvery == 0)
@@ -249,7 +250,7 @@ void Worker::sleep(int64_t timeout_ns) {
 
 // --- commands ----------------------------------------------------------------------------------------------------------
 
-void Worker::add_port(Port* port, uint16_t index, const SwitchView* view) {
+void Worker::add_port(Port* port, uint16_t index, const SwitchView* view, bool mirror) {
   PortSlot& slot = slots_[index];
   PASTE_CHECK(slot.port == nullptr);
   slot.port = port;
@@ -258,7 +259,9 @@ void Worker::add_port(Port* port, uint16_t index, const SwitchView* view) {
   slot.id = port->id;
   slot.up = true;
   // An address behind a port that takes no frames would only make its frames vanish: they flood instead.
-  slot.learns = port->sink();
+  slot.learns = port->sink() && !mirror;
+  slot.mirror = mirror;
+  slot.measures = slot.frame_bytes_max < kLiveFrameBytesMax || port->vlan.aware();
   slot.held_until_ns = slot.blocked_since_ns = 0;
   slot.dead.store(false, std::memory_order_relaxed);
   const uint32_t count = port_count();
@@ -308,6 +311,12 @@ void Worker::set_view(const SwitchView* old_view, const SwitchView* view) {
   views_[view->index] = view;
   for (uint32_t i = 0; i < kPortsMax; i++)
     if (slots_[i].view == old_view && old_view != nullptr) slots_[i].view = view;
+}
+
+void Worker::set_mirror(uint32_t index, uint32_t number) {
+  mirror_number_[index] = static_cast<uint16_t>(number);
+  if (number == kNowhere) mirrors_ &= ~(uint64_t{1} << index);
+  else mirrors_ |= uint64_t{1} << index;
 }
 
 void Worker::set_rules(const RuleSet* rules, RuleTally* tallies) {

@@ -22,18 +22,9 @@
 #include "core/switch/mac_table.h"
 #include "core/switch/pending.h"
 #include "core/switch/rule_set.h"
+#include "core/switch/switch_view.h"
 
 namespace paste {
-
-// A switch as one thread sees it. Never changed: the control thread makes a new one when ports come or go.
-struct SwitchView {
-  MacTable* table = nullptr;
-  std::vector<uint16_t> sinks;        // indexes of this thread's ports that take frames
-  PortBits sink_bits;                 // of all threads
-  struct Elsewhere { uint16_t thread, sinks; };
-  std::vector<Elsewhere> elsewhere;   // threads with ports that take frames
-  uint32_t index = 0;
-};
 
 // Written by the thread, read by anyone (relaxed 8-byte loads).
 struct WorkerCounters {
@@ -70,7 +61,7 @@ class Worker {
 
   // --- in commands only ---
   // The index must be free; `view` and `port` stay until remove_port() is through.
-  void add_port(Port* port, uint16_t index, const SwitchView* view);
+  void add_port(Port* port, uint16_t index, const SwitchView* view, bool mirror = false);
   // From now on the port is no destination and gives no frames. It is still needed until port_left().
   void remove_port(uint16_t index);
   void set_view(const SwitchView* old_view, const SwitchView* view);
@@ -78,6 +69,8 @@ class Worker {
   PortCounters take_foreign(uint32_t number);
   // The id of a port of any thread, for records and crossings; 0 when it goes.
   void set_port_id(uint32_t number, uint32_t id) { if (view_ids_) view_ids_[number] = id; }
+  // The number of a mirror port of any thread; kNowhere when it goes.
+  void set_mirror(uint32_t index, uint32_t number);
   // `tallies`: one per rule, this thread's own.
   void set_rules(const RuleSet* rules, RuleTally* tallies);
   void log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
@@ -105,6 +98,8 @@ class Worker {
     uint32_t id = 0;
     bool up = false;                   // gives frames and takes them
     bool learns = false;
+    bool mirror = false;               // only listens
+    bool measures = false;             // some frames may be too long for it, as they came or as they would leave it
     bool to_notify = false;
     uint64_t held_until_ns = 0;        // FullPolicy::kBlock: not asked for frames before that time
     uint64_t blocked_since_ns = 0;
@@ -126,7 +121,10 @@ class Worker {
 
   void receive_all(Pending& batch);
   void classify(Pending& batch);
+  template <bool vlans>
   void classify_run(Pending& batch, const Run& run);
+  void keep_back(Pending& batch, uint32_t frame, Drop reason);
+  void keep_inside(Pending& batch, const Run& run);
   void ask_table(Pending& batch, const Run& run, std::span<const uint16_t> asked);
   void ask_table(Pending& batch, const Run& run, uint32_t frame);
   void set_destination(Pending& batch, uint32_t frame, uint64_t to, uint64_t self);
@@ -140,6 +138,8 @@ class Worker {
   void list_destinations(Pending& batch);
   void list_flood(Pending& batch, const SwitchView& view, uint16_t ingress, uint32_t frame);
   void reserve(Pending& batch);
+  void reserve_port(Pending& batch, uint32_t list);
+  uint32_t refuse_oversize(Pending& batch, const PortSlot& slot, std::span<uint16_t> frames);
   void append(Pending& batch);
   void fill_record(FrameRecord& record, const Pending& batch, uint32_t frame, const Rule& rule, uint32_t keep);
   void count_records();
@@ -151,6 +151,7 @@ class Worker {
   bool deliver_waiting();
   void deliver(Pending& batch);
   void deliver_list(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void refuse_all(Pending& batch, const PortSlot& slot, std::span<const uint16_t> frames, Refusal reason);
   void give_up_undurable(Pending& batch);
   void account(Pending& batch);
   void notify_all();
@@ -167,6 +168,17 @@ class Worker {
   uint32_t crossing_copies(const Pending& batch, uint32_t thread, uint32_t frame) const;
   bool crossings_wait() const;
   void ring_peer(uint32_t thread);
+
+  // Mirror ports (mirror.cc)
+  void mirror(Pending& batch);
+  void mirror_crossed();
+  void list_crossed_mirror(const CrossingEntry& entry, uint32_t frame);
+  void want_out(Pending& batch);
+  void list_mirrors(Pending& batch, uint32_t frame, uint64_t mirrors);
+  void reserve_mirrors(Pending& batch, uint32_t first_list);
+  void reserve_mirror_crossing(Pending& batch, uint32_t list);
+  void deliver_mirrors(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void cancel_mirrors(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
 
   WorkerOptions options_;
   Lane* lane_;
@@ -206,6 +218,8 @@ class Worker {
   const CrossingEntry* crossed_entries_[kBatchFrames];
   const SwitchView* views_[kSwitchesMax] = {};
   std::unique_ptr<uint32_t[]> view_ids_;  // ids of all threads' ports, by number
+  uint64_t mirrors_ = 0;               // indexes of mirror ports in use, a bit for each
+  uint16_t mirror_number_[kMirrorsMax];
   bool published_[kThreadsMax] = {};   // to this thread, since it was last rung
 
   std::atomic<uint32_t> asleep_{0};
