@@ -302,10 +302,16 @@ uint32_t ValePort::reserve(const Batch& batch, std::span<const uint16_t> frames)
     rx_head_ = head;
   else
     reset_ring(rx_, rx_head_, rx_tail_);
-  uint32_t free = rx_.slots - 1 - rx_.distance(rx_head_, rx_tail_) - rx_promised_;
+  const uint32_t free = rx_.slots - 1 - rx_.distance(rx_head_, rx_tail_) - rx_promised_;
+  return vlan.aware() ? promise<true>(batch, frames, free) : promise<false>(batch, frames, free);
+}
+
+// `aware`: the port has VLANs, so frames may leave it longer or shorter than they came. The others need not ask frame by frame.
+template <bool aware>
+inline uint32_t ValePort::promise(const Batch& batch, std::span<const uint16_t> frames, uint32_t free) {
   uint32_t count = 0;
   for (const uint16_t i : frames) {
-    const uint32_t need = slots_for(bytes_out(batch.frames[i]));
+    const uint32_t need = slots_for(aware ? bytes_out(batch.frames[i]) : batch.frames[i].length);
     if (need > free) break;
     free -= need;
     rx_promised_ += need;
@@ -315,32 +321,8 @@ uint32_t ValePort::reserve(const Batch& batch, std::span<const uint16_t> frames)
 }
 
 uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames) {
-  // The slots and buffers that come next were last in the client's cache.
-  const uint32_t ahead = std::min<uint32_t>(kLookahead, static_cast<uint32_t>(frames.size()));
-  const auto prefetch_slot = [&](uint32_t at) {
-    const uint32_t buffer = load_slot(rx_.slot + at).buffer();
-    if (buffer < buffer_count_) prefetch_line_owned(rx_.buffers + uint64_t{buffer} * buffer_bytes_);
-  };
-  for (uint32_t i = 0; i < ahead; i++) prefetch_slot(rx_.advance(rx_tail_, i));
-
-  uint32_t at = rx_tail_;
   uint64_t bytes = 0;
-  uint32_t count = 0;
-  for (; count < frames.size(); count++) {
-    const Frame& frame = batch.frames[frames[count]];
-    prefetch_slot(rx_.advance(at, kLookahead % rx_.slots));
-    const uint32_t start = at;
-    FrameShape shape;
-    const bool shaped = __builtin_expect(vlan.aware(), 0) && shape_frame(vlan, frame, &shape);
-    if (!(shaped ? fill_shape(shape, &at) : fill(frame.bytes, frame.length, &at))) {
-      at = start;
-      break;
-    }
-    const uint32_t length = shaped ? shape.length() : frame.length;
-    rx_promised_ -= slots_for(length);
-    bytes += length;
-  }
-  rx_tail_ = at;
+  const uint32_t count = vlan.aware() ? write<true>(batch, frames, &bytes) : write<false>(batch, frames, &bytes);
   if (count > 0) {
     store_release(rx_.sync->daemon.hwtail, rx_tail_);
     unnotified_ = true;
@@ -350,6 +332,37 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
   if (count == frames.size()) return count;
   cancel(batch, frames.subspan(count));
   counters.refused[static_cast<size_t>(Refusal::bad_slot)] += frames.size() - count;
+  return count;
+}
+
+// Fills slots from the tail on, until a ruined one; returns how many frames they hold.
+template <bool aware>
+inline uint32_t ValePort::write(const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes) {
+  // The slots and buffers that come next were last in the client's cache.
+  const uint32_t ahead = std::min<uint32_t>(kLookahead, static_cast<uint32_t>(frames.size()));
+  const auto prefetch_slot = [&](uint32_t at) {
+    const uint32_t buffer = load_slot(rx_.slot + at).buffer();
+    if (buffer < buffer_count_) prefetch_line_owned(rx_.buffers + uint64_t{buffer} * buffer_bytes_);
+  };
+  for (uint32_t i = 0; i < ahead; i++) prefetch_slot(rx_.advance(rx_tail_, i));
+
+  uint32_t at = rx_tail_;
+  uint32_t count = 0;
+  for (; count < frames.size(); count++) {
+    const Frame& frame = batch.frames[frames[count]];
+    prefetch_slot(rx_.advance(at, kLookahead % rx_.slots));
+    const uint32_t start = at;
+    FrameShape shape;
+    const bool shaped = aware && shape_frame(vlan, frame, &shape);
+    if (!(shaped ? fill_shape(shape, &at) : fill(frame.bytes, frame.length, &at))) {
+      at = start;
+      break;
+    }
+    const uint32_t length = shaped ? shape.length() : frame.length;
+    rx_promised_ -= slots_for(length);
+    *bytes += length;
+  }
+  rx_tail_ = at;
   return count;
 }
 

@@ -94,6 +94,10 @@ class ValePort final : public Port {
   uint32_t bytes_out(const Frame& frame) const {
     return static_cast<uint32_t>(static_cast<int32_t>(frame.length) + vlan_growth(vlan, frame));
   }
+  template <bool aware>
+  uint32_t promise(const Batch& batch, std::span<const uint16_t> frames, uint32_t free);
+  template <bool aware>
+  uint32_t write(const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes);
   bool fill(const uint8_t* bytes, uint32_t length, uint32_t* at);
   bool fill_shape(const FrameShape& shape, uint32_t* at);
   bool rx_buffer(uint32_t at, uint32_t* buffer);
