@@ -1,5 +1,5 @@
-// What a daemon needs of the operating system and Node does not offer: a file lock that dies with its process, and a
-// datagram to systemd.
+// What a daemon needs of the operating system and Node does not offer: a file lock that dies with its process, a datagram to
+// systemd, and becoming another program.
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
 import { PasteError } from "../logger/errors.js";
 import { native } from "./engine.js";
@@ -8,6 +8,8 @@ import { loadAddon } from "./load.js";
 interface HostAddon {
   tryLock(fd: number): boolean;
   sendDatagram(path: string, text: string): boolean;
+  hasFileCapabilities(path: string): boolean;
+  becomeProgram(path: string, args: readonly string[]): never;
 }
 const addon = () => loadAddon("paste_switch") as unknown as HostAddon;
 
@@ -52,4 +54,12 @@ export function lockFile(path: string): FileLock | undefined {
 /** Tells systemd about this service (sd_notify(3)), such as "READY=1". False when there is no systemd to tell. */
 export function notifySystemd(text: string, socket = process.env.NOTIFY_SOCKET): boolean {
   return socket ? native(() => addon().sendDatagram(socket, text)) : false;
+}
+
+/** Whether setcap(8) gave capabilities to a file. */
+export const hasFileCapabilities = (path: string): boolean => native(() => addon().hasFileCapabilities(path));
+
+/** Replaces this process by another program: same id, same environment and standard streams. Throws RESOURCE when it cannot. */
+export function becomeProgram(path: string, args: readonly string[]): never {
+  return native(() => addon().becomeProgram(path, args));
 }

@@ -22,7 +22,8 @@ export interface StoreConfig {
 }
 
 export interface DaemonConfig {
-  daemon: { group?: string; threads: number; wait: WaitMode };
+  /** `user` and `devices` are applied before the daemon begins (launch.ts). */
+  daemon: { group?: string; user?: string; devices: string[]; threads: number; wait: WaitMode };
   store: StoreConfig;
   switch: { macEntries: number; macEntriesPerPort: number; macAgeMs: number };
   ports: PortSpec[];
@@ -41,10 +42,17 @@ const whole = (min: number, max: number) => z.int().min(min).max(max);
 const powerOfTwo = (min: number, max: number) =>
   whole(min, max).refine((value) => (value & (value - 1)) === 0, "must be a power of two");
 
+/** A glob over what the broker may open: a kind and a name, or everything. */
+const deviceGlob = z
+  .string()
+  .regex(/^(\*|(tap|xdp|netmap|netns|[*?]+):.+)$/, 'must be like "tap:*", "xdp:eth0", "netmap:*", "netns:blue" or "*"');
+
 const schema = z.strictObject({
   daemon: z
     .strictObject({
       group: z.string().min(1).optional(),
+      user: z.string().min(1).optional(),
+      devices: z.array(deviceGlob).max(1000).default(["*"]),
       threads: whole(1, 16).default(1),
       wait: z.enum(["adaptive", "block", "busy"]).default("adaptive"),
     })
@@ -179,9 +187,9 @@ function build(parsed: Parsed, folder: string, compile: CompileFilter, report: R
       ["switch", "macEntriesPerPort"],
       `${parsed.switch.macEntriesPerPort} is more than macEntries, ${parsed.switch.macEntries}`,
     );
-  const { group, ...daemonRest } = parsed.daemon;
+  const { group, user, ...daemonRest } = parsed.daemon;
   return {
-    daemon: group === undefined ? daemonRest : { ...daemonRest, group },
+    daemon: { ...daemonRest, ...(group === undefined ? {} : { group }), ...(user === undefined ? {} : { user }) },
     store,
     switch: parsed.switch,
     ports: buildPorts(parsed, folder, attempt, report),

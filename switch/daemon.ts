@@ -4,12 +4,14 @@ import { resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import type { Durability, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
 import { type FileLock, notifySystemd } from "../native/host.js";
+import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
 import { ConfigEditor } from "./config-edit.js";
 import type { DaemonStats, Done, Request } from "./control-protocol.js";
 import { type Answer, ControlServer } from "./control-server.js";
 import { filterCompiler } from "./filter-compiler.js";
-import { claimInstance, groupId, type Instance, locateInstance } from "./instance.js";
+import { claimInstance, type Instance, locateInstance } from "./instance.js";
+import { startedAs } from "./launch.js";
 import { parsePortSpec } from "./port-spec.js";
 import { recoveryText } from "./recovery-text.js";
 import { emptyRule, type RuleText } from "./rules.js";
@@ -31,6 +33,8 @@ export interface DaemonOptions {
   wait?: WaitMode;
   threads?: number;
   group?: string;
+  /** Applied before the daemon begins (launch.ts). */
+  user?: string;
 }
 
 /** Items in one part of an answer: far below the longest message. */
@@ -75,7 +79,7 @@ class Daemon {
   }
 
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const instance = locateInstance(options);
+    const instance = locateInstance(options, process.env, startedAs());
     const compile = await filterCompiler();
     const configPath = resolve(options.config ?? instance.config);
     const named = options.config !== undefined || existsSync(configPath);

@@ -156,13 +156,3 @@ function folderError(path: string, error: unknown): PasteError {
     },
   );
 }
-
-/** The id of a group by name or number, from /etc/group. */
-export function groupId(group: string, file = "/etc/group"): number {
-  if (/^\d+$/.test(group)) return Number(group);
-  for (const line of readFileSync(file, "utf8").split("\n")) {
-    const [name, , gid] = line.split(":");
-    if (name === group && gid) return Number(gid);
-  }
-  throw new PasteError("USAGE", `group "${group}" is not in ${file}: give its number if it comes from elsewhere`);
-}

@@ -13,6 +13,7 @@ interface DaemonFlags extends InstanceFlags {
   wait?: "adaptive" | "block" | "busy";
   threads?: string;
   group?: string;
+  user?: string;
 }
 
 const collect = (value: string, previous: string[] = []) => [...previous, value];
@@ -33,11 +34,13 @@ export function define(command: Command): void {
     .addOption(new Option("--wait <how>", "how threads wait for frames").choices(["adaptive", "block", "busy"]))
     .option("--threads <n>", "forwarding threads, 1 to 16")
     .option("--group <group>", "members may use the sockets and read the store")
+    .option("--user <user>", "run as this user; only root can choose another")
     .addHelpText(
       "after",
       `
 Stays in the foreground and prints "ready" when its ports are attached. Options are stronger than the configuration;
 --port and --log add to it. Without rules nothing is logged. After a crash the store is recovered, and the report printed.
+Started as root it gives up every capability at once; a small broker beside it opens what tap, xdp and netmap ports need.
 SIGTERM and SIGINT deliver what is on its way, close the store and exit 0; SIGHUP reads the configuration's rules again.
 
 Examples:
@@ -49,6 +52,8 @@ Examples:
 }
 
 async function daemon(flags: DaemonFlags): Promise<void> {
+  const { dropCapabilities } = await import("../../switch/launch.js");
+  dropCapabilities(flags);
   const { runDaemon } = await import("../../switch/daemon.js");
   const { parseSize, parseWhole } = await import("../../switch/units.js");
   const { size, threads, ...rest } = flags;

@@ -14,7 +14,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
-import { claimInstance, groupId, type Instance, locateInstance } from "../../switch/instance.js";
+import { claimInstance, type Instance, locateInstance } from "../../switch/instance.js";
 
 const home = { HOME: "/home/u" };
 const places: [title: string, options: object, env: object, uid: number, expected: Partial<Instance>][] = [
@@ -164,15 +164,4 @@ test("a folder that somebody else may have put there is refused", (t) => {
     chownSync(instance.folder, 0, 0);
   }
   claimInstance(instance).release();
-});
-
-test("a group by name or number", (t) => {
-  const file = join(folder(t), "group");
-  writeFileSync(file, "root:x:0:\nwireshark:x:115:me\n");
-  t.is(groupId("wireshark", file), 115);
-  t.is(groupId("42", file), 42);
-  t.throws(() => groupId("nobody", file), {
-    code: "USAGE",
-    message: `group "nobody" is not in ${file}: give its number if it comes from elsewhere`,
-  });
 });

@@ -1,0 +1,140 @@
+// The daemon runs without capabilities. What has them when it is started goes through the launcher first
+// (native/launcher/main.cc), which leaves them with a broker and becomes this program again.
+import {
+  accessSync,
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { parse } from "smol-toml";
+import { PasteError } from "../logger/errors.js";
+import { becomeProgram, hasFileCapabilities } from "../native/host.js";
+import { packageRoot } from "../native/load.js";
+import { type Account, account, groupId } from "./accounts.js";
+import { type Instance, locateInstance } from "./instance.js";
+
+export interface LaunchOptions {
+  name?: string;
+  control?: string;
+  config?: string;
+  group?: string;
+  user?: string;
+}
+
+/** "PID:DESCRIPTOR" of the broker, set by the launcher; PID tells whether it is meant for this process. */
+const brokerVariable = "PASTE_SWITCH_BROKER";
+/** With --user: whose instance it is, which the user that the daemon became cannot tell. */
+const startedAsVariable = "PASTE_SWITCH_STARTED_AS";
+
+type Environment = Record<string, string | undefined>;
+
+/** Whether the launcher started this process. */
+export const isLaunched = (env: Environment = process.env) =>
+  env[brokerVariable]?.startsWith(`${process.pid}:`) === true;
+
+/** The user by whom this instance was started: it decides where sockets, configuration and store lie. */
+export function startedAs(env: Environment = process.env): number {
+  const uid = env[startedAsVariable];
+  return isLaunched(env) && uid !== undefined && /^\d+$/.test(uid) ? Number(uid) : process.getuid!();
+}
+
+/**
+ * Gives up this process's capabilities by becoming the launcher, which becomes this program again; then it returns, as it
+ * does at once where there is nothing to give up. Throws USAGE, PRIVILEGE and RESOURCE.
+ */
+export function dropCapabilities(options: LaunchOptions): void {
+  if (isLaunched()) return;
+  const launcher = join(packageRoot(), "build", "Release", "paste-switch-launcher");
+  const settings = launchSettings(options);
+  const user = settings.user === undefined ? undefined : account(settings.user);
+  if (user && process.getuid!() !== 0 && user.uid !== process.getuid!())
+    throw new PasteError("PRIVILEGE", `--user ${settings.user}: only root can become another user`);
+  if (!hasCapabilities() && !mayUse(launcher)) return;
+  if (!existsSync(launcher))
+    throw new PasteError(
+      "RESOURCE",
+      `the launcher is not built (${launcher} is missing): run \`npm run install\` in ${packageRoot()}`,
+    );
+  const args = settings.devices.flatMap((glob) => ["--allow", glob]);
+  const groups = settings.group === undefined ? [] : [groupId(settings.group)];
+  if (user && process.getuid!() === 0) {
+    handOver(locateInstance(options), user);
+    args.push("--user", `${user.uid}:${user.gid}`);
+    groups.push(...user.groups);
+    process.env[startedAsVariable] = "0";
+  }
+  for (const gid of new Set(groups)) args.push("--group", `${gid}`);
+  becomeProgram(launcher, [...args, "--", process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
+}
+
+/**
+ * What the launcher has to know of the configuration. A file that cannot be read or is wrong gives nothing here: the daemon
+ * reads it again, and says so.
+ */
+function launchSettings(options: LaunchOptions): { devices: string[]; user?: string; group?: string } {
+  let daemon: Record<string, unknown> = {};
+  const path = resolve(options.config ?? locateInstance(options).config);
+  try {
+    daemon = (parse(readFileSync(path, "utf8")).daemon ?? {}) as Record<string, unknown>;
+  } catch {
+    // Said by loadConfig().
+  }
+  const text = (key: "user" | "group") => {
+    const value = options[key] ?? daemon[key];
+    return typeof value === "string" && value !== "" ? { [key]: value } : {};
+  };
+  const devices = Array.isArray(daemon.devices) ? daemon.devices.filter((glob) => typeof glob === "string") : ["*"];
+  // An empty list allows nothing, where no list at all would allow everything.
+  return { devices: devices.length === 0 ? [""] : devices, ...text("user"), ...text("group") };
+}
+
+function hasCapabilities(): boolean {
+  const status = readFileSync("/proc/self/status", "utf8");
+  return !/^CapPrm:\s*0+$/m.test(status);
+}
+
+/** Whether the launcher has file capabilities and this user may run it. */
+function mayUse(launcher: string): boolean {
+  try {
+    accessSync(launcher, constants.X_OK);
+    return hasFileCapabilities(launcher);
+  } catch {
+    return false;
+  }
+}
+
+/** Root's folders of this instance, and what lies in them from earlier runs, for the user that the daemon becomes. */
+function handOver(instance: Instance, user: Account): void {
+  mkdirSync(dirname(instance.folder), { recursive: true, mode: 0o755 });
+  const made = mkdirSync(instance.folder, { recursive: true, mode: 0o700 }) !== undefined;
+  if (!lstatSync(instance.folder).isDirectory())
+    throw new PasteError("PRIVILEGE", `${instance.folder} is no folder: remove it, or use --control`);
+  // As everywhere: a folder that is not ours alone (a --control in /tmp) stays as it is.
+  if (made || basename(dirname(instance.folder)).startsWith("paste-switch"))
+    chownSync(instance.folder, user.uid, user.gid);
+  const storeFolder = dirname(instance.store);
+  if (!existsSync(storeFolder)) {
+    mkdirSync(storeFolder, { recursive: true, mode: 0o755 });
+    chownSync(storeFolder, user.uid, user.gid);
+  }
+  for (const file of [instance.lock, instance.store]) if (existsSync(file)) giveFile(file, user);
+}
+
+/** Only a plain file with one name: the user may have put something else there. */
+function giveFile(path: string, user: Account): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const found = fstatSync(fd);
+    if (found.isFile() && found.nlink === 1) fchownSync(fd, user.uid, user.gid);
+  } finally {
+    closeSync(fd);
+  }
+}
