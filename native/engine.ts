@@ -7,6 +7,7 @@ import type { RecoveryReport, StoreCounters } from "./store.js";
 export type WaitMode = "adaptive" | "block" | "busy";
 export type Durability = "strict" | "relaxed";
 export type PersistMode = "auto" | "pack" | "mark";
+export type FramePlace = "auto" | "store" | "dram";
 export type FullPolicy = "overwrite" | "stop" | "block";
 
 export interface EngineOptions {
@@ -19,6 +20,10 @@ export interface EngineOptions {
   macEntries: number;
   macEntriesPerPort: number;
   macAgeMs: number;
+  /** Memory of each forwarding thread for frames that devices fill, in bytes; 0 = the default. */
+  frameMemoryBytes: number;
+  /** Where it lies; auto: in the store where that can be pinned. */
+  framePlace: FramePlace;
   /** Path of ports.sock; empty: no vale ports for other processes. */
   portsSocket: string;
   socketMode: number;
@@ -62,7 +67,17 @@ export interface PortCounters {
 export interface PortInfo {
   name: string;
   kind: "vale" | "pcap" | "netmap" | "xdp" | "tap";
+  /** "up"; "down": its device is away, and is waited for; "waiting for its client"; others by kind. */
   state: string;
+  /** How it really works, or why it is down; empty: nothing to tell. */
+  detail: string;
+  /** The interface behind it, "NETNS/IF" in another namespace; empty without one. */
+  interface: string;
+  /** "access 5", "trunk 10+20-30, native 5"; empty: transparent. */
+  vlan: string;
+  mirror: string[];
+  /** Empty: no mirror. */
+  mirrorDirection: string;
   id: number;
   thread: number;
   slots: number;

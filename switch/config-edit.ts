@@ -21,8 +21,7 @@ export class ConfigEditor {
   }
 
   addPort(port: PortSpec): void {
-    const table = port.spec === "" ? { name: port.name } : { name: port.name, spec: port.spec };
-    this.#insert("port", table, undefined);
+    this.#insert("port", portTable(port), undefined);
   }
 
   removePort(name: string): void {
@@ -127,6 +126,21 @@ function portName(table: Table, folder: string): string {
   } catch {
     return "";
   }
+}
+
+/** Only what differs from the defaults. */
+function portTable({ name, spec, options }: PortSpec): Table {
+  const { access, trunk, native, mirror, mirrorDirection } = options;
+  const ranges = trunk.split("+").map((range) => (range.includes("-") ? range : Number(range)));
+  return {
+    name,
+    ...(spec === "" ? {} : { spec }),
+    ...(access === 0 ? {} : { access }),
+    ...(trunk === "" ? {} : { trunk: trunk === "all" ? trunk : ranges }),
+    ...(native === 0 ? {} : { native }),
+    ...(mirror.length === 0 ? {} : { mirror }),
+    ...(mirrorDirection === "both" ? {} : { mirrorDirection }),
+  };
 }
 
 /** Only what differs from the defaults. */

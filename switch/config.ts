@@ -4,8 +4,9 @@ import { dirname, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { PasteError } from "../logger/errors.js";
-import type { Durability, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
-import { type PortSpec, parsePortSpec, parseSource } from "./port-spec.js";
+import type { Durability, FramePlace, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
+import { type OptionPair, optionProblem } from "./port-options.js";
+import { checkPortName, type PortSpec, parsePortSpec } from "./port-spec.js";
 import { type CompileFilter, emptyRule, type RuleText, ruleProblems, rulesMax } from "./rules.js";
 import { scanToml } from "./toml-lines.js";
 import { parseSize } from "./units.js";
@@ -25,7 +26,14 @@ export interface DaemonConfig {
   /** `user` and `devices` are applied before the daemon begins (launch.ts). */
   daemon: { group?: string; user?: string; devices: string[]; threads: number; wait: WaitMode };
   store: StoreConfig;
-  switch: { macEntries: number; macEntriesPerPort: number; macAgeMs: number };
+  switch: {
+    macEntries: number;
+    macEntriesPerPort: number;
+    macAgeMs: number;
+    /** Bytes of each forwarding thread's memory for frames that devices fill; 0 = the default. */
+    frameMemoryBytes: number;
+    framePlace: FramePlace;
+  };
   ports: PortSpec[];
   rules: RuleText[];
 }
@@ -38,6 +46,7 @@ export interface ConfigProblem {
   message: string;
 }
 
+const frameMemoryBytesMax = 2 ** 30;
 const whole = (min: number, max: number) => z.int().min(min).max(max);
 const powerOfTwo = (min: number, max: number) =>
   whole(min, max).refine((value) => (value & (value - 1)) === 0, "must be a power of two");
@@ -73,10 +82,22 @@ const schema = z.strictObject({
       macEntries: powerOfTwo(64, 1 << 20).default(16384),
       macEntriesPerPort: whole(1, 1 << 20).default(4096),
       macAgeMs: whole(1000, 86_400_000).default(300_000),
+      frameMemory: z.union([z.string(), z.int()]).default("32M"),
+      framePlace: z.enum(["auto", "store", "dram"]).default("auto"),
     })
     .prefault({}),
   port: z
-    .array(z.strictObject({ name: z.string().optional(), spec: z.string().optional() }))
+    .array(
+      z.strictObject({
+        name: z.string().optional(),
+        spec: z.string().optional(),
+        access: z.int().optional(),
+        trunk: z.union([z.string(), z.array(z.union([z.int(), z.string()]))]).optional(),
+        native: z.int().optional(),
+        mirror: z.array(z.string()).optional(),
+        mirrorDirection: z.enum(["in", "out", "both"]).optional(),
+      }),
+    )
     .max(1024)
     .default([]),
   rule: z
@@ -187,11 +208,15 @@ function build(parsed: Parsed, folder: string, compile: CompileFilter, report: R
       ["switch", "macEntriesPerPort"],
       `${parsed.switch.macEntriesPerPort} is more than macEntries, ${parsed.switch.macEntries}`,
     );
+  const { frameMemory, ...switchRest } = parsed.switch;
+  const frameMemoryBytes = attempt(["switch", "frameMemory"], () => parseSize(String(frameMemory), "frameMemory")) ?? 0;
+  if (frameMemoryBytes > frameMemoryBytesMax)
+    report(["switch", "frameMemory"], `${frameMemory} is out of range: at most 1G for each forwarding thread`);
   const { group, user, ...daemonRest } = parsed.daemon;
   return {
     daemon: { ...daemonRest, ...(group === undefined ? {} : { group }), ...(user === undefined ? {} : { user }) },
     store,
-    switch: parsed.switch,
+    switch: { ...switchRest, frameMemoryBytes },
     ports: buildPorts(parsed, folder, attempt, report),
     rules: buildRules(parsed, compile, report),
   };
@@ -205,15 +230,22 @@ function buildPorts(
 ): PortSpec[] {
   const ports: PortSpec[] = [];
   const names = new Set<string>();
-  parsed.port.forEach(({ name, spec }, index) => {
+  parsed.port.forEach((table, index) => {
+    const { name, spec } = table;
     if (name === undefined && spec === undefined) {
       report(["port", index], "needs a name, a spec, or both");
       return;
     }
-    const port = attempt(["port", index, name === undefined || spec !== undefined ? "spec" : "name"], () => {
-      if (name === undefined) return parsePortSpec(spec!, folder);
-      const named = parsePortSpec(name, folder);
-      return spec === undefined ? named : { name: named.name, spec: parseSource(spec, folder) };
+    const options = optionPairs(table);
+    const wrong = options.flatMap(({ key, pair }) => {
+      const problem = optionProblem(pair);
+      return problem ? [{ key, problem }] : [];
+    });
+    for (const { key, problem } of wrong) report(["port", index, key], problem);
+    if (wrong.length > 0) return;
+    const port = attempt(["port", index, spec === undefined ? "name" : "spec"], () => {
+      const text = name === undefined ? spec! : spec === undefined ? name : `${checkPortName(name)}=${spec}`;
+      return parsePortSpec(text, folder, options.map(({ pair }) => pair));
     });
     if (!port) return;
     if (names.has(port.name)) report(["port", index], `${port.name} is configured twice: names are unique`);
@@ -221,6 +253,21 @@ function buildPorts(
     ports.push(port);
   });
   return ports;
+}
+
+/** Keys of [[port]] as the options that they stand for. */
+function optionPairs(table: Parsed["port"][number]): { key: string; pair: OptionPair }[] {
+  const { access, trunk, native, mirror, mirrorDirection } = table;
+  const values = {
+    access: access?.toString(),
+    trunk: Array.isArray(trunk) ? trunk.join("+") : trunk,
+    native: native?.toString(),
+    mirror: mirror?.join("+"),
+    mirrorDirection,
+  };
+  return Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, pair: [key === "mirrorDirection" ? "mirror-direction" : key, value] as const }],
+  );
 }
 
 function buildRules(parsed: Parsed, compile: CompileFilter, report: Report): RuleText[] {

@@ -111,7 +111,8 @@ class Daemon {
       threads: options.threads ?? daemon.threads,
       wait: options.wait ?? daemon.wait,
       portsSocket: this.#instance.ports,
-      ports: [...ports.map(({ name, spec }) => (spec ? `${name}=${spec}` : name)), ...(options.port ?? [])],
+      waitingPorts: ports,
+      ports: options.port ?? [],
       rules: this.#rules(this.#config),
       ...(gid === undefined ? {} : { gid }),
       ...(storePath === undefined

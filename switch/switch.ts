@@ -8,9 +8,11 @@ import {
   createEngine,
   type Durability,
   type EngineStats,
+  type FramePlace,
   type FullPolicy,
   type MacInfo,
   type NativeEngine,
+  type NativePortOptions,
   native,
   type PersistMode,
   type WaitMode,
@@ -18,7 +20,8 @@ import {
 import type { RecoveryReport } from "../native/store.js";
 import type { MediumInfo } from "./control-protocol.js";
 import { filterCompiler } from "./filter-compiler.js";
-import { checkPortName, checkSwitchName, parsePortSpec, sourceFile } from "./port-spec.js";
+import { type PortOptions, vlanIds } from "./port-options.js";
+import { checkPortName, checkSwitchName, type PortSpec, parsePortSpec, sourceFile } from "./port-spec.js";
 import { type CompileFilter, emptyRule, RuleList, type RuleState, type RuleText } from "./rules.js";
 import { parseSize } from "./units.js";
 
@@ -34,8 +37,10 @@ export interface SwitchOptions {
     persist?: PersistMode;
     markBytesMin?: number;
   };
-  /** Specifications such as "vale0:a" or "vale0:r=pcap:FILE". */
+  /** Specifications such as "vale0:a", "vale0:r=pcap:FILE" or "tap:t0,access=5". */
   ports?: string[];
+  /** Ports whose devices may be missing: they are waited for, in state "down". */
+  waitingPorts?: PortSpec[];
   /** In their order; a text is the filter of a rule without a name. */
   rules?: (string | Partial<RuleText>)[];
   /** Where other processes (and PortClient) become ports; absent: nowhere. Must not exist. */
@@ -47,6 +52,9 @@ export interface SwitchOptions {
   macEntries?: number;
   macEntriesPerPort?: number;
   macAgeMs?: number;
+  /** Bytes of each forwarding thread's memory for frames that devices fill. */
+  frameMemoryBytes?: number;
+  framePlace?: FramePlace;
 }
 
 export class Switch {
@@ -91,6 +99,8 @@ export class Switch {
       macEntries: options.macEntries ?? 16384,
       macEntriesPerPort: options.macEntriesPerPort ?? 4096,
       macAgeMs: options.macAgeMs ?? 300_000,
+      frameMemoryBytes: options.frameMemoryBytes ?? 0,
+      framePlace: options.framePlace ?? "auto",
       portsSocket: options.portsSocket ?? "",
       socketMode: options.gid === undefined ? 0o600 : 0o660,
       socketGid: options.gid ?? -1,
@@ -111,7 +121,8 @@ export class Switch {
     try {
       made.setRules(rules.rules);
       engine.start();
-      for (const { name, spec } of ports) made.#attach(name, spec);
+      for (const port of options.waitingPorts ?? []) made.#attach(port, true);
+      for (const port of ports) made.#attach(port, false);
     } catch (error) {
       await made.close();
       undo();
@@ -122,15 +133,15 @@ export class Switch {
 
   /** Attaches a port by its specification; gives its name. */
   attach(text: string): string {
-    const { name, spec } = parsePortSpec(text);
-    this.#attach(name, spec);
-    return name;
+    const port = parsePortSpec(text);
+    this.#attach(port, false);
+    return port.name;
   }
 
-  #attach(name: string, spec: string): void {
-    if (spec !== "" && !existsSync(sourceFile(spec)))
-      throw new PasteError("PORT", `port ${name}: there is no file ${sourceFile(spec)}`);
-    native(() => this.#engine.attach(name, spec));
+  #attach({ name, spec, options }: PortSpec, wait: boolean): void {
+    const file = sourceFile(spec);
+    if (file !== undefined && !existsSync(file)) throw new PasteError("PORT", `port ${name}: there is no file ${file}`);
+    native(() => this.#engine.attach(name, spec, nativeOptions(options), wait));
   }
 
   detach(name: string): void {
@@ -212,6 +223,15 @@ export class Switch {
 /** Starts a switch in this process. */
 export function createSwitch(options: SwitchOptions = {}): Promise<Switch> {
   return Switch.create(options);
+}
+
+function nativeOptions({ access, trunk, native: untagged, mirror, mirrorDirection }: PortOptions): NativePortOptions {
+  const allowed = vlanIds(trunk);
+  const policy = access !== 0 ? "access" : trunk !== "" ? "trunk" : "transparent";
+  return {
+    vlan: { policy, vid: access || untagged, ...(policy === "trunk" && allowed ? { allowed } : {}) },
+    mirror: { ports: mirror, in: mirrorDirection !== "out", out: mirrorDirection !== "in" },
+  };
 }
 
 function completeRule(rule: string | Partial<RuleText>): RuleText {

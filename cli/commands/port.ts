@@ -38,10 +38,9 @@ Programs may open ports by themselves; what is added here lasts until the daemon
 }
 
 async function add(text: string, flags: SaveFlags): Promise<void> {
-  const { parsePortSpec } = await import("../../switch/port-spec.js");
-  const { name, spec } = parsePortSpec(text);
-  const whole = spec === "" ? name : `${name}=${spec}`;
-  const done = await withDaemon(flags, (client) => client.call("portAdd", { spec: whole, save: flags.save ?? false }));
+  const { parsePortSpec, portSpecText } = await import("../../switch/port-spec.js");
+  const spec = portSpecText(parsePortSpec(text));
+  const done = await withDaemon(flags, (client) => client.call("portAdd", { spec, save: flags.save ?? false }));
   process.stdout.write(`${done.name}\n`);
 }
 
