@@ -20,10 +20,10 @@ export interface EngineOptions {
   macEntries: number;
   macEntriesPerPort: number;
   macAgeMs: number;
-  /** Memory of each forwarding thread for frames that devices fill, in bytes; 0 = the default. */
-  frameMemoryBytes: number;
-  /** Where it lies; auto: in the store where that can be pinned. */
-  framePlace: FramePlace;
+  /** Memory of each forwarding thread for frames that devices fill, in bytes; absent or 0: the default. */
+  frameMemoryBytes?: number;
+  /** Where it lies; auto (the default): in the store where that can be pinned. */
+  framePlace?: FramePlace;
   /** Path of ports.sock; empty: no vale ports for other processes. */
   portsSocket: string;
   socketMode: number;
@@ -133,7 +133,8 @@ export interface NativePortOptions {
 /** What the addon exports for an engine; messages of failures carry their code in front, "CODE: message". */
 export interface NativeEngine {
   start(): void;
-  attach(name: string, spec: string, options?: NativePortOptions): void;
+  /** `wait`: a device that is not there is no error; it is waited for, in state "down". */
+  attach(name: string, spec: string, options?: NativePortOptions, wait?: boolean): void;
   detach(name: string): void;
   setRules(rules: RuleSpec[], text: string): void;
   macAdd(switchName: string, mac: string, fid: number, port: string): void;

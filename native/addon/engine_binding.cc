@@ -130,6 +130,10 @@ Status parse_options(const Napi::Object& given, Wanted* wanted) {
   engine.mac_entries = u32(given, "macEntries", engine.mac_entries);
   engine.mac_entries_per_port = u32(given, "macEntriesPerPort", engine.mac_entries_per_port);
   engine.mac_age_ms = u32(given, "macAgeMs", engine.mac_age_ms);
+  if (const uint32_t bytes = u32(given, "frameMemoryBytes"); bytes != 0)
+    engine.frame_memory.chunks = std::max(1u, bytes / engine.frame_memory.chunk_bytes);
+  if (given.Has("framePlace") && !word(text(given, "framePlace"), {"auto", "store", "dram"}, &engine.frame_memory.place))
+    return {Code::kUsage, "framePlace is auto, store or dram, not \"" + text(given, "framePlace") + "\""};
   engine.ports_socket = text(given, "portsSocket");
   engine.socket_mode = u32(given, "socketMode", 0600);
   const Napi::Value gid = given.Get("socketGid");
@@ -188,6 +192,14 @@ Napi::Object port_info(Napi::Env env, const PortInfo& port) {
   o.Set("clientPid", port.client_pid);
   o.Set("clientUid", port.client_uid);
   o.Set("counters", port_counters(env, port.counters));
+  o.Set("detail", port.detail);
+  o.Set("interface", port.interface);
+  o.Set("vlan", port.vlan);
+  Napi::Array mirrored = Napi::Array::New(env, port.mirror.ports.size());
+  for (uint32_t i = 0; i < port.mirror.ports.size(); i++) mirrored.Set(i, port.mirror.ports[i]);
+  o.Set("mirror", mirrored);
+  const char* direction = port.mirror.in && port.mirror.out ? "both" : port.mirror.in ? "in" : "out";
+  o.Set("mirrorDirection", port.mirror.listens() ? direction : "");
   return o;
 }
 
@@ -387,7 +399,8 @@ Napi::Object make_object(Napi::Env env, const Shared& held) {
   method(env, o, "attach", held, [](const Info& i, Held& h) {
     PortOptions options;
     const Status status = parse_port_options(i[2], &options);
-    return done(i.Env(), status.ok() ? h.engine->attach(text(i[0]), text(i[1]), options) : status);
+    const bool wait = i[3].ToBoolean();
+    return done(i.Env(), status.ok() ? h.engine->attach(text(i[0]), text(i[1]), options, wait) : status);
   });
   method(env, o, "detach", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->detach(text(i[0]))); });
   method(env, o, "setRules", held, set_rules);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { ConfigEditor } from "../../switch/config-edit.js";
+import { parsePortSpec } from "../../switch/port-spec.js";
 import { emptyRule } from "../../switch/rules.js";
 
 const before = `# the lab
@@ -29,7 +30,7 @@ threads = 1
 const edits: [title: string, edit: (editor: ConfigEditor) => void, after: string][] = [
   [
     "a port goes behind the other ports",
-    (editor) => editor.addPort({ name: "vale0:r", spec: "pcap:/x.pcap,loop=0" }),
+    (editor) => editor.addPort(parsePortSpec("vale0:r=pcap:/x.pcap,loop=0")),
     before.replace(
       'name = "vale0:a"\n',
       'name = "vale0:a"\n\n[[port]]\nname = "vale0:r"\nspec = "pcap:/x.pcap,loop=0"\n',
@@ -83,7 +84,7 @@ test("a missing file is begun", (t) => {
   const path = file(t);
   const editor = new ConfigEditor(path);
   editor.addRule({ ...emptyRule, name: "r1", filter: "icmp" }, "");
-  editor.addPort({ name: "vale0:a", spec: "" });
+  editor.addPort(parsePortSpec("vale0:a"));
   t.is(readFileSync(path, "utf8"), '[[rule]]\nname = "r1"\nfilter = "icmp"\n\n[[port]]\nname = "vale0:a"\n');
 });
 

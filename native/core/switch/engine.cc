@@ -1,6 +1,10 @@
 #include "core/switch/engine.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
 #include "core/switch/engine_impl.h"
@@ -21,17 +25,7 @@ std::string mac_text(const uint8_t mac[6]) {
   return text;
 }
 
-template <typename Counters>
-void add_words(Counters& sum, const Counters& other) {
-  static_assert(sizeof(Counters) % 8 == 0);
-  auto* to = reinterpret_cast<uint64_t*>(&sum);
-  const auto* from = reinterpret_cast<const uint64_t*>(&other);
-  for (size_t i = 0; i < sizeof(Counters) / 8; i++) to[i] += __atomic_load_n(from + i, __ATOMIC_RELAXED);
-}
-
 }  // namespace
-
-void add_counters(PortCounters& sum, const PortCounters& other) { add_words(sum, other); }
 
 Status Engine::create(const EngineOptions& options, std::unique_ptr<Store> store, std::unique_ptr<Engine>* engine) {
   if (options.threads == 0 || options.threads > kThreadsMax)
@@ -50,6 +44,8 @@ SwitchEngine::SwitchEngine(const EngineOptions& options, std::unique_ptr<Store> 
     : options_(options), store_(std::move(store)) {}
 
 Status SwitchEngine::prepare() {
+  device_wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (device_wake_ < 0) return {Code::kResource, std::string("the engine needs a descriptor: ") + std::strerror(errno)};
   const bool immediate = !store_ || store_->region().domain().immediate();
   for (uint32_t i = 0; i < options_.threads; i++) {
     const WorkerOptions worker = {i, options_.wait, options_.persist, options_.mark_bytes_min, immediate ? 1 : kQueueOnDisk};
@@ -82,8 +78,10 @@ void SwitchEngine::make_crossings() {
 
 SwitchEngine::~SwitchEngine() {
   server_.reset();  // its thread may be in on_attach(): without the mutex
+  stop_device_keeper();
   quiesce();
   stop_threads();
+  if (device_wake_ >= 0) close(device_wake_);
 }
 
 Status SwitchEngine::start() {
@@ -115,6 +113,7 @@ void SwitchEngine::stop_threads() {
 
 // No frame comes in any more, what is on its way leaves, then the ports go; the threads still run.
 void SwitchEngine::quiesce() {
+  const std::lock_guard turn(devices_mutex_);
   const std::lock_guard lock(mutex_);
   for (auto& worker : workers_) worker->call([&] { worker->set_receiving(false); });
   const auto on_its_way = [this] {
@@ -127,7 +126,10 @@ void SwitchEngine::quiesce() {
   const uint64_t give_up_ns = monotonic_ns() + kDrainNs;  // a failed medium lets go of it, too
   while (started_ && on_its_way() && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   standing_.clear();
-  while (!ports_.empty()) detach_locked(ports_.begin());
+  while (!ports_.empty()) {
+    const uint32_t thread = ports_.begin()->second.number >> 8;
+    bury(detach_locked(ports_.begin()), thread);
+  }
   drained_ = true;
 }
 
@@ -137,6 +139,7 @@ Status SwitchEngine::drain() {
     if (drained_) return {};
   }
   server_.reset();
+  stop_device_keeper();
   quiesce();
   stop_threads();
   if (!store_) return {};
@@ -288,6 +291,12 @@ void SwitchEngine::keep_house() {
       const auto port = it++;
       const uint32_t number = port->second.number;
       if (!workers_[number >> 8]->port_is_dead(number & 0xff)) continue;
+      if (const auto wish = standing_.find(port->first); wish != standing_.end() && wish->second.kind != nullptr) {
+        if (!wish->second.lost) wish->second.reason = std::string("its device is gone: ") + port->second.port->state();
+        wish->second.lost = true;
+        wake_device_keeper();
+        continue;
+      }
       PortInfo last = port_info(port->first, port->second);
       last.counters = {};  // they go to those of all detached ports
       detach_locked(port);
@@ -312,81 +321,6 @@ void SwitchEngine::follow_clock() {
   workers_[0]->call([&] {
     workers_[0]->log_event(layout::kClockStep, step.to_ns, {reinterpret_cast<const uint8_t*>(&payload), sizeof payload});
   });
-}
-
-// --- statistics ----------------------------------------------------------------------------------------------------------
-
-EngineStats SwitchEngine::stats() {
-  const std::lock_guard lock(mutex_);
-  return stats_locked();
-}
-
-EngineStats SwitchEngine::stats_locked() {
-  EngineStats stats;
-  stats.detached = detached_;
-  stats.rule_set = rule_version_;
-  for (const auto& [name, attached] : ports_) stats.ports.push_back(port_info(name, attached));
-  for (const auto& [name, stands] : standing_) {
-    if (ports_.contains(name)) continue;
-    PortInfo info{.name = name, .kind = layout::kValePort, .state = "waiting for its client"};
-    info.id = info.thread = info.slots = 0;
-    info.frame_bytes_max = kLiveFrameBytesMax;
-    info.client_pid = info.client_uid = -1;
-    stats.ports.push_back(info);
-  }
-  for (const auto& [name, info] : broken_) stats.ports.push_back(info);
-  WorkerCounters sum;
-  for (const auto& worker : workers_) {
-    add_words(sum, worker->counters());
-    add_counters(stats.detached, worker->gone());
-  }
-  stats.selected = sum.selected;
-  stats.logged = sum.logged;
-  std::memcpy(stats.not_logged, sum.not_logged, sizeof sum.not_logged);
-  stats.batches = sum.batches;
-  stats.strict_batches = sum.strict_batches;
-  stats.tickets_waiting = sum.tickets_waiting;
-  stats.ingress_blocked_ms = sum.blocked_ns / 1'000'000;
-  for (size_t i = 0; rules_ && i < rules_->rules().size(); i++) {
-    RuleCounters counters = earlier_[i];
-    for (const std::vector<RuleTally>& tallies : tallies_) {
-      RuleTally tally{};
-      add_words(tally, tallies[i]);
-      counters.hits += tally.hits;
-      counters.logged += tally.logged;
-      counters.bytes += tally.bytes;
-    }
-    stats.rules.push_back(counters);
-  }
-  for (const auto& [name, home] : switches_) {
-    const MacCounters& mac = home->table.counters();
-    stats.mac_entries += home->table.learned() + home->table.statics();
-    stats.mac_learned += mac.learned;
-    stats.mac_moved += mac.moved;
-    stats.mac_aged += mac.aged;
-    stats.mac_refused += mac.refused;
-  }
-  return stats;
-}
-
-PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attached) const {
-  const Port& port = *attached.port;
-  PortInfo info{.name = name, .kind = port.kind(), .state = port.state()};
-  info.id = port.id;
-  info.thread = attached.number >> 8;
-  info.frame_bytes_max = port.frame_bytes_max();
-  info.slots = 0;
-  info.client_pid = info.client_uid = -1;
-  if (port.kind() == layout::kValePort) {
-    const auto& vale = static_cast<const ValePort&>(port);
-    info.slots = vale.slots();
-    info.client_pid = vale.client().pid;
-    info.client_uid = vale.client().uid;
-  }
-  add_counters(info.counters, port.counters);
-  for (const auto& worker : workers_)
-    if (const PortCounters* foreign = worker->foreign(attached.number)) add_counters(info.counters, *foreign);
-  return info;
 }
 
 }  // namespace paste

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/bpf/bpf.h"
+#include "core/devices/devices.h"
+#include "core/ports/frame_memory.h"
 #include "core/ports/port.h"
 #include "core/ports/port_options.h"
 #include "core/store/store.h"
@@ -33,6 +36,8 @@ struct EngineOptions {
   uint32_t socket_mode = 0600;
   std::vector<uint32_t> allowed_uids;   // besides the daemon's own (and root)
   uint32_t socket_gid = ~0u;            // != ~0: members may connect
+  FrameMemoryOptions frame_memory;      // of each forwarding thread with ports on devices
+  std::function<std::unique_ptr<Devices>()> devices = process_devices;  // asked once, for the first port on a device
 };
 
 struct RuleSpec {
@@ -51,11 +56,15 @@ struct RuleCounters { std::string name; uint64_t hits = 0, logged = 0, bytes = 0
 
 struct PortInfo {
   std::string name;
-  layout::PortKind kind;
-  std::string state;
-  uint32_t id, thread, slots, frame_bytes_max;
-  int32_t client_pid, client_uid;       // vale ports with a client; else -1
-  PortCounters counters;
+  layout::PortKind kind = layout::kValePort;
+  std::string state;                    // "up", "down", "waiting for its client"...: for people
+  std::string detail = {};              // Port::detail(), or why it is down
+  std::string interface = {};           // behind it: "eth0", "blue/eth0"; empty: none
+  std::string vlan = {};                // "access 5", "trunk all, native 1"; empty: transparent
+  MirrorOptions mirror = {};
+  uint32_t id = 0, thread = 0, slots = 0, frame_bytes_max = kLiveFrameBytesMax;
+  int32_t client_pid = -1, client_uid = -1;  // vale ports with a client
+  PortCounters counters = {};
 };
 
 struct MacInfo {
@@ -82,10 +91,13 @@ class Engine {
   virtual ~Engine() = default;          // stops the threads; ports are detached
 
   virtual Status start() = 0;
-  // Switches come into being with their first port. `name` = "vale0:a"; `spec` = "" (a vale port, waiting for its client) or
-  // "pcap:/file" with options as switch/DESIGN.md lists them. A vale port that a client opens by itself needs no attach().
+  // Switches come into being with their first port. `name` = "vale0:a"; `spec` = "" (a vale port, waiting for its client),
+  // "pcap:/file" or a device (port_kinds.h) with options as switch/DESIGN.md lists them. A vale port that a client opens by itself
+  // needs no attach(). `wait`: a device that cannot be opened (PORT, RESOURCE) is waited for in state "down", as every device is
+  // that was there and went.
   // `options` hold for as long as the port is wanted: a vale port whose client goes and comes back has them again.
-  virtual Status attach(const std::string& name, const std::string& spec, const PortOptions& options = {}) = 0;
+  virtual Status attach(const std::string& name, const std::string& spec, const PortOptions& options = {},
+                        bool wait = false) = 0;
   virtual Status detach(const std::string& name) = 0;
   virtual Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) = 0;
   virtual Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) = 0;

@@ -1,5 +1,5 @@
-// The engine's inside. Three threads come here: the controlling one, the ports server's and the housekeeper's; one mutex
-// orders them, and each change reaches the forwarding threads as commands at their quiescent points.
+// The engine's inside. Four threads come here: the controlling one, the ports server's, the housekeeper's and the device keeper's;
+// one mutex orders them, and each change reaches the forwarding threads as commands at their quiescent points.
 #pragma once
 
 #include <condition_variable>
@@ -9,9 +9,13 @@
 
 #include "core/ports/ports_server.h"
 #include "core/switch/engine.h"
+#include "core/switch/link_watch.h"
+#include "core/switch/port_kinds.h"
 #include "core/switch/worker.h"
 
 namespace paste {
+
+inline constexpr uint32_t kAnyThread = ~0u;  // the one with the fewest ports
 
 class SwitchEngine final : public Engine, private PortsHost {
  public:
@@ -20,7 +24,7 @@ class SwitchEngine final : public Engine, private PortsHost {
 
   Status prepare();
   Status start() override;
-  Status attach(const std::string& name, const std::string& spec, const PortOptions& options) override;
+  Status attach(const std::string& name, const std::string& spec, const PortOptions& options, bool wait) override;
   Status detach(const std::string& name) override;
   Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) override;
   Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) override;
@@ -50,15 +54,38 @@ class SwitchEngine final : public Engine, private PortsHost {
     MirrorOptions mirror;       // its VLANs are the port's
     uint32_t mirror_index = 0;  // of all mirror ports; only when it listens
   };
+  // A port that is wanted, whether or not what is behind it is there: a vale port whose client may come, a device.
+  struct Standing {
+    enum Phase : uint8_t { kDown, kBusy, kUp };  // of a device; kBusy: somebody opens it, without the mutex
+    PortOptions options;
+    const PortKind* kind = nullptr;   // null: a vale port
+    std::string spec;
+    PortInterface interface;
+    uint64_t ticket = 0;              // a later wish of the same name has another
+    uint32_t thread = kAnyThread;     // once chosen it stays: frame memory is the thread's
+    Phase phase = kDown;
+    bool lost = false;                // up, and to be taken away
+    bool running = true;              // its interface, as the port was told
+    uint32_t interface_index = 0;     // while up; 0: not known
+    std::string reason;               // why it is down
+  };
+  struct Wish {
+    std::string name;
+    uint64_t ticket;
+    PortInterface interface;
+  };
   using Views = std::vector<std::unique_ptr<SwitchView>>;
 
   // --- ports (engine_ports.cc), the mutex held ---
   Status on_attach(std::unique_ptr<ValePort> port) override;
   void on_gone(const std::string& name, uint64_t session) override;
-  Status attach_locked(std::unique_ptr<Port> port, uint64_t session, const PortOptions& options);
-  void detach_locked(std::map<std::string, Attached>::iterator it);
+  // Takes the port only when it succeeds.
+  Status attach_locked(std::unique_ptr<Port>&& port, uint64_t session, const PortOptions& options, uint32_t thread = kAnyThread);
+  // Gives the port back, which no batch knows any more: bury() it if it stands on a device.
+  std::unique_ptr<Port> detach_locked(std::map<std::string, Attached>::iterator it);
   Status switch_of(const std::string& port_name, Switch** found);
-  Status place_port(uint32_t* number) const;
+  uint32_t choose_thread() const;
+  Status place_port(uint32_t thread, uint32_t* number) const;
   Status place_mirror(const std::string& name, const MirrorOptions& mirror, uint32_t* index) const;
   Views make_views(const Switch& home, const Attached* without) const;
   void change_ports(Switch& home, Views views, const Attached* added, const Attached* removed);
@@ -67,8 +94,27 @@ class SwitchEngine final : public Engine, private PortsHost {
   Switch* find_switch(const std::string& name) const;
   bool runs() const { return started_ && !drained_; }
 
+  // --- devices (engine_devices.cc) ---
+  Status attach_device(const std::string& name, const std::string& spec, const PortKind& kind, const PortOptions& options,
+                       bool wait);
+  Standing* wish_of(const std::string& name, uint64_t ticket);
+  Status open_device(const std::string& name, uint64_t ticket);
+  Status make_port(const std::string& name, const Standing& wish, std::unique_ptr<Port>* port, InterfaceInfo* info);
+  void bury(std::unique_ptr<Port> port, uint32_t thread);
+  void wake_device_keeper();
+  void stop_device_keeper();
+  void keep_devices();
+  int patience_ms();
+  bool take_link_event(const LinkEvent& event);
+  void ask_for_link(const Wish& asked);
+  void follow_link(const std::string& name, Standing& wish, uint32_t index, bool running);
+  void take_away(const Wish& gone);
+  void try_again(const Wish& away);
+
+  // --- statistics (engine_stats.cc) ---
   EngineStats stats_locked();
   PortInfo port_info(const std::string& name, const Attached& attached) const;
+  PortInfo wish_info(const std::string& name, const Standing& wish) const;
 
   // --- housekeeper ---
   void keep_house();
@@ -92,7 +138,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::mutex mutex_;  // everything below
   std::map<std::string, std::unique_ptr<Switch>> switches_;
   std::map<std::string, Attached> ports_;
-  std::map<std::string, PortOptions> standing_;  // vale ports that wait for their client when it is away
+  std::map<std::string, Standing> standing_;
   std::map<std::string, PortInfo> broken_;  // sources that ended with an error: told of until they are removed or replaced
   PortCounters detached_;
   std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved
@@ -107,6 +153,13 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::condition_variable housekeeping_;
   bool housekeeper_stops_ = false;
   std::thread housekeeper_;
+
+  std::mutex devices_mutex_;           // held while a device is opened or closed; before mutex_
+  std::unique_ptr<Devices> devices_;   // with the first port on a device, as is the keeper's thread
+  int device_wake_ = -1;
+  uint64_t last_ticket_ = 0;
+  bool device_keeper_stops_ = false;
+  std::thread device_keeper_;
 };
 
 // Adds one port's counters to another's, as a reader: relaxed loads.

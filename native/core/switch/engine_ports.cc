@@ -14,20 +14,21 @@ std::string switch_name_of(const std::string& port) { return port.substr(0, port
 
 }  // namespace
 
-Status SwitchEngine::attach(const std::string& name, const std::string& spec, const PortOptions& options) {
+Status SwitchEngine::attach(const std::string& name, const std::string& spec, const PortOptions& options, bool wait) {
+  if (Status status = check_vale_name(name); !status.ok()) return status;
   if (Status status = check_port_options(name, options); !status.ok()) return status;
+  if (const PortKind* kind = port_kind_of(spec)) return attach_device(name, spec, *kind, options, wait);
   if (spec.empty()) {
-    if (Status status = check_vale_name(name); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     if (drained_) return {Code::kUsage, "the engine is drained: " + name + " cannot be attached any more"};
     if (standing_.contains(name) || ports_.contains(name)) return {Code::kPort, name + " is attached already"};
-    standing_[name] = options;
+    standing_[name].options = options;
     broken_.erase(name);
     return {};
   }
-  if (Status status = check_vale_name(name); !status.ok()) return status;
   if (spec.rfind("pcap:", 0) != 0)
-    return {Code::kUsage, name + ": port kind of \"" + spec + "\" is not known; use pcap:FILE, or nothing for a vale port"};
+    return {Code::kUsage, name + ": port kind of \"" + spec + "\" is not known; use " + port_kind_names() +
+                              "pcap:FILE, or nothing for a vale port"};
   std::unique_ptr<PcapPort> port;
   if (Status status = PcapPort::create(name, spec, clock_, store_ ? store_->buffers() : nullptr, &port); !status.ok())
     return status;
@@ -35,12 +36,22 @@ Status SwitchEngine::attach(const std::string& name, const std::string& spec, co
 }
 
 Status SwitchEngine::detach(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const bool stood = standing_.erase(name) + broken_.erase(name) != 0;
-  const auto it = ports_.find(name);
-  if (it == ports_.end()) return stood ? Status() : Status(Code::kPort, "no port " + name + " is attached");
-  if (it->second.session != 0 && server_) server_->dismiss(it->second.session);
-  detach_locked(it);
+  std::unique_ptr<Port> port;
+  uint32_t thread = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto wish = standing_.find(name);
+    const bool on_device = wish != standing_.end() && wish->second.kind != nullptr;
+    const bool stood = standing_.erase(name) + broken_.erase(name) != 0;
+    const auto it = ports_.find(name);
+    if (it == ports_.end()) return stood ? Status() : Status(Code::kPort, "no port " + name + " is attached");
+    if (it->second.session != 0 && server_) server_->dismiss(it->second.session);
+    thread = it->second.number >> 8;
+    port = detach_locked(it);
+    if (!on_device) return {};
+  }
+  const std::lock_guard turn(devices_mutex_);
+  bury(std::move(port), thread);
   return {};
 }
 
@@ -54,7 +65,9 @@ Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port) {
   const std::lock_guard lock(mutex_);
   const uint64_t session = port->client().session;
   const auto standing = standing_.find(port->name());
-  return attach_locked(std::move(port), session, standing == standing_.end() ? PortOptions() : standing->second);
+  if (standing == standing_.end()) return attach_locked(std::move(port), session, {});
+  if (standing->second.kind != nullptr) return {Code::kPort, port->name() + " is in use"};  // by a device, even while it is away
+  return attach_locked(std::move(port), session, standing->second.options);
 }
 
 void SwitchEngine::on_gone(const std::string& name, uint64_t session) {
@@ -80,18 +93,27 @@ Status SwitchEngine::switch_of(const std::string& port_name, Switch** found) {
   return {};
 }
 
-// The thread with the fewest ports, and its first free index.
-Status SwitchEngine::place_port(uint32_t* number) const {
+// The thread with the fewest ports; a device that is away or being opened has its place.
+uint32_t SwitchEngine::choose_thread() const {
   std::vector<uint32_t> counts(workers_.size());
-  PortBits used;
-  for (const auto& [name, port] : ports_) {
-    counts[port.number >> 8]++;
-    used.add(port.number);
-  }
+  for (const auto& [name, port] : ports_) counts[port.number >> 8]++;
+  for (const auto& [name, wish] : standing_)
+    if (wish.thread != kAnyThread && !ports_.contains(name)) counts[wish.thread]++;
   uint32_t thread = 0;
   for (uint32_t i = 1; i < counts.size(); i++)
     if (counts[i] < counts[thread]) thread = i;
-  if (counts[thread] == kPortsMax)
+  return thread;
+}
+
+// The first free index of the thread.
+Status SwitchEngine::place_port(uint32_t thread, uint32_t* number) const {
+  PortBits used;
+  uint32_t count = 0;
+  for (const auto& [name, port] : ports_) {
+    used.add(port.number);
+    if (port.number >> 8 == thread) count++;
+  }
+  if (count == kPortsMax)
     return {Code::kResource, "no room for another port: " + std::to_string(kPortsMax) + " per forwarding thread are in use"};
   *number = thread << 8;
   while (used.has(*number)) ++*number;
@@ -169,7 +191,7 @@ void SwitchEngine::change_ports(Switch& home, Views views, const Attached* added
   if (resolved) resolved_ = std::move(resolved);
 }
 
-Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session, const PortOptions& options) {
+Status SwitchEngine::attach_locked(std::unique_ptr<Port>&& port, uint64_t session, const PortOptions& options, uint32_t thread) {
   const std::string name = port->name();
   if (drained_) return {Code::kPort, name + ": the switch is shutting down"};
   if (ports_.contains(name)) return {Code::kPort, name + " is in use"};
@@ -177,7 +199,8 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session,
   Switch* home = nullptr;
   if (Status status = switch_of(name, &home); !status.ok()) return status;
   Attached attached;
-  if (Status status = place_port(&attached.number); !status.ok()) return status;
+  if (thread == kAnyThread) thread = choose_thread();
+  if (Status status = place_port(thread, &attached.number); !status.ok()) return status;
   if (Status status = place_mirror(name, options.mirror, &attached.mirror_index); !status.ok()) return status;
   port->id = next_id();
   port->index = static_cast<uint16_t>(attached.number & 0xff);
@@ -192,7 +215,7 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port> port, uint64_t session,
   return {};
 }
 
-void SwitchEngine::detach_locked(std::map<std::string, Attached>::iterator it) {
+std::unique_ptr<Port> SwitchEngine::detach_locked(std::map<std::string, Attached>::iterator it) {
   Attached& attached = it->second;
   Switch& home = *attached.home;
   Worker& owner = *workers_[attached.number >> 8];
@@ -205,7 +228,9 @@ void SwitchEngine::detach_locked(std::map<std::string, Attached>::iterator it) {
   for (auto& worker : workers_)
     if (worker->foreign(attached.number) != nullptr)
       worker->call([&] { add_counters(detached_, worker->take_foreign(attached.number)); });
+  std::unique_ptr<Port> port = std::move(attached.port);
   ports_.erase(it);
+  return port;
 }
 
 }  // namespace paste
