@@ -64,6 +64,20 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
     each((port) => port.deliveredCopies),
   );
   out.add("refused_copies_total", "counter", "Copies that a port could not take.", reasons("refused"));
+  out.add(
+    "port_up",
+    "gauge",
+    "0 while the port's device is away or its interface is down.",
+    stats.ports.map(({ name, state }) => [{ port: name }, state === "down" ? 0 : 1]),
+  );
+  out.add(
+    "device_dropped_frames_total",
+    "counter",
+    "Frames that the device or the kernel dropped before the port could see them.",
+    stats.ports.flatMap(({ name, device }) =>
+      Object.entries(device).map(([reason, count]): [Labels, number] => [{ port: name, reason }, count]),
+    ),
+  );
   out.add("selected_frames_total", "counter", "Frames that a rule selected.", [[{}, stats.selected]]);
   out.add("logged_frames_total", "counter", "Frames that were logged.", [[{}, stats.logged]]);
   out.add(

@@ -20,6 +20,8 @@ interface SumRow {
   lost: Record<string, number>;
 }
 
+/** A port whose device is away. */
+const isDown = ({ state }: { state: string }) => state === "down";
 /** A source that ended with an error: kept in the list so that its reason can be seen. */
 const isBroken = ({ state }: { state: string }) => state.startsWith("error");
 
@@ -43,6 +45,14 @@ export function statsText(stats: DaemonStats): string {
   return [
     headText(stats),
     ...(broken.length === 0 ? [] : [broken.map(({ name, state }) => `${name} is detached, ${state}\n`).join("")]),
+    ...(ports.some(isDown)
+      ? [
+          ports
+            .filter(isDown)
+            .map(({ name, detail }) => `${name} is down: ${detail}\n`)
+            .join(""),
+        ]
+      : []),
     known.length === 0
       ? "no ports: add one with `paste-switch port add vale0:NAME`, or let a program open one\n"
       : `${sumTable(["ingress", "received", "forwarded", "dropped"], ingress)}\n${sumTable(

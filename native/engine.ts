@@ -64,6 +64,18 @@ export interface PortCounters {
   clientFaults: number;
 }
 
+/** What the device or the kernel dropped before the port could see it: outside the exact sums. */
+export interface DeviceCounters {
+  /** No room in a chunk, no memory. */
+  dropped: number;
+  /** The switch was slower than the device. */
+  ringFull: number;
+  /** No free buffer was posted. */
+  noBuffer: number;
+  /** Refused by the kernel, either direction: a fault of this program. */
+  invalidDescriptors: number;
+}
+
 export interface PortInfo {
   name: string;
   kind: "vale" | "pcap" | "netmap" | "xdp" | "tap";
@@ -85,6 +97,7 @@ export interface PortInfo {
   clientPid: number;
   clientUid: number;
   counters: PortCounters;
+  device: DeviceCounters;
 }
 
 export interface MacInfo {

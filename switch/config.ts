@@ -245,7 +245,11 @@ function buildPorts(
     if (wrong.length > 0) return;
     const port = attempt(["port", index, spec === undefined ? "name" : "spec"], () => {
       const text = name === undefined ? spec! : spec === undefined ? name : `${checkPortName(name)}=${spec}`;
-      return parsePortSpec(text, folder, options.map(({ pair }) => pair));
+      return parsePortSpec(
+        text,
+        folder,
+        options.map(({ pair }) => pair),
+      );
     });
     if (!port) return;
     if (names.has(port.name)) report(["port", index], `${port.name} is configured twice: names are unique`);

@@ -2,7 +2,7 @@
 import { existsSync, statSync, unlinkSync } from "node:fs";
 import { resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
-import type { Durability, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
+import type { Durability, FullPolicy, PersistMode, PortInfo, WaitMode } from "../native/engine.js";
 import { type FileLock, notifySystemd } from "../native/host.js";
 import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
@@ -66,6 +66,8 @@ class Daemon {
   #syncFailed = false;
   /** Ids of ports that ended with an error, as far as that was said. */
   #broken = new Set<number>();
+  /** Names of ports that are down, as far as that was said. */
+  #down = new Set<string>();
   #ending = false;
 
   private constructor(options: DaemonOptions, instance: Instance, configPath: string, config: DaemonConfig) {
@@ -167,6 +169,7 @@ class Daemon {
       if (recovery) for (const line of recoveryText(recovery)) say(line);
     }
     if (rules.length === 0) say("no rules: nothing is logged");
+    this.#sayPortsDown(this.#switch.stats().ports);
   }
 
   #watch(lock: FileLock): void {
@@ -187,9 +190,20 @@ class Daemon {
     const broken = ports.filter(({ state }) => state.startsWith("error"));
     for (const { name, id, state } of broken) if (!this.#broken.has(id)) say(`port ${name} is detached, ${state}`);
     this.#broken = new Set(broken.map(({ id }) => id));
+    this.#sayPortsDown(ports);
     if (this.#syncFailed || !store?.syncFailed) return;
     this.#syncFailed = true;
     say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);
+  }
+
+  /** Devices that are away, and those that are back, each once. */
+  #sayPortsDown(ports: readonly PortInfo[]): void {
+    const down = ports.filter(({ state }) => state === "down");
+    for (const { name, detail } of down) if (!this.#down.has(name)) say(`port ${name} is down: ${detail}`);
+    const names = new Set(down.map(({ name }) => name));
+    for (const { name, state } of ports)
+      if (this.#down.has(name) && !names.has(name)) say(`port ${name} is ${state} again`);
+    this.#down = names;
   }
 
   async #finish(signal: string, lock: FileLock): Promise<void> {

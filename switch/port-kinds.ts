@@ -59,9 +59,7 @@ export const deviceKinds: Record<string, DeviceKind> = {
       mode: words("auto", "native", "generic"),
       copy: words("auto", "zero", "copy"),
       umem: words("auto", "store", "dram"),
-      "busy-poll": onOff,
       netns,
-      mtu,
     },
   },
   netmap: {

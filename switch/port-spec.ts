@@ -105,8 +105,7 @@ function parseCapture(rest: string, folder: string, text: string): Source {
 function pcapProblem([name, value]: OptionPair): string | undefined {
   if (name === "speed" && value !== "max" && !(/^\d+(\.\d+)?$/.test(value) && Number(value) > 0))
     return `speed=${value}: write a factor such as 1 or 2.5, or max`;
-  if (name === "loop" && !/^\d{1,9}$/.test(value))
-    return `loop=${value}: write how often to play the file, 0 for ever`;
+  if (name === "loop" && !/^\d{1,9}$/.test(value)) return `loop=${value}: write how often to play the file, 0 for ever`;
   return undefined;
 }
 

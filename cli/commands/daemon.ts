@@ -26,7 +26,11 @@ export function define(command: Command): void {
     )
     .option("--store <path>", "what to remember in (default: the configuration's; without one nothing can be logged)")
     .option("--size <size>", "makes the store when it is missing: 64M, 1G, ...")
-    .option("--port <spec>", "attach a port: vale0:NAME, vale0:NAME=pcap:FILE, pcap:FILE; may be repeated", collect)
+    .option(
+      "--port <spec>",
+      "attach a port: vale0:NAME, tap:IF, xdp:IF, pcap:FILE..., see `port --help`; may be repeated",
+      collect,
+    )
     .option("--log <filter>", "a rule that logs what the filter matches; may be repeated", collect)
     .addOption(new Option("--full <policy>", "when the store is full").choices(["overwrite", "stop", "block"]))
     .addOption(new Option("--durability <mode>", "strict: durable before it leaves").choices(["strict", "relaxed"]))

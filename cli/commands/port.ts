@@ -1,27 +1,40 @@
 import type { Command } from "commander";
+import type { PortInfo } from "../../native/engine.js";
+import { deviceKinds } from "../../switch/port-kinds.js";
+import { portKindsText } from "../../switch/port-spec.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface SaveFlags extends InstanceFlags {
   save?: boolean;
 }
 
+const optionNames = (kind: string) => Object.keys(deviceKinds[kind]!.options).join(", ");
+
 export function define(command: Command): void {
   command.addHelpText(
     "after",
     `
 A port is written SWITCH:NAME. Switches come into being with their first port.
-  vale0:a                              waits for a program (netmap's rings in shared memory)
-  vale0:a=pcap:FILE[,speed=X][,loop=N] a capture as a source; speed: a factor or max; loop: how often, 0 for ever
-  pcap:FILE[,...]                      the same on vale0, named after the file
-Programs may open ports by themselves; what is added here lasts until the daemon stops, or for good with --save.`,
+  vale0:a              waits for a program (netmap's rings in shared memory)
+  tap:IF               a TAP device, made when it is missing
+  xdp:IF[@QUEUE|@all]  an interface by AF_XDP
+  netmap:IF            an interface by the netmap kernel module
+  pcap:FILE            a capture as a source; speed=X|max: how fast; loop=N: how often, 0 for ever
+A port on something is called vale0:IF, or as is written in front of it: vale0:uplink=xdp:eth0. Options follow with commas:
+  every kind           access=VID; trunk=all or trunk=10+20-30, native=VID; mirror=PORT+PORT, mirror-direction=in|out|both
+  tap                  ${optionNames("tap")}
+  xdp                  ${optionNames("xdp")}
+A port whose interface goes is down, and comes back with it. Programs may open ports by themselves; what is added here lasts
+until the daemon stops, or for good with --save.`,
   );
   addInstanceOptions(command.command("add"))
     .description("Attach a port to a running switch.")
-    .argument("<spec>", "vale0:NAME, vale0:NAME=pcap:FILE or pcap:FILE")
+    .argument("<spec>", portKindsText)
     .option("--save", "write it to the daemon's configuration file, too")
     .addHelpText(
       "after",
-      "\nExamples:\n  paste-switch port add vale0:a\n  paste-switch port add pcap:lunch.pcap,speed=max",
+      "\nExamples:\n  paste-switch port add vale0:a\n  paste-switch port add pcap:lunch.pcap,speed=max" +
+        "\n  paste-switch port add tap:lab0,address=10.0.0.1/24\n  paste-switch port add vale0:uplink=xdp:eth0,trunk=all,native=1",
     )
     .action(add);
   addInstanceOptions(command.command("remove"))
@@ -60,11 +73,17 @@ async function list(flags: InstanceFlags & { json?: boolean }): Promise<void> {
     port.kind,
     port.state,
     port.clientPid < 0 ? "-" : String(port.clientPid),
-    String(port.slots),
     String(port.frameBytesMax),
     formatCount(port.counters.receivedFrames),
     formatCount(port.counters.deliveredCopies),
+    portNotes(port),
   ]);
-  const header = ["port", "kind", "state", "pid", "slots", "frame max", "received", "delivered"];
-  process.stdout.write(formatTable(header, rows, header.slice(3)));
+  const header = ["port", "kind", "state", "pid", "frame max", "received", "delivered", "notes"];
+  process.stdout.write(formatTable(header, rows, header.slice(3, -1)));
+}
+
+/** What there is to tell of a port, in the order in which one asks: where, how, VLANs, mirror. */
+function portNotes({ interface: on, detail, vlan, mirror, mirrorDirection }: PortInfo): string {
+  const watched = mirror.length === 0 ? "" : `mirror of ${mirror.join(", ")} (${mirrorDirection})`;
+  return [on, detail, vlan, watched].filter(Boolean).join("; ");
 }

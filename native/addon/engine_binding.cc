@@ -192,6 +192,12 @@ Napi::Object port_info(Napi::Env env, const PortInfo& port) {
   o.Set("clientPid", port.client_pid);
   o.Set("clientUid", port.client_uid);
   o.Set("counters", port_counters(env, port.counters));
+  Napi::Object device = Napi::Object::New(env);
+  device.Set("dropped", number(env, port.device.dropped));
+  device.Set("ringFull", number(env, port.device.ring_full));
+  device.Set("noBuffer", number(env, port.device.no_buffer));
+  device.Set("invalidDescriptors", number(env, port.device.invalid_descriptors));
+  o.Set("device", device);
   o.Set("detail", port.detail);
   o.Set("interface", port.interface);
   o.Set("vlan", port.vlan);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
+import { portKindsText } from "../../switch/port-spec.js";
 import { runCli } from "./run-cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "paste-usage-"));
@@ -20,19 +21,14 @@ const table: [args: string[], status: number, stderr: string][] = [
   [["stats", "--watch", "0"], 2, '--watch: "0" is no whole number from 1 to 300'],
   [["port", "nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],
   [["port", "add"], 2, "missing required argument 'spec': see `paste-switch --help`"],
-  [["port", "add", "tap:t0"], 2, 'port "tap:t0": TAP devices are not in this version: use vale0:NAME or pcap:FILE'],
   [
-    ["port", "add", "xdp:eth0@1"],
+    ["port", "add", "tap:t0,mode=native"],
     2,
-    'port "xdp:eth0@1": AF_XDP ports are not in this version: use vale0:NAME or pcap:FILE',
+    'port "tap:t0,mode=native": unknown option mode: a tap port takes queues, mtu, persist, owner, group, netns, mac, ' +
+      "address, offload, access, trunk, native, mirror, mirror-direction",
   ],
-  [
-    ["port", "add", "netmap:eth0"],
-    2,
-    'port "netmap:eth0": netmap devices are not in this version: use vale0:NAME or pcap:FILE',
-  ],
-  [["port", "add", "eth0"], 2, 'port "eth0": no kind: use vale0:NAME or pcap:FILE'],
-  [["port", "add", "foo:x"], 2, 'port "foo:x": "foo:" is no kind of port: use vale0:NAME or pcap:FILE'],
+  [["port", "add", "eth0"], 2, `port "eth0": no kind: use ${portKindsText}`],
+  [["port", "add", "foo:x"], 2, `port "foo:x": "foo:" is no kind of port: use ${portKindsText}`],
   [
     ["port", "add", "vale0:a-b"],
     2,

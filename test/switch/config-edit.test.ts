@@ -37,6 +37,22 @@ const edits: [title: string, edit: (editor: ConfigEditor) => void, after: string
     ),
   ],
   [
+    "a port with everything that can be said of it",
+    (editor) => editor.addPort(parsePortSpec("vale0:t=tap:t0,mtu=9000,trunk=10+20-30,native=7")),
+    before.replace(
+      'name = "vale0:a"\n',
+      'name = "vale0:a"\n\n[[port]]\nname = "vale0:t"\nspec = "tap:t0,mtu=9000"\ntrunk = [ 10, "20-30" ]\nnative = 7\n',
+    ),
+  ],
+  [
+    "a mirror",
+    (editor) => editor.addPort(parsePortSpec("vale0:m,mirror=a+b,mirror-direction=out")),
+    before.replace(
+      'name = "vale0:a"\n',
+      'name = "vale0:a"\n\n[[port]]\nname = "vale0:m"\nmirror = [ "vale0:a", "vale0:b" ]\nmirrorDirection = "out"\n',
+    ),
+  ],
+  [
     "a rule goes behind the other rules",
     (editor) => editor.addRule({ ...emptyRule, name: "r1", filter: 'ether proto 0x0800 and "x"', sample: 3 }, ""),
     before.replace(

@@ -5,6 +5,8 @@ import { parse } from "smol-toml";
 import { PasteError } from "../../logger/errors.js";
 import { packageRoot } from "../../native/load.js";
 import { configKeys, defaultConfig, parseConfig, problemText } from "../../switch/config.js";
+import { noPortOptions } from "../../switch/port-options.js";
+import { portKindsText } from "../../switch/port-spec.js";
 import { scanToml } from "../../switch/toml-lines.js";
 
 /** Stands for the compiler: what it refuses is enough to see where its message ends up. */
@@ -42,10 +44,17 @@ test("the example's values arrive, paths counted from its folder", (t) => {
   t.is(config?.store.path, "/etc/ps/example.store");
   t.is(config?.store.sizeBytes, 64 * 2 ** 20);
   t.deepEqual(config?.ports, [
-    { name: "vale0:a", spec: "" },
-    { name: "vale0:replay", spec: "pcap:/etc/ps/lunch.pcap,speed=1,loop=0" },
-    { name: "vale0:b", spec: "" },
+    { name: "vale0:a", spec: "", options: noPortOptions },
+    { name: "vale0:replay", spec: "pcap:/etc/ps/lunch.pcap,speed=1,loop=0", options: noPortOptions },
+    { name: "vale0:b", spec: "", options: { ...noPortOptions, access: 5 } },
+    {
+      name: "vale0:uplink",
+      spec: "tap:lab0,mtu=9000",
+      options: { ...noPortOptions, trunk: "10+20-30", native: 5 },
+    },
+    { name: "vale0:watch", spec: "", options: { ...noPortOptions, mirror: ["vale0:a", "vale0:b"] } },
   ]);
+  t.is(config?.switch.frameMemoryBytes, 32 * 2 ** 20);
   t.deepEqual(
     config?.rules.map(({ name, skip, snaplen, inPorts }) => ({ name, skip, snaplen, inPorts })),
     [
@@ -89,9 +98,35 @@ const bad: [title: string, text: string, ...problems: string[]][] = [
   ],
   ["a port of nothing", "[[port]]\n", "c:1: port[1]: needs a name, a spec, or both"],
   [
-    "a kind that is not here yet",
-    '[[port]]\nname = "vale0:a"\n[[port]]\nspec = "tap:t0"\n',
-    'c:4: port[2].spec: port "tap:t0": TAP devices are not in this version: use vale0:NAME or pcap:FILE',
+    "a kind that is none",
+    '[[port]]\nname = "vale0:a"\n[[port]]\nspec = "tun:t0"\n',
+    `c:4: port[2].spec: port "tun:t0": "tun:" is no kind of port: use ${portKindsText}`,
+  ],
+  [
+    "options of a port, each at its line",
+    '[[port]]\nname = "vale0:a"\naccess = 4095\nmirror = ["b", "c d"]\n',
+    "c:3: port[1].access: access=4095: write a VLAN id, 1 to 4094",
+    "c:4: port[1].mirror: mirror=b+c d: write the ports to watch, such as vale0:a+vale0:b or vale0:*",
+  ],
+  [
+    "options of a port that do not go together",
+    '[[port]]\nname = "vale0:a"\naccess = 4\ntrunk = "all"\n',
+    'c:2: port[1].name: port "vale0:a": access and trunk exclude each other: leave one out',
+  ],
+  [
+    "an option in the specification and as a key",
+    '[[port]]\nspec = "vale0:a,access=4"\naccess = 4\n',
+    'c:2: port[1].spec: port "vale0:a": access is given twice',
+  ],
+  [
+    "VLANs that are none",
+    '[[port]]\nname = "vale0:a"\ntrunk = [1, "5-4"]\n',
+    "c:3: port[1].trunk: trunk=1+5-4: write all, or VLAN ids and ranges from 1 to 4094 such as 10+20-30",
+  ],
+  [
+    "frame memory",
+    '[switch]\nframeMemory = "2G"\n',
+    "c:2: switch.frameMemory: 2G is out of range: at most 1G for each forwarding thread",
   ],
   [
     "a port twice",

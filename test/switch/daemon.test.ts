@@ -276,7 +276,7 @@ test("what it cannot start with is said in one line, and nothing is left behind"
     [["--store", "huge.store", "--size", "500T"], 1, /huge\.store/],
     [["--store", "/proc/none.store", "--size", "16M"], 1, /\/proc/],
     [["--port", "vale0:a", "--port", "vale0:a"], 1, /vale0:a/],
-    [["--port", "tap:t0"], 2, /TAP devices are not in this version/],
+    [["--port", "tap:t0,mode=native"], 2, /unknown option mode: a tap port takes queues/],
     [["--log", "tcp prot 80"], 2, /prot/],
     [["-f", "none.toml"], 2, /^configuration \S+none\.toml: there is no such file$/],
     [["--group", "no-such-group"], 2, /^group "no-such-group" is not in \/etc\/group/],

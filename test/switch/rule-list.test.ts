@@ -1,7 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
 import { PasteError } from "../../logger/errors.js";
-import { parsePortSpec, sourceFile } from "../../switch/port-spec.js";
 import { emptyRule, RuleList, type RuleText } from "../../switch/rules.js";
 import { parseSize } from "../../switch/units.js";
 
@@ -116,25 +115,6 @@ test("a rule becomes what the engine runs", (t) => {
   });
   t.false("durability" in specs[1]!);
   t.deepEqual(JSON.parse(text)[0], given);
-});
-
-const specs: [text: string, name: string, spec: string][] = [
-  ["vale0:a", "vale0:a", ""],
-  ["vale:x", "vale:x", ""],
-  ["vale12:eth0_1", "vale12:eth0_1", ""],
-  ["vale0:r=pcap:x.pcap", "vale0:r", "pcap:/w/x.pcap"],
-  ["vale0:r=pcap:/a,b=c,d.pcap,speed=2.5,loop=0", "vale0:r", "pcap:/a,b=c,d.pcap,speed=2.5,loop=0"],
-  ["pcap:/tmp/http-2.pcapng,speed=max", "vale0:http_2", "pcap:/tmp/http-2.pcapng,speed=max"],
-  ["pcap:../a_very_long_name_indeed.cap", "vale0:a_very_long_nam", "pcap:/a_very_long_name_indeed.cap"],
-];
-for (const [text, name, spec] of specs)
-  test(`port ${text}`, (t) => {
-    t.deepEqual(parsePortSpec(text, "/w"), { name, spec });
-  });
-
-test("the file of a source, whatever its name", (t) => {
-  t.is(sourceFile("pcap:/a,b=c,d.pcap,speed=2.5,loop=0"), "/a,b=c,d.pcap");
-  t.is(sourceFile("pcap:/plain"), "/plain");
 });
 
 const sizes: [text: string, bytes: number | undefined][] = [

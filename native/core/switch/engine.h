@@ -65,6 +65,7 @@ struct PortInfo {
   uint32_t id = 0, thread = 0, slots = 0, frame_bytes_max = kLiveFrameBytesMax;
   int32_t client_pid = -1, client_uid = -1;  // vale ports with a client
   PortCounters counters = {};
+  DeviceCounters device = {};
 };
 
 struct MacInfo {

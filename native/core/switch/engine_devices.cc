@@ -103,6 +103,7 @@ Status SwitchEngine::make_port(const std::string& name, const Standing& wish, st
   site.clock = &clock_;
   site.devices = devices_.get();
   site.pool = store_ ? store_->buffers() : nullptr;
+  site.region = store_ ? &store_->region() : nullptr;
   if (Status status = wish.kind->create(name, wish.spec, site, port); !status.ok()) return status;
   // Opening may have brought it up, or made it. What happens from here on comes as an event.
   *info = {};

@@ -109,6 +109,7 @@ PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attach
   info.thread = attached.number >> 8;
   info.frame_bytes_max = port.frame_bytes_max();
   info.detail = port.detail();
+  info.device = port.device_counters();
   info.vlan = vlan_text(port.vlan);
   info.mirror = attached.mirror;
   const auto wish = standing_.find(name);
