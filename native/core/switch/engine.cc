@@ -53,6 +53,7 @@ Status SwitchEngine::prepare() {
     if (Status status = workers_.back()->prepare(); !status.ok()) return status;
   }
   tallies_.resize(options_.threads);
+  frame_memories_.resize(options_.threads);
   if (options_.threads > 1) make_crossings();
   return {};
 }
@@ -143,6 +144,7 @@ Status SwitchEngine::drain() {
   quiesce();
   stop_threads();
   if (!store_) return {};
+  frame_memories_.clear();  // gives its blocks back to the store
   last_store_counters_ = store_->counters();
   const Status status = store_->close();
   store_.reset();  // and with it its lock; the threads that knew its lanes have ended

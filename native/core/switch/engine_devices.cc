@@ -100,6 +100,7 @@ Status SwitchEngine::make_port(const std::string& name, const Standing& wish, st
       return {Code::kPort, name + ": there is no interface " + interface.text() + "; `ip link` lists those there are"};
   }
   PortSite site;
+  if (Status status = frame_memory(wish.thread, &site.memory); !status.ok()) return status;
   site.clock = &clock_;
   site.devices = devices_.get();
   site.pool = store_ ? store_->buffers() : nullptr;
@@ -109,6 +110,20 @@ Status SwitchEngine::make_port(const std::string& name, const Standing& wish, st
   *info = {};
   const Status status = look();
   if (!status.ok()) *info = {};
+  return {};
+}
+
+// A thread's memory comes with its first port on a device, and stays.
+Status SwitchEngine::frame_memory(uint32_t thread, FrameMemory** memory) {
+  std::unique_ptr<FrameMemory>& place = frame_memories_[thread];
+  if (!place) {
+    FrameMemoryOptions options = options_.frame_memory;
+    options.sharers = static_cast<uint32_t>(workers_.size());
+    Region* region = store_ ? &store_->region() : nullptr;
+    if (Status status = FrameMemory::create(options, region, store_ ? store_->buffers() : nullptr, &place); !status.ok())
+      return status;
+  }
+  *memory = place.get();
   return {};
 }
 

@@ -100,6 +100,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   Standing* wish_of(const std::string& name, uint64_t ticket);
   Status open_device(const std::string& name, uint64_t ticket);
   Status make_port(const std::string& name, const Standing& wish, std::unique_ptr<Port>* port, InterfaceInfo* info);
+  Status frame_memory(uint32_t thread, FrameMemory** memory);
   void bury(std::unique_ptr<Port> port, uint32_t thread);
   void wake_device_keeper();
   void stop_device_keeper();
@@ -131,6 +132,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   const EngineOptions options_;
   std::unique_ptr<Store> store_;
   Clock clock_;
+  std::vector<std::unique_ptr<FrameMemory>> frame_memories_;  // by thread; null until the first port on a device (devices_mutex_)
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Crossing>> crossings_;
   std::unique_ptr<PortsServer> server_;
