@@ -1,12 +1,26 @@
 #include "core/switch/port_kinds.h"
 
-#include <array>
+#include <initializer_list>
+#include <utility>
 
 namespace paste {
 namespace {
 
-// One line for each kind; its header comes above.
-constexpr std::array<PortKind, 0> kKinds = {};
+// The factory of a kind, whether it gives its own type or a Port.
+template <typename P>
+[[maybe_unused]] Status make(const std::string& name, const std::string& spec, const PortSite& site, std::unique_ptr<Port>* port) {
+  if constexpr (requires { P::create(name, spec, site, port); }) {
+    return P::create(name, spec, site, port);
+  } else {
+    std::unique_ptr<P> made;
+    Status status = P::create(name, spec, site, &made);
+    *port = std::move(made);
+    return status;
+  }
+}
+
+// One line for each kind, such as {"xdp", layout::kXdpPort, false, true, make<XdpPort>}; its header comes above.
+constexpr std::initializer_list<PortKind> kKinds = {};
 
 constexpr char kNetns[] = ",netns=";
 
