@@ -25,9 +25,11 @@ struct Frame {
   uint32_t buffer_block = 0;       // store_offset != 0: index of the buffer block (one use is held until release())
   uint16_t ingress = 0;            // index of the port in its thread's table
   bool framed = false;             // in the arena with a free line in front and zeroed padding (FrameRecord::framed)
-  uint16_t vlan = 0;               // VLAN id it was classified into, 0 = none (vlan.h); the switch sets it
-  bool tagged = false;             // `bytes` carry an outermost 802.1Q tag of that VLAN, or a priority tag; set by the switch
-  bool marked = false;             // a record names these bytes in place: the buffer is the log's until the record is retired
+  // Set by the switch where a port of it has VLANs, and read nowhere else: ports that copy leave an earlier frame's values here.
+  uint16_t vlan = 0;               // VLAN id it was classified into, 0 = none (vlan.h)
+  bool tagged = false;             // `bytes` carry an outermost 802.1Q tag of that VLAN, or a priority tag
+  // store_offset != 0: a record names these bytes in place, the buffer is the log's until the record is retired. Set before release().
+  bool marked = false;
 };
 
 // Bump-allocated, 64-byte aligned; reset for each batch, so that it stays in the cache.

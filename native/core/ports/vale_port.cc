@@ -234,8 +234,6 @@ inline void ValePort::add_frame(Batch& batch, const uint8_t* bytes, uint32_t len
   frame.buffer_block = 0;
   frame.ingress = index;
   frame.framed = true;
-  frame.vlan = 0;
-  frame.tagged = frame.marked = false;
 }
 
 // A frame of several slots, gathered into one snapshot. The whole chain is taken, whatever is wrong with it; a chain cut by the

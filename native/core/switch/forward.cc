@@ -85,7 +85,16 @@ void Worker::classify(Pending& pending) {
       keep_inside(pending, run);
     } else {
       classify_run<false>(pending, run);
+      if (!peers_.empty()) forget_vlans(pending, run);
     }
+  }
+}
+
+// A thread that these frames cross to may know of a port with VLANs already.
+void Worker::forget_vlans(Pending& pending, const Run& run) {
+  for (uint32_t i = run.first; i < static_cast<uint32_t>(run.first + run.count); i++) {
+    pending.batch.frames[i].vlan = 0;
+    pending.batch.frames[i].tagged = false;
   }
 }
 

@@ -124,6 +124,7 @@ class Worker {
   template <bool vlans>
   void classify_run(Pending& batch, const Run& run);
   void keep_back(Pending& batch, uint32_t frame, Drop reason);
+  void forget_vlans(Pending& batch, const Run& run);
   void keep_inside(Pending& batch, const Run& run);
   void ask_table(Pending& batch, const Run& run, std::span<const uint16_t> asked);
   void ask_table(Pending& batch, const Run& run, uint32_t frame);
