@@ -1,8 +1,12 @@
 // Devices for the tests: what a port would do with them, as plain calls.
 #include <unistd.h>
 
+#include <cstring>
 #include <memory>
 
+#include "core/devices/broker.h"
+#include "core/devices/broker_protocol.h"
+#include "core/devices/descriptor_message.h"
 #include "core/devices/devices.h"
 #include "test/binding.h"
 
@@ -105,10 +109,52 @@ Napi::Value devices_object(Napi::Env env, std::shared_ptr<Devices> devices) {
   return object;
 }
 
+// Whatever a hostile daemon might send to its broker: bytes, with `count` descriptors beside them.
+Napi::Value broker_say(const Info& info) {
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  const std::vector<int> fds(info[1].ToNumber().Uint32Value(), 0);
+  return Napi::Boolean::New(info.Env(), send_packet(process_broker(), bytes.Data(), bytes.ByteLength(), fds.data(), fds.size()));
+}
+
+// Its answer, "CODE: text", or null when it is gone. Waits.
+Napi::Value broker_hear(const Info& info) {
+  broker::Reply reply = {};
+  std::vector<int> fds;
+  const long size = receive_packet(process_broker(), &reply, sizeof reply, broker::kReplyDescriptorsMax, &fds);
+  for (const int fd : fds) close(fd);
+  if (size != static_cast<long>(sizeof reply)) return info.Env().Null();
+  return Napi::String::New(info.Env(), std::to_string(reply.code) + ": " + reply.text);
+}
+
+// A request as it should be, for tests to spoil.
+Napi::Value broker_request(const Info& info) {
+  broker::Request request = {};
+  request.magic = broker::kMagic;
+  request.version = broker::kVersion;
+  request.call = broker::kInterfaceInfo;
+  std::strcpy(request.name, "lo");
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), reinterpret_cast<uint8_t*>(&request), sizeof request);
+}
+
+Napi::Value allows(const Info& info) {
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<std::string> globs;
+  for (uint32_t i = 0; i < list.Length(); i++) globs.push_back(list.Get(i).As<Napi::String>());
+  const AllowList allowed(globs);
+  if (!info[1].IsString()) return Napi::Boolean::New(info.Env(), allowed.any_netns());
+  return Napi::Boolean::New(info.Env(), allowed.allows(info[1].As<Napi::String>()));
+}
+
 }  // namespace
 
 void add_devices(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "localDevices", [](const Info& info) { return devices_object(info.Env(), local_devices()); });
+  add_function(env, exports, "processDevices", [](const Info& info) { return devices_object(info.Env(), process_devices()); });
+  add_function(env, exports, "brokerRequest", broker_request);
+  add_function(env, exports, "brokerSay", broker_say);
+  add_function(env, exports, "brokerHear", broker_hear);
+  add_function(env, exports, "deviceAllowed", allows);
+  add_function(env, exports, "closeDescriptor", [](const Info& info) { close(info[0].ToNumber()); });
 }
 
 }  // namespace paste::test

@@ -43,7 +43,9 @@ Status open_tun(const std::string& name, int* fd) {
     return {Code::kResource, "tap:" + name + ": there is no " + kTun + ": `modprobe tun`, or give it to the container (--device " +
                                  kTun + ")"};
   if (errno == EACCES || errno == EPERM)
-    return {Code::kPrivilege, "tap:" + name + ": " + kTun + " may not be opened by this user: chmod 666 it, as it usually is"};
+    return lacks_capability("tap:" + name + ": " + kTun + " may not be opened by this user (`sudo chmod 666 " + kTun +
+                                "`, as most systems have it); besides",
+                            "CAP_NET_ADMIN");
   return {Code::kResource, "tap:" + name + ": " + kTun + " cannot be opened (" + errno_text(errno) + ")"};
 }
 
