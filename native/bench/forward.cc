@@ -41,8 +41,14 @@ class RingEnd {
     ClientEnd end;
     if (Status status = ValePort::create(name, geometry, clock, &port_, &end); !status.ok()) return status;
     doorbell_ = end.doorbell;
-    if (Status status = ValeRegion::map(end.memory_fd, geometry, &region_); !status.ok()) return status;
-    buffers_ = region_->memory() + region_->layout().buffers;
+    close(end.memory_fd);
+    const ValeRegion& region = *port_->region();
+    const PortRings& rings = port_->rings();
+    tx_ring_ = region.ring(rings.tx(0));
+    rx_ring_ = region.ring(rings.rx(0));
+    tx_sync_ = region.ring_sync(rings.tx(0));
+    rx_sync_ = region.ring_sync(rings.rx(0));
+    buffers_ = region.memory() + region.layout().buffers;
     bytes_ = geometry.buffer_bytes;
     slots_ = geometry.tx_slots;
     return {};
@@ -62,7 +68,7 @@ class RingEnd {
       send_marking(count, make);
       return;
     }
-    netmap::Ring* ring = region_->tx_ring(0);
+    netmap::Ring* ring = tx_ring_;
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t ahead = tx_ + kAhead >= slots_ ? tx_ + kAhead - slots_ : tx_ + kAhead;
       __builtin_prefetch(buffers_ + uint64_t{ring->slot[ahead].buf_idx} * bytes_, 1);
@@ -71,7 +77,7 @@ class RingEnd {
       slot.flags = 0;
       tx_ = tx_ + 1 == slots_ ? 0 : tx_ + 1;
     }
-    netmap::RingSync* sync = region_->tx_sync(0);
+    netmap::RingSync* sync = tx_sync_;
     sync->client.cur = tx_;
     __atomic_store_n(&sync->client.head, tx_, __ATOMIC_RELEASE);
   }
@@ -87,13 +93,13 @@ class RingEnd {
   // The switch has taken (and, for the one thread of this benchmark, delivered) everything.
   bool sent_all() {
     if (marking_) return marking_->empty();
-    return __atomic_load_n(&region_->tx_sync(0)->daemon.hwcur, __ATOMIC_ACQUIRE) == tx_;
+    return __atomic_load_n(&tx_sync_->daemon.hwcur, __ATOMIC_ACQUIRE) == tx_;
   }
   // Reads every frame that waits with `take(bytes, length)` and gives the slots back.
   template <typename Take>
   void receive(Take take) {
-    netmap::Ring* ring = region_->rx_ring(0);
-    netmap::RingSync* sync = region_->rx_sync(0);
+    netmap::Ring* ring = rx_ring_;
+    netmap::RingSync* sync = rx_sync_;
     const uint32_t tail = __atomic_load_n(&sync->daemon.hwtail, __ATOMIC_ACQUIRE);
     while (rx_ != tail) {
       const uint32_t ahead = rx_ + kAhead >= slots_ ? rx_ + kAhead - slots_ : rx_ + kAhead;
@@ -109,7 +115,10 @@ class RingEnd {
  private:
   std::unique_ptr<ValePort> port_;
   std::unique_ptr<MarkingPort> marking_;
-  std::unique_ptr<ValeRegion> region_;
+  netmap::Ring* tx_ring_ = nullptr;
+  netmap::Ring* rx_ring_ = nullptr;
+  netmap::RingSync* tx_sync_ = nullptr;
+  netmap::RingSync* rx_sync_ = nullptr;
   uint8_t* buffers_ = nullptr;
   uint32_t bytes_ = 0, slots_ = 0, tx_ = 0, rx_ = 0;
   int doorbell_ = -1;

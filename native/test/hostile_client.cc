@@ -81,7 +81,7 @@ Napi::Value hear(Napi::Env env, Raw& raw) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(raw.connection, &message, 0);
+  const ssize_t got = recvmsg(raw.connection, &message, MSG_CMSG_CLOEXEC);
   if (got <= 0) return env.Null();
   if (cmsghdr* item = CMSG_FIRSTHDR(&message)) {
     const size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -136,7 +136,7 @@ Napi::Value connect_raw(const Info& info) {
   address.sun_family = AF_UNIX;
   const std::string path = info[0].As<Napi::String>();
   std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  raw->connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+  raw->connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (connect(raw->connection, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return info.Env().Null();
   Napi::Object object = Napi::Object::New(info.Env());
   add_calls(info.Env(), object, raw);

@@ -69,10 +69,17 @@ class Hub final : public PortsHost {
     attached_++;
     return {};
   }
+  bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override {
+    const std::lock_guard<std::mutex> hold(mutex_);
+    const auto found = stations_.find(name);
+    if (found == stations_.end() || !found->second.vale || found->second.vale->session() != session) return false;
+    change(*found->second.vale);
+    return true;
+  }
   void on_gone(const std::string& name, uint64_t session) override {
     const std::lock_guard<std::mutex> hold(mutex_);
     const auto found = stations_.find(name);
-    if (found == stations_.end() || !found->second.vale || found->second.vale->client().session != session) return;
+    if (found == stations_.end() || !found->second.vale || found->second.vale->session() != session) return;
     stations_.erase(found);
     gone_++;
   }
@@ -185,7 +192,7 @@ void add_hub_calls(Napi::Env env, Napi::Object object, const HubPointer& hub) {
   add_function(env, object, "rounds", [hub](const Info& info) -> Napi::Value { return from_u64(info.Env(), hub->rounds_); });
   add_function(env, object, "hold", [hub](const Info& info) { hub->clock_.hold(to_u64(info[0])); });
   add_function(env, object, "dismiss", [hub](const Info& info) {
-    if (Station* station = station_of(*hub, info)) hub->server_->dismiss(station->vale->client().session);
+    if (Station* station = station_of(*hub, info)) hub->server_->dismiss(station->vale->session());
   });
   add_function(env, object, "ports", [hub](const Info& info) -> Napi::Value {
     const std::lock_guard<std::mutex> hold(hub->mutex_);

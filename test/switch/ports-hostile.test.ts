@@ -4,6 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 import { openPort } from "../../native/index.js";
 import { connectRaw, frame, type Hub, makeHub, type RawClient, slot, u32, until } from "../support/native-ports.js";
+import { errno, request } from "../support/ports-request.js";
 
 const a = "vale0:a";
 const b = "vale0:b";
@@ -207,25 +208,13 @@ test("rubbish everywhere while frames are forwarded: the neighbours' frames arri
 
 // --- descriptors -----------------------------------------------------------------------------------------------------------
 
-function hello(name: string): Buffer {
-  const bytes = Buffer.alloc(128);
-  bytes.writeUInt32LE(0x54525350, 0);
-  bytes.writeUInt16LE(1, 4);
-  bytes.writeUInt16LE(1, 6);
-  bytes.writeUInt32LE(128, 8);
-  bytes.write(name, 16);
-  for (const [i, value] of [1, 1, 256, 256, 2048].entries()) bytes.writeUInt32LE(value, 80 + 4 * i);
-  return bytes;
-}
-
 function attached(): { hub: Hub; raw: RawClient; path: string } {
   const hub = makeHub();
   const path = socketPath();
   hub.listen(path);
   const raw = connectRaw(path)!;
-  raw.say(hello(a));
-  const reply = raw.hear();
-  if (reply?.readUInt32LE(16) !== 0) throw new Error("not attached");
+  raw.say(request({ name: a }));
+  if (errno(raw.hear()) !== 0) throw new Error("not attached");
   return { hub, raw, path };
 }
 

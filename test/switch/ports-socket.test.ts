@@ -9,6 +9,7 @@ import { Worker } from "node:worker_threads";
 import test from "ava";
 import { frameColumns, openPort, type PortClient } from "../../native/index.js";
 import { connectRaw, frame, type Hub, makeHub, type Offer, until } from "../support/native-ports.js";
+import { errno, memoryBytes, replyBytes, request, status, text, tokenOf } from "../support/ports-request.js";
 
 let sockets = 0;
 const socketPath = () => join(tmpdir(), `paste-ports-${process.pid}-${sockets++}.sock`);
@@ -20,31 +21,6 @@ function listening(helloMs?: number, connectionsMax?: number): { hub: Hub; path:
   return { hub, path };
 }
 
-interface HelloFields {
-  magic?: number;
-  version?: number;
-  type?: number;
-  size?: number;
-  name?: Buffer;
-  geometry?: number[];
-  flags?: number;
-  token?: Buffer;
-}
-function hello(fields: HelloFields = {}): Buffer {
-  const bytes = Buffer.alloc(128);
-  bytes.writeUInt32LE(fields.magic ?? 0x54525350, 0);
-  bytes.writeUInt16LE(fields.version ?? 1, 4);
-  bytes.writeUInt16LE(fields.type ?? 1, 6);
-  bytes.writeUInt32LE(fields.size ?? 128, 8);
-  (fields.name ?? Buffer.from("vale0:a")).copy(bytes, 16, 0, 64);
-  for (const [i, value] of (fields.geometry ?? [1, 1, 256, 256, 2048]).entries())
-    bytes.writeUInt32LE(value, 80 + 4 * i);
-  bytes.writeUInt32LE(fields.flags ?? 0, 104);
-  fields.token?.copy(bytes, 112);
-  return bytes;
-}
-const status = (reply: Buffer | null) => reply?.readUInt32LE(16);
-const text = (reply: Buffer | null) => reply?.toString("utf8", 72, reply.indexOf(0, 72));
 const usage = 1;
 const port = 3;
 const resource = 6;
@@ -66,39 +42,67 @@ test("a second daemon on the same socket is refused; a dead daemon's socket is r
   t.throws(() => makeHub().listen("/nonexistent/p.sock"), { message: /^RESOURCE: / });
 });
 
-const badHellos: [string, Buffer, RegExp][] = [
+const badPackets: [string, Buffer, RegExp][] = [
   ["one byte", Buffer.alloc(1), /wrong size/],
-  ["a header only", hello().subarray(0, 16), /wrong size/],
-  ["a byte too few", hello().subarray(0, 127), /wrong size/],
-  ["a byte too many", Buffer.concat([hello(), Buffer.alloc(1)]), /wrong size/],
-  ["64 KiB", Buffer.concat([hello(), Buffer.alloc(65536)]), /wrong size/],
-  ["a lying size", hello({ size: 64 }), /wrong size/],
-  ["another magic", hello({ magic: 0 }), /no message of paste-switch/],
-  ["version 0", hello({ version: 0 }), /version 1 .* client version 0/],
-  ["version 2", hello({ version: 2 }), /client version 2/],
-  ["a reply", hello({ type: 2 }), /a hello comes first/],
-  ["a name without end", hello({ name: Buffer.alloc(64, "a") }), /name does not end/],
-  ["no name", hello({ name: Buffer.alloc(1) }), /port name ``/],
-  ["a bad name", hello({ name: Buffer.from("vale0:a b") }), /port name `vale0:a b`/],
-  ["another program's name", hello({ name: Buffer.from("netmap:eth0") }), /port name `netmap:eth0`/],
-  ["no slots", hello({ geometry: [1, 1, 0, 0, 2048] }), /slots 0 is outside/],
-  ["too many slots", hello({ geometry: [1, 1, 0xffffffff, 256, 2048] }), /slots 4294967295 is outside/],
-  ["a buffer size of 0", hello({ geometry: [1, 1, 256, 256, 0] }), /buffer size 0/],
-  ["a huge buffer size", hello({ geometry: [1, 1, 256, 256, 0x80000000] }), /buffer size 2147483648/],
-  ["much memory", hello({ geometry: [1, 1, 4096, 4096, 16384] }), /more than 64 MiB/],
-  ["two rings", hello({ geometry: [2, 2, 256, 256, 2048] }), /one ring in each direction/],
+  ["a header only", request().subarray(0, 16), /wrong size/],
+  ["a byte too few", request().subarray(0, 239), /wrong size/],
+  ["a byte too many", Buffer.concat([request(), Buffer.alloc(1)]), /wrong size/],
+  ["64 KiB", Buffer.concat([request(), Buffer.alloc(65536)]), /wrong size/],
+  ["a lying size", request({ size: 64 }), /wrong size/],
+  ["another magic", request({ magic: 0 }), /no message of paste-switch/],
+  ["version 1", request({ version: 1 }), /version 2 .* client version 1/],
+  ["version 3", request({ version: 3 }), /client version 3/],
+  ["a reply", request({ type: 2 }), /clients send requests/],
+  ["a name without end", request({ name: Buffer.alloc(64, "a") }), /name does not end/],
 ];
-for (const [name, bytes, pattern] of badHellos)
-  test(`${name} instead of a hello: an error and the end`, (t) => {
+for (const [name, bytes, pattern] of badPackets)
+  test(`${name} instead of a request: an error and the end`, (t) => {
     const { hub, path } = listening();
     const raw = connectRaw(path)!;
     t.true(raw.say(bytes));
     const reply = raw.hear();
-    t.is(reply?.length, 328);
+    t.is(reply?.length, replyBytes);
     t.is(status(reply), usage);
     t.regex(text(reply) ?? "", pattern);
     t.is(raw.hear(), null);
     t.deepEqual(hub.ports(), []);
+    hub.stop();
+  });
+
+const EINVAL = 22;
+const ENXIO = 6;
+const ENOMEM = 12;
+const EOPNOTSUPP = 95;
+const refusedRequests: [string, Buffer, number, RegExp][] = [
+  ["API 13", request({ api: 13 }), EINVAL, /API 13: 14 and 15/],
+  ["API 16", request({ api: 16 }), EINVAL, /API 16/],
+  ["no name", request({ name: "" }), ENXIO, /port name ``/],
+  ["a bad name", request({ name: "vale0:a b" }), EINVAL, /port name `vale0:a b`/],
+  ["another program's name", request({ name: "netmap:eth0" }), ENXIO, /port name `netmap:eth0`/],
+  ["a buffer size of 100", request({ bufferBytes: 100 }), EINVAL, /buffer size 100/],
+  ["a huge buffer size", request({ bufferBytes: 0x80000000 }), EINVAL, /buffer size 2147483648/],
+  ["much memory", request({ txSlots: 4096, rxSlots: 4096, bufferBytes: 16384 }), ENOMEM, /more than 64 MiB/],
+  ["host rings", request({ mode: 2 }), EINVAL, /no host rings/],
+  ["mode 0", request({ mode: 0 }), EINVAL, /no such mode/],
+  ["a ring that is not there", request({ mode: 4, ringId: 1 }), EINVAL, /no ring of this number/],
+  ["a memory id of nobody's", request({ memId: 77 }), EINVAL, /no memory region has this id/],
+  ["a zero-copy monitor", request({ registerFlags: 0x400 }), EOPNOTSUPP, /monitors/],
+  ["a null port without a memory id", request({ mode: 7 }), EINVAL, /needs a memory id/],
+  ["a request of another API", request({ reqtype: 16 }), EINVAL, /no request of netmap's/],
+  ["a polling request", request({ reqtype: 10 }), EOPNOTSUPP, /not served/],
+];
+for (const [name, bytes, error, pattern] of refusedRequests)
+  test(`${name}: netmap's errno, and the connection may ask again`, (t) => {
+    const { hub, path } = listening();
+    const raw = connectRaw(path)!;
+    t.true(raw.say(bytes));
+    const reply = raw.hear();
+    t.is(errno(reply), error);
+    t.regex(text(reply) ?? "", pattern);
+    t.deepEqual(hub.ports(), []);
+    raw.say(request());
+    t.is(errno(raw.hear()), 0);
+    t.deepEqual(hub.ports(), ["vale0:a"]);
     hub.stop();
   });
 
@@ -111,13 +115,13 @@ test("random packets: errors, never a port, and the next client is served", (t) 
     return seed >>> 8;
   };
   for (let i = 0; i < 300; i++) {
-    const bytes = random() % 2 ? hello() : Buffer.alloc(1 + (random() % 300));
+    const bytes = random() % 2 ? request() : Buffer.alloc(1 + (random() % 300));
     for (let flips = 1 + (random() % 8); flips > 0; flips--)
-      bytes[random() % Math.min(bytes.length, 104)] = random() & 0xff;
+      bytes[random() % Math.min(bytes.length, 152)] = random() & 0xff;
     const raw = connectRaw(path)!;
     raw.say(bytes);
     const reply = raw.hear();
-    t.is(reply?.length, 328);
+    t.is(reply?.length, replyBytes);
     raw.close();
   }
   const client = openPort({ socket: path, name: "vale9:z", slots: 16 });
@@ -126,14 +130,14 @@ test("random packets: errors, never a port, and the next client is served", (t) 
   hub.stop();
 });
 
-test("a second hello ends the port", async (t) => {
+test("a second registration on a connection is refused, and the first stays", (t) => {
   const { hub, path } = listening();
   const raw = connectRaw(path)!;
-  raw.say(hello());
-  t.is(status(raw.hear()), 0);
-  raw.say(hello());
-  t.is(status(raw.hear()), usage);
-  await until(() => hub.ports().length === 0, "the port to go");
+  raw.say(request());
+  t.is(errno(raw.hear()), 0);
+  raw.say(request({ name: "vale0:b" }));
+  t.is(errno(raw.hear()), 16, "EBUSY");
+  t.deepEqual(hub.ports(), ["vale0:a"]);
   hub.stop();
 });
 
@@ -224,14 +228,17 @@ test("a daemon out of descriptors turns clients away, keeps those it has, and re
 
 // --- memory that is offered back ---------------------------------------------------------------------------------------------
 
+/** As the daemon lays it out: interfaces, rings, buffers, lines; with room for more than one port asks for. */
 const regionBytes = (() => {
   const round = (value: number) => Math.ceil(value / 4096) * 4096;
-  return round(round(4096 + 2 * round(256 + 16 * 256) + (2 + 512) * 2048) + 256);
+  const buffers = round(32 * 1024) + 18 * round(256 + 16 * 256) + (2 + 512 + 16384) * 2048;
+  return round(round(buffers) + 18 * 128);
 })();
 const offers: [Offer, number, boolean][] = [
   ["sealed", regionBytes, true],
-  ["sealed", regionBytes - 4096, false],
-  ["sealed", regionBytes + 4096, false],
+  ["sealed", regionBytes - 4096 * 9000, false],
+  ["sealed", 4096, false],
+  ["sealed", 65 << 20, false],
   ["sealed", 0, false],
   ["unsealed", regionBytes, false],
   ["write-sealed", regionBytes, false],
@@ -243,27 +250,28 @@ for (const [kind, bytes, taken] of offers)
     const { hub, path } = listening();
     const raw = connectRaw(path)!;
     const token = Buffer.alloc(16, 7);
-    raw.say(hello({ flags: 2, token }), kind, bytes);
+    raw.say(request({ flags: 1, token }), kind, bytes);
     const reply = raw.hear();
-    t.is(status(reply), 0);
-    t.is(reply?.readUInt32LE(20), taken ? 1 : 0);
-    t.is(Number(reply?.readBigUInt64LE(48)), regionBytes);
-    t.is(reply?.subarray(56, 72).equals(token), taken);
+    t.is(errno(reply), 0);
+    t.is(reply?.readUInt32LE(24), taken ? 1 : 0);
+    t.is(memoryBytes(reply), regionBytes);
+    t.is(tokenOf(reply).equals(token), taken);
     t.is(raw.truncate(0), taken ? 9 : 1, "EBADF: nothing was sent; or EPERM: new memory is sealed");
     hub.stop();
   });
 
 test("a client with its predecessor's token takes its place; one without does not", async (t) => {
   const { hub, path } = listening();
+  const exclusive = { registerFlags: 0x800 };
   const first = connectRaw(path)!;
-  first.say(hello());
-  const token = Buffer.from(first.hear()!.subarray(56, 72));
+  first.say(request(exclusive));
+  const token = tokenOf(first.hear());
   const stranger = connectRaw(path)!;
-  stranger.say(hello({ token: Buffer.alloc(16, 1) }));
+  stranger.say(request({ ...exclusive, token: Buffer.alloc(16, 1) }));
   t.is(status(stranger.hear()), port);
   const successor = connectRaw(path)!;
-  successor.say(hello({ token }));
-  t.is(status(successor.hear()), 0);
+  successor.say(request({ ...exclusive, token }));
+  t.is(errno(successor.hear()), 0);
   t.is(first.hear(), null);
   t.deepEqual(hub.ports(), ["vale0:a"]);
   hub.stop();

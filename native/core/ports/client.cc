@@ -19,11 +19,6 @@ constexpr uint32_t kIdleFlushes = 1024;  // without the daemon taking a slot: ti
 constexpr int kRetryMs = 20;
 constexpr std::chrono::milliseconds kLastWords{500};
 
-uint32_t load_acquire(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_ACQUIRE); }
-uint32_t load_relaxed(const uint32_t& field) { return __atomic_load_n(&field, __ATOMIC_RELAXED); }
-void store_release(uint32_t& field, uint32_t value) { __atomic_store_n(&field, value, __ATOMIC_RELEASE); }
-void store_relaxed(uint32_t& field, uint32_t value) { __atomic_store_n(&field, value, __ATOMIC_RELAXED); }
-
 uint32_t distance(uint32_t from, uint32_t to, uint32_t slots) { return to >= from ? to - from : to + slots - from; }
 uint32_t advance(uint32_t i, uint32_t by, uint32_t slots) { return i + by >= slots ? i + by - slots : i + by; }
 
@@ -49,10 +44,9 @@ Status PortClient::open(const ClientOptions& options, std::unique_ptr<PortClient
 Status PortClient::join(const std::string& name, const ClientEnd& end, std::unique_ptr<PortClient>* client) {
   Attachment attachment;
   attachment.doorbell = end.doorbell;
-  if (Status status = ValeRegion::map(end.memory_fd, end.geometry, &attachment.region); !status.ok()) {
-    attachment.close_descriptors();
-    return status;
-  }
+  attachment.memory_fd = end.memory_fd;
+  attachment.interface = end.interface;
+  if (Status status = ClientMemory::map(end.memory_fd, end.memory_bytes, &attachment.memory); !status.ok()) return status;
   ClientOptions options;
   options.name = name;
   *client = std::make_unique<RingClient>(options, std::move(attachment));
@@ -64,22 +58,37 @@ RingClient::RingClient(ClientOptions options, Attachment attachment)
   take_rings();
 }
 
-RingClient::~RingClient() { attachment_.close_descriptors(); }
-
 void RingClient::take_rings() {
-  const ValeRegion& region = *attachment_.region;
-  const RegionLayout& layout = region.layout();
-  tx_ = region.tx_ring(0);
-  rx_ = region.rx_ring(0);
-  tx_sync_ = region.tx_sync(0);
-  rx_sync_ = region.rx_sync(0);
-  buffers_ = region.memory() + layout.buffers;
-  tx_slots_ = layout.geometry.tx_slots;
-  rx_slots_ = layout.geometry.rx_slots;
-  buffer_bytes_ = layout.geometry.buffer_bytes;
-  buffer_count_ = layout.buffer_count;
+  const netmap::If* itf = attachment_.itf();
+  const auto ring_at = [itf](uint32_t entry) {
+    return reinterpret_cast<netmap::Ring*>(reinterpret_cast<uintptr_t>(itf) + static_cast<uintptr_t>(itf->ring_ofs[entry]));
+  };
+  const auto sync_of = [](netmap::Ring* ring) {
+    netmap::RingTail tail;
+    std::memcpy(&tail, ring->sem, sizeof tail);
+    return reinterpret_cast<netmap::RingSync*>(reinterpret_cast<uint8_t*>(ring) + tail.sync);
+  };
+  tx_ = ring_at(0);
+  rx_ = ring_at(itf->ni_tx_rings + itf->ni_host_tx_rings);
+  tx_sync_ = sync_of(tx_);
+  rx_sync_ = sync_of(rx_);
+  buffers_ = reinterpret_cast<uint8_t*>(tx_) + tx_->buf_ofs;
+  tx_slots_ = tx_->num_slots;
+  rx_slots_ = rx_->num_slots;
+  buffer_bytes_ = tx_->nr_buf_size;
+  const uint8_t* end = attachment_.memory->memory() + attachment_.memory->bytes();
+  buffer_count_ = static_cast<uint32_t>(static_cast<size_t>(end - buffers_) / buffer_bytes_);
   wanted_slots_ = 1;
   idle_flushes_ = seen_hwcur_ = 0;
+  touch_buffers();
+}
+
+// What the first round through the rings will use is mapped now, not then.
+void RingClient::touch_buffers() {
+  for (const netmap::Ring* ring : {tx_, rx_})
+    for (uint32_t i = 0; i < ring->num_slots; i++)
+      for (uint32_t at = 0; at < buffer_bytes_; at += 4096)
+        __atomic_fetch_or(reinterpret_cast<uint64_t*>(buffer(ring->slot[i].buf_idx) + at), 0, __ATOMIC_RELAXED);
 }
 
 uint32_t RingClient::ring_resets() const {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -42,30 +43,39 @@ Status connect_to(const ClientOptions& options, int* connection, bool* transient
   return failed(options, std::string("no daemon answers there (") + std::strerror(error) + ")");
 }
 
-bool send_hello(int connection, const ClientOptions& options, const Attachment& attachment) {
-  Hello hello = {};
-  hello.header = header_of(kHello, sizeof hello);
-  std::strncpy(hello.name, options.name.c_str(), sizeof hello.name - 1);
-  hello.geometry = {1, 1, options.slots, options.slots, options.buffer_bytes, 0};
-  if (options.exclusive) hello.flags |= kExclusive;
-  std::memcpy(hello.token, attachment.token, sizeof hello.token);
-  iovec part = {&hello, sizeof hello};
+// One ring in each direction, for this client alone: its rings have one set of positions.
+bool send_request(int connection, const ClientOptions& options, const Attachment& attachment) {
+  Request request = {};
+  request.header = header_of(kRequest, sizeof request);
+  request.reqtype = netmap::kRegister;
+  request.api = netmap::kApi;
+  std::strncpy(request.name, options.name.c_str(), sizeof request.name - 1);
+  netmap::Register body = attachment.given;
+  if (!attachment.memory) {
+    body.nr_tx_rings = body.nr_rx_rings = 1;
+    body.nr_tx_slots = body.nr_rx_slots = options.slots;
+    body.nr_mode = netmap::kAllNic;
+    body.nr_flags = netmap::kExclusive;
+  }
+  std::memcpy(request.body, &body, sizeof body);
+  request.buffer_bytes = options.buffer_bytes;
+  std::memcpy(request.token, attachment.token, sizeof request.token);
+  iovec part = {&request, sizeof request};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (attachment.region) {
-    hello.flags |= kOffersMemory;
+  if (attachment.memory) {
+    request.flags |= kOffersMemory;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     cmsghdr* item = CMSG_FIRSTHDR(&message);
     item->cmsg_level = SOL_SOCKET;
     item->cmsg_type = SCM_RIGHTS;
     item->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = attachment.region->fd();
-    std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
+    std::memcpy(CMSG_DATA(item), &attachment.memory_fd, sizeof(int));
   }
-  return sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof hello);
+  return sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof request);
 }
 
 // Returns the size of the packet, 0 at the end, -1 on failure; at most two descriptors come along.
@@ -93,22 +103,28 @@ ssize_t receive_reply(int connection, Reply* reply, int fds[2], uint32_t* fd_cou
 
 Status take_reply(const ClientOptions& options, const Reply& reply, const int fds[2], uint32_t fd_count,
                   Attachment* attachment) {
-  const bool adopted = (reply.flags & kAdopted) && attachment->region;
+  const bool adopted = (reply.flags & kAdopted) && attachment->memory;
   if (fd_count != (adopted ? 1 : 2)) return failed(options, "the daemon's answer lacks its descriptors");
+  const int doorbell = fcntl(fds[fd_count - 1], F_DUPFD_CLOEXEC, 0);
+  if (doorbell < 0) return failed(options, std::strerror(errno), Code::kResource);
   if (!adopted) {
-    const Geometry& g = reply.geometry;
-    std::unique_ptr<ValeRegion> region;
-    const int memory_fd = dup(fds[0]);
-    if (memory_fd < 0) return failed(options, std::strerror(errno), Code::kResource);
-    if (Status status =
-            ValeRegion::map(memory_fd, {g.tx_rings, g.rx_rings, g.tx_slots, g.rx_slots, g.buffer_bytes}, &region);
-        !status.ok())
+    std::unique_ptr<ClientMemory> memory;
+    const int memory_fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+    Status status = memory_fd < 0 ? failed(options, std::strerror(errno), Code::kResource)
+                                  : ClientMemory::map(memory_fd, reply.memory_bytes, &memory);
+    if (!status.ok()) {
+      if (memory_fd >= 0) close(memory_fd);
+      close(doorbell);
       return status;
-    attachment->region = std::move(region);
+    }
+    if (attachment->memory_fd >= 0) close(attachment->memory_fd);
+    attachment->memory_fd = memory_fd;
+    attachment->memory = std::move(memory);
   }
-  attachment->doorbell = dup(fds[fd_count - 1]);
-  if (attachment->doorbell < 0) return failed(options, std::strerror(errno), Code::kResource);
+  attachment->doorbell = doorbell;
   std::memcpy(attachment->token, reply.token, sizeof reply.token);
+  std::memcpy(&attachment->given, reply.body, sizeof attachment->given);
+  attachment->interface = attachment->given.nr_offset;
   return {};
 }
 
@@ -117,7 +133,7 @@ Status exchange(const ClientOptions& options, int connection, Attachment* attach
   int fds[2] = {-1, -1};
   uint32_t fd_count = 0;
   *transient = true;
-  if (!send_hello(connection, options, *attachment)) return failed(options, "the daemon went away");
+  if (!send_request(connection, options, *attachment)) return failed(options, "the daemon went away");
   const ssize_t got = receive_reply(connection, &reply, fds, &fd_count);
   Status status;
   if (got <= 0) {
@@ -126,9 +142,8 @@ Status exchange(const ClientOptions& options, int connection, Attachment* attach
              reply.header.version != kVersion || reply.header.type != kReply || reply.header.size != sizeof reply) {
     *transient = false;
     status = failed(options, "another program, or a daemon of another version, answers there");
-  } else if (reply.status != 0) {
-    const Code code = reply.status <= static_cast<uint32_t>(Code::kInternal) ? static_cast<Code>(reply.status)
-                                                                              : Code::kInternal;
+  } else if (reply.error != 0) {
+    const Code code = reply.code <= static_cast<uint32_t>(Code::kInternal) ? static_cast<Code>(reply.code) : Code::kInternal;
     *transient = code == Code::kPort || code == Code::kResource;
     reply.text[sizeof reply.text - 1] = 0;
     status = failed(options, reply.text, code);
@@ -140,6 +155,17 @@ Status exchange(const ClientOptions& options, int connection, Attachment* attach
 }
 
 }  // namespace
+
+Attachment::Attachment(Attachment&& other) noexcept
+    : memory(std::move(other.memory)), memory_fd(std::exchange(other.memory_fd, -1)), interface(other.interface),
+      doorbell(std::exchange(other.doorbell, -1)), connection(std::exchange(other.connection, -1)), given(other.given) {
+  std::memcpy(token, other.token, sizeof token);
+}
+
+Attachment::~Attachment() {
+  close_descriptors();
+  if (memory_fd >= 0) close(memory_fd);
+}
 
 void Attachment::close_descriptors() {
   if (doorbell >= 0) close(doorbell);

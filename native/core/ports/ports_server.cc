@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <unordered_map>
 
+#include "core/ports/netmap_control.h"
 #include "core/ports/ports_listener.h"
 #include "core/ports/ports_protocol.h"
 
@@ -25,11 +26,9 @@ namespace {
 
 using namespace ports_protocol;
 
-constexpr uint32_t kSilentMax = 64;        // connections that have not said hello yet; the oldest makes way
+constexpr uint32_t kSilentMax = 64;        // connections that asked for nothing yet; the oldest makes way
 constexpr int kAcceptsPerWake = 64;
 constexpr uint32_t kOfferedMax = 4;        // descriptors taken from one message; all but the first are closed
-constexpr uint64_t kRegionBytesMax = 64u << 20;
-constexpr uint8_t kNone[kTokenBytes] = {};  // no token
 constexpr uint64_t kListener = 0, kWaker = 1, kFirstSession = 2;
 
 uint64_t now_ms() {
@@ -41,15 +40,13 @@ uint64_t now_ms() {
 struct Connection {
   int fd = -1;
   uint64_t session = 0;
-  uint64_t deadline_ms = 0;  // while it has not said hello; 0 = attached
+  uint64_t deadline_ms = 0;  // while it has asked for nothing
   ClientIdentity client;
-  std::string name;
-  uint8_t token[kTokenBytes] = {};
 };
 
 // One packet with what came along; the descriptors are closed unless taken.
 struct Packet {
-  uint8_t bytes[sizeof(Hello) + 1];
+  uint8_t bytes[sizeof(Request) + 1];
   ssize_t size = -1;
   bool truncated = false;
   int fds[kOfferedMax] = {-1, -1, -1, -1};
@@ -81,7 +78,7 @@ void receive_packet(int fd, Packet* packet) {
   }
 }
 
-Status check_hello(const Packet& packet, Hello* hello) {
+Status check_request(const Packet& packet, Request* request) {
   if (packet.truncated || packet.size < static_cast<ssize_t>(sizeof(Header)))
     return Status(Code::kUsage, "a message of a wrong size");
   Header header;
@@ -90,27 +87,19 @@ Status check_hello(const Packet& packet, Hello* hello) {
   if (header.version != kVersion)
     return Status(Code::kUsage, "the daemon speaks version " + std::to_string(kVersion) +
                                     " of the ports protocol, the client version " + std::to_string(header.version));
-  if (header.type != kHello) return Status(Code::kUsage, "a message of a wrong type: a hello comes first");
-  if (packet.size != static_cast<ssize_t>(sizeof *hello) || header.size != sizeof *hello)
+  if (header.type != kRequest) return Status(Code::kUsage, "a message of a wrong type: clients send requests");
+  if (packet.size != static_cast<ssize_t>(sizeof *request) || header.size != sizeof *request)
     return Status(Code::kUsage, "a message of a wrong size");
-  std::memcpy(hello, packet.bytes, sizeof *hello);
-  if (std::memchr(hello->name, 0, sizeof hello->name) == nullptr)
+  std::memcpy(request, packet.bytes, sizeof *request);
+  if (std::memchr(request->name, 0, sizeof request->name) == nullptr)
     return Status(Code::kUsage, "the port's name does not end");
-  if (Status status = check_vale_name(hello->name); !status.ok()) return status;
-  const Geometry& g = hello->geometry;
-  if (g.tx_rings != 1 || g.rx_rings != 1)
-    return Status(Code::kUsage, "a vale port has one ring in each direction so far");
-  const RegionGeometry geometry = {g.tx_rings, g.rx_rings, g.tx_slots, g.rx_slots, g.buffer_bytes};
-  if (Status status = check_geometry(geometry); !status.ok()) return status;
-  if (RegionLayout(geometry).bytes > kRegionBytesMax)
-    return Status(Code::kUsage, "slots x buffer size come to more than 64 MiB");
   return {};
 }
 
 class Server final : public PortsServer {
  public:
   Server(const PortsServerOptions& options, const Clock& clock, PortsHost& host)
-      : options_(options), clock_(clock), host_(host) {}
+      : options_(options), control_(options_, clock, host) {}
   ~Server() override;
   Status open();
   void dismiss(uint64_t session) override;
@@ -121,15 +110,13 @@ class Server final : public PortsServer {
   void accept_some();
   void add(int fd);
   void serve(uint64_t session);
-  Status attach(Connection& connection, const Hello& hello, Packet& packet, Reply* reply, int fds[2]);
-  void displace(const Connection& comer, const Hello& hello);
+  bool answer(const Connection& connection, const ControlCall& call);
   void drop(uint64_t session);
   void drop_silent();
   void dismiss_waiting();
 
   PortsServerOptions options_;
-  const Clock& clock_;
-  PortsHost& host_;
+  NetmapControl control_;
   int listener_ = -1, epoll_ = -1, waker_ = -1;
   int spare_ = -1;  // a descriptor in reserve, to turn a connection away when there is no other
   std::unordered_map<uint64_t, Connection> connections_;
@@ -231,7 +218,8 @@ void Server::add(int fd) {
   if (!status.ok()) {
     Reply reply = {};
     reply.header = header_of(kReply, sizeof reply);
-    reply.status = static_cast<uint32_t>(status.code());
+    reply.error = status.code() == Code::kPrivilege ? EPERM : ENOMEM;
+    reply.code = static_cast<uint32_t>(status.code());
     std::strncpy(reply.text, status.message().c_str(), sizeof reply.text - 1);
     (void)!send(fd, &reply, sizeof reply, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
@@ -256,10 +244,10 @@ void Server::drop_silent() {
 void Server::drop(uint64_t session) {
   const auto found = connections_.find(session);
   if (found == connections_.end()) return;
-  const Connection connection = std::move(found->second);
+  const int fd = found->second.fd;
   connections_.erase(found);
-  close(connection.fd);
-  if (connection.deadline_ms == 0) host_.on_gone(connection.name, session);
+  close(fd);
+  control_.leave(session);
 }
 
 void Server::dismiss(uint64_t session) {
@@ -279,18 +267,19 @@ void Server::dismiss_waiting() {
     const std::lock_guard<std::mutex> hold(mutex_);
     sessions.swap(dismissed_);
   }
-  for (const uint64_t session : sessions) {
-    const auto found = connections_.find(session);
-    if (found == connections_.end()) continue;
-    Bye bye = {};
-    bye.header = header_of(kBye, sizeof bye);
-    std::strncpy(bye.text, "the port was detached", sizeof bye.text - 1);
-    (void)!send(found->second.fd, &bye, sizeof bye, MSG_DONTWAIT | MSG_NOSIGNAL);
-    drop(session);
-  }
+  for (const uint64_t port : sessions)
+    for (const uint64_t session : control_.sessions_of(port)) {
+      const auto found = connections_.find(session);
+      if (found == connections_.end()) continue;
+      Bye bye = {};
+      bye.header = header_of(kBye, sizeof bye);
+      std::strncpy(bye.text, "the port was detached", sizeof bye.text - 1);
+      (void)!send(found->second.fd, &bye, sizeof bye, MSG_DONTWAIT | MSG_NOSIGNAL);
+      drop(session);
+    }
 }
 
-// --- hello -----------------------------------------------------------------------------------------------------------------
+// --- requests --------------------------------------------------------------------------------------------------------------
 
 void Server::serve(uint64_t session) {
   const auto found = connections_.find(session);
@@ -301,83 +290,41 @@ void Server::serve(uint64_t session) {
   if (packet.size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (packet.size <= 0) return drop(session);
 
-  Reply reply = {};
-  reply.header = header_of(kReply, sizeof reply);
-  int fds[2] = {-1, -1};
-  Hello hello;
-  Status status = connection.deadline_ms == 0 ? Status(Code::kUsage, "a hello was said already")
-                                              : check_hello(packet, &hello);
-  if (status.ok()) status = attach(connection, hello, packet, &reply, fds);
-  reply.status = static_cast<uint32_t>(status.code());
-  std::strncpy(reply.text, status.message().c_str(), sizeof reply.text - 1);
+  ControlCall call;
+  call.client = connection.client;
+  const Status status = check_request(packet, &call.request);
+  if (status.ok()) {
+    connection.deadline_ms = 0;
+    if ((call.request.flags & kOffersMemory) && packet.fd_count > 0) call.offered = packet.take_first();
+    // A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
+    if (const uint64_t before = control_.predecessor(call)) drop(before);
+    control_.serve(call);
+  } else {
+    call.refuse(EINVAL, status.code(), status.message());
+  }
+  if (!answer(connections_[session], call) || !status.ok()) drop(session);
+}
 
+bool Server::answer(const Connection& connection, const ControlCall& call) {
+  Reply reply = call.reply;
+  reply.header = header_of(kReply, sizeof reply);
   iovec part = {&reply, sizeof reply};
   alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (status.ok()) {
-    const bool adopted = reply.flags & kAdopted;
-    const uint32_t count = adopted ? 1 : 2;
+  if (reply.error == 0 && call.give[1] >= 0) {
+    const bool memory = call.give[0] >= 0;
+    const uint32_t count = memory ? 2 : 1;
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(count * sizeof(int));
     cmsghdr* item = CMSG_FIRSTHDR(&message);
     item->cmsg_level = SOL_SOCKET;
     item->cmsg_type = SCM_RIGHTS;
     item->cmsg_len = CMSG_LEN(count * sizeof(int));
-    std::memcpy(CMSG_DATA(item), adopted ? fds + 1 : fds, count * sizeof(int));
+    std::memcpy(CMSG_DATA(item), memory ? call.give : call.give + 1, count * sizeof(int));
   }
-  const bool told = sendmsg(connection.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
-  for (const int fd : fds)
-    if (fd >= 0) close(fd);
-  if (!status.ok() || !told) drop(session);
-}
-
-// A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
-void Server::displace(const Connection& comer, const Hello& hello) {
-  if (std::memcmp(hello.token, kNone, kTokenBytes) == 0) return;
-  for (const auto& [session, other] : connections_) {
-    if (session == comer.session || other.deadline_ms != 0 || other.name != hello.name) continue;
-    if (std::memcmp(other.token, hello.token, kTokenBytes) != 0) continue;
-    drop(session);
-    return;
-  }
-}
-
-// On success fds are the client's: its memory (a copy of the descriptor) and its end of the doorbell.
-Status Server::attach(Connection& connection, const Hello& hello, Packet& packet, Reply* reply, int fds[2]) {
-  const Geometry& g = hello.geometry;
-  const RegionGeometry geometry = {g.tx_rings, g.rx_rings, g.tx_slots, g.rx_slots, g.buffer_bytes};
-  displace(connection, hello);
-  std::unique_ptr<ValeRegion> region;
-  bool adopted = false;
-  if ((hello.flags & kOffersMemory) && packet.fd_count > 0)
-    adopted = ValeRegion::adopt(packet.take_first(), hello.name, geometry, &region).ok();
-  if (!adopted)
-    if (Status status = ValeRegion::create(hello.name, geometry, &region); !status.ok()) return status;
-
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-    return Status(Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
-  fds[1] = pair[1];
-  fds[0] = dup(region->fd());
-  if (fds[0] < 0) {
-    close(pair[0]);
-    return Status(Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
-  }
-  if (adopted) reply->flags |= kAdopted;
-  reply->geometry = hello.geometry;
-  reply->memory_bytes = region->layout().bytes;
-  if (adopted && std::memcmp(hello.token, kNone, kTokenBytes) != 0)
-    std::memcpy(reply->token, hello.token, kTokenBytes);
-  else if (getrandom(reply->token, kTokenBytes, 0) != static_cast<ssize_t>(kTokenBytes))
-    return close(pair[0]), Status(Code::kResource, "no random numbers");
-  auto port = std::make_unique<ValePort>(hello.name, std::move(region), pair[0], clock_, connection.client);
-  if (Status status = host_.on_attach(std::move(port)); !status.ok()) return status;
-  connection.name = hello.name;
-  connection.deadline_ms = 0;
-  std::memcpy(connection.token, reply->token, kTokenBytes);
-  return {};
+  return sendmsg(connection.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
 }
 
 }  // namespace

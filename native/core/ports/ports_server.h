@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,15 +13,19 @@
 
 namespace paste {
 
-// The engine's side. Both are called on the server's thread and may wait for a quiescent point.
+// The engine's side. All are called on the server's thread and may wait for a quiescent point. A port is known by its name and
+// its session(): another that took its name meanwhile is another port.
 class PortsHost {
  public:
   virtual ~PortsHost() = default;
-  // A client has attached: the port is ready, its client().session names the connection. A failure's message is the client's
-  // answer (kPort: the name is in use; then it may try again).
+  // A port has come, with its first attachment or, a persistent one, with any number. A failure's message is the client's answer
+  // (kPort: the name is in use; then it may try again).
   virtual Status on_attach(std::unique_ptr<ValePort> port) = 0;
-  // The connection of this session ended. The port may be gone already (its doorbell broke, or it was detached), and another
-  // session may have its name: only the port of exactly this session goes.
+  // Runs `change` where the port's owner thread does nothing else, and watches the doorbell that it has then. False when that
+  // port is gone; then nothing ran.
+  virtual bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) = 0;
+  // The port's last attachment ended, or it was taken off its switch. It may be gone already (its doorbell broke, or an operator
+  // detached it).
   virtual void on_gone(const std::string& name, uint64_t session) = 0;
 };
 
@@ -30,7 +35,8 @@ struct PortsServerOptions {
   std::vector<uint32_t> allowed_uids;  // besides the daemon's own and root
   uint32_t gid = ~0u;                  // != ~0: members may connect, and the socket belongs to it
   uint32_t connections_max = 1024;
-  uint32_t hello_ms = 2000;            // a connection that says nothing is closed after this time
+  uint32_t hello_ms = 2000;            // a connection that asks for nothing is closed after this time
+  uint64_t user_bytes_max = 16ull << 30;  // of all regions of one user's ports
 };
 
 class PortsServer {
@@ -40,7 +46,7 @@ class PortsServer {
                       std::unique_ptr<PortsServer>* server);
   virtual ~PortsServer() = default;  // stops the thread, closes every connection without a Bye, removes the socket
 
-  // The port of this session was detached on purpose: tells the client not to come back. Any thread, returns at once.
+  // The port of this session was detached on purpose: tells its clients not to come back. Any thread, returns at once.
   virtual void dismiss(uint64_t session) = 0;
 };
 

@@ -17,7 +17,6 @@ namespace paste {
 class RingClient final : public PortClient {
  public:
   RingClient(ClientOptions options, Attachment attachment);
-  ~RingClient() override;
 
   uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) override;
   bool flush() override;
@@ -29,13 +28,13 @@ class RingClient final : public PortClient {
   void disarm() override;
   bool sent_all() override;
 
-  netmap::If* interface() override { return attachment_.region->interface(); }
+  netmap::If* interface() override { return attachment_.itf(); }
   netmap::Ring* tx_ring() override { return tx_; }
   netmap::Ring* rx_ring() override { return rx_; }
   netmap::RingSync* tx_sync() override { return tx_sync_; }
   netmap::RingSync* rx_sync() override { return rx_sync_; }
-  uint8_t* memory() override { return attachment_.region->memory(); }
-  size_t memory_bytes() const override { return attachment_.region->layout().bytes; }
+  uint8_t* memory() override { return attachment_.memory->memory(); }
+  size_t memory_bytes() const override { return attachment_.memory->bytes(); }
   int doorbell() const override { return gone_ ? -1 : attachment_.doorbell; }
   int connection() const override { return gone_ ? -1 : attachment_.connection; }
   const std::string& name() const override { return options_.name; }
@@ -46,6 +45,7 @@ class RingClient final : public PortClient {
  private:
   using Time = std::chrono::steady_clock::time_point;
   void take_rings();
+  void touch_buffers();
   uint32_t slots_for(uint32_t length) const {
     return length <= buffer_bytes_ ? 1 : (length + buffer_bytes_ - 1) / buffer_bytes_;
   }

@@ -1,17 +1,26 @@
-// A vale port in user space: the daemon's side of one client's rings.
+// A vale port in user space: the daemon's side of its clients' rings.
 //
 // Shared memory is hostile. Every field in it is read once into a local, checked, then used; positions live in private copies
 // and are never read back. What the client can do to itself is counted (client_faults, dropped, refused) and goes on.
+//
+// A port has 1 to 16 rings of each direction and any number of attachments, each bound to some of the rings. Transmit rings
+// are served in turn. A frame goes to the receive ring that its flow hash names among those that somebody is bound to, one with
+// a group address to the first of them; so frames of one flow stay in order, and with one ring all do.
+//
+// With a virtio-net header (10 or 12 bytes), every frame of the client's begins with one: it is taken off on the way in, and an
+// empty one put in front on the way out.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/clock.h"
 #include "core/ports/line_copy.h"
 #include "core/ports/port.h"
 #include "core/ports/vale_region.h"
+#include "core/ports/vale_ring.h"
 
 namespace paste {
 
@@ -26,7 +35,23 @@ struct ClientIdentity {
 struct ClientEnd {
   int memory_fd = -1;
   int doorbell = -1;
-  RegionGeometry geometry;
+  uint64_t memory_bytes = 0;
+  uint64_t interface = 0;  // offset of its netmap::If
+};
+
+// One client of a port: the rings it is bound to, and the daemon's end of a non-blocking stream socketpair, which goes with it.
+struct ValeAttachment {
+  ValeAttachment() = default;
+  ValeAttachment(const ClientIdentity& who, int doorbell_end, const BoundRings& rings)
+      : client(who), doorbell(doorbell_end), bound(rings) {}
+  ~ValeAttachment();
+  ValeAttachment(const ValeAttachment&) = delete;
+  ValeAttachment& operator=(const ValeAttachment&) = delete;
+
+  ClientIdentity client;
+  int doorbell = -1;
+  BoundRings bound;
+  bool alive = true;   // the doorbell did not break
 };
 
 class ValePort final : public Port {
@@ -34,10 +59,10 @@ class ValePort final : public Port {
   // A port with a region and a doorbell of its own, whose client's end the caller keeps or passes on.
   static Status create(const std::string& name, const RegionGeometry& geometry, const Clock& clock,
                        std::unique_ptr<ValePort>* port, ClientEnd* end);
-  // `region` is not in use by anybody else; `doorbell` is the daemon's end of a non-blocking stream socketpair and the
-  // port's from then on. `clock` outlives the port.
-  ValePort(std::string name, std::unique_ptr<ValeRegion> region, int doorbell, const Clock& clock,
-           const ClientIdentity& client);
+  // `rings` were taken from `region` and are given back by the port, unless it is `persistent`: then it lives without attachments,
+  // and its rings without it. `session` names the port in the ports server, 0 = none. `clock` outlives the port.
+  ValePort(std::string name, std::shared_ptr<ValeRegion> region, const PortRings& rings, const Clock& clock, uint64_t session,
+           bool persistent);
   ~ValePort() override;
 
   layout::PortKind kind() const override;
@@ -47,6 +72,7 @@ class ValePort final : public Port {
   void unreceive(uint32_t count) override;
   void release(const Batch& batch, std::span<const uint16_t> frames) override;
   uint32_t reserve(const Batch& batch, std::span<const uint16_t> frames) override;
+  Refusal refusal() const override { return rx_bound_count_ == 0 ? Refusal::down : Refusal::full; }
   uint32_t deliver(const Batch& batch, std::span<const uint16_t> frames) override;
   void cancel(const Batch& batch, std::span<const uint16_t> frames) override;
   void notify() override;
@@ -57,75 +83,104 @@ class ValePort final : public Port {
   bool alive() const override { return alive_.load(std::memory_order_relaxed); }
   const char* state() const override { return alive() ? "up" : "gone"; }
 
-  const ClientIdentity& client() const { return client_; }
-  uint32_t slots() const { return tx_.slots; }
-  int memory_fd() const { return region_->fd(); }
+  // --- before the port is attached, or in commands of its owner thread ---
+  // After each of them the doorbell() may be another descriptor.
+  void add_attachment(std::unique_ptr<ValeAttachment> attachment);
+  // Null when there is none of that session.
+  std::unique_ptr<ValeAttachment> remove_attachment(uint64_t session);
+  // 0, 10 or 12; takes effect when no promise is open.
+  void set_header_bytes(uint32_t bytes) { wanted_header_bytes_ = bytes; }
+
+  uint64_t session() const { return session_; }
+  // Of the first attachment; read where attachments are not changed at the same time.
+  ClientIdentity client() const { return attachments_.empty() ? ClientIdentity{} : attachments_[0]->client; }
+  size_t attachments() const { return attachments_.size(); }
+  uint32_t slots() const { return rings_.geometry.tx_slots; }
+  const std::shared_ptr<ValeRegion>& region() const { return region_; }
+  const PortRings& rings() const { return rings_; }
 
  private:
-  // What the daemon keeps of a ring for itself.
-  struct RingView {
-    netmap::Ring* ring = nullptr;
-    netmap::RingSync* sync = nullptr;
-    netmap::Slot* slot = nullptr;
-    uint8_t* buffers = nullptr;
-    uint32_t slots = 0;
-    uint32_t first_buffer = 0;
-    uint32_t next(uint32_t i) const { return i + 1 == slots ? 0 : i + 1; }
-    uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + slots - from; }
-    uint32_t advance(uint32_t i, uint32_t by) const { return i + by >= slots ? i + by - slots : i + by; }
-  };
   class SlotReader;
   // What became of the slots that one frame took; kDropped: *reason, and *length bytes.
   enum class Taken : uint8_t { kFrame, kNothing, kDropped, kNoRoom };
 
   bool client_head(const RingView& view, uint32_t from, uint32_t most, uint32_t* head) const;
   void reset_ring(RingView& view, uint32_t head, uint32_t tail);
+  static void put_positions(RingView& view, uint32_t head, uint32_t tail);
+  uint32_t receive_ring(uint32_t number, Batch& batch, uint32_t max);
   Taken take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns, uint32_t* length, Drop* reason);
   Taken take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length, Drop* reason);
+  bool take_off_header(const uint8_t* header) const;
   void add_frame(Batch& batch, const uint8_t* bytes, uint32_t length, uint64_t time_ns);
   bool names_buffer(uint32_t buffer) const {
     return buffer - netmap::kReservedBuffers < buffer_count_ - netmap::kReservedBuffers;
   }
-  void count_drop(Drop reason, uint32_t slots, uint32_t bytes);
-  uint32_t slots_for(uint32_t length) const {
+  uint8_t* buffer(uint32_t index) const { return buffers_ + uint64_t{index} * buffer_bytes_; }
+  void count_drop(TxView& tx, Drop reason, uint32_t slots, uint32_t bytes);
+  uint32_t slots_for(uint32_t length) const { return slots_for(length, header_bytes_); }
+  uint32_t slots_for(uint32_t length, uint32_t header) const {
+    length += header;
     return length <= buffer_bytes_ ? 1 : (length + buffer_bytes_ - 1) / buffer_bytes_;
   }
-  // Of a frame as it leaves this port.
+  // Of a frame as it leaves this port, without the virtio-net header.
   uint32_t bytes_out(const Frame& frame) const {
     return static_cast<uint32_t>(static_cast<int32_t>(frame.length) + vlan_growth(vlan, frame));
   }
-  template <bool aware>
-  uint32_t promise(const Batch& batch, std::span<const uint16_t> frames, uint32_t free);
-  template <bool aware>
-  uint32_t write(const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes);
-  bool fill(const uint8_t* bytes, uint32_t length, uint32_t* at);
-  bool fill_shape(const FrameShape& shape, uint32_t* at);
-  bool rx_buffer(uint32_t at, uint32_t* buffer);
-  void ring_doorbell();
+  bool plain() const { return !vlan.aware() && header_bytes_ == 0; }
+  template <bool plain>
+  uint32_t promise(RxView& rx, const Batch& batch, std::span<const uint16_t> frames, uint32_t free);
+  template <bool plain>
+  uint32_t write(RxView& rx, const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes);
+  uint32_t choose_rx(const Frame& frame) const;
+  uint32_t reserve_many(const Batch& batch, std::span<const uint16_t> frames);
+  uint32_t deliver_many(const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes);
+  void change_header();
+  void look_at_head(RxView& rx);
+  uint32_t deliver_to(RxView& rx, const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes);
+  bool fill(RxView& rx, const uint8_t* bytes, uint32_t length, uint32_t* at);
+  bool fill_pieces(RxView& rx, const FrameShape& pieces, uint32_t* at);
+  bool take_rx_slot(RxView& rx, uint32_t at, uint32_t* buffer);
+  void publish(RxView& rx, uint32_t tail);
+  void ring_doorbell(ValeAttachment& attachment);
+  void ring_doorbells(const RingView& view, bool transmit, uint32_t number);
+  void rang(ValeAttachment& attachment);
+  void attachment_broke(ValeAttachment& attachment);
+  void look_alive();
+  void bind_rings(const BoundRings& bound, int32_t by);
+  void renew(TxView& tx);
+  void renew(RxView& rx);
+  void choose_doorbell();
 
   std::string name_;
-  std::unique_ptr<ValeRegion> region_;
+  std::shared_ptr<ValeRegion> region_;
+  const PortRings rings_;
   const Clock& clock_;
-  ClientIdentity client_;
-  int doorbell_;
+  const uint64_t session_;
+  const bool persistent_;
+  int doorbell_ = -1;        // the only attachment's, or bells_
+  int bells_ = -1;           // epoll over all doorbells; made when there is not exactly one attachment
   LongCopy copy_long_;
+  uint8_t* buffers_;
   uint32_t buffer_bytes_;
   uint32_t buffer_count_;
+  uint32_t header_bytes_ = 0, wanted_header_bytes_ = 0;
   std::atomic<bool> alive_{true};
-  bool unnotified_ = false;  // deliveries were published since the last notify()
+  std::vector<std::unique_ptr<ValeAttachment>> attachments_;
 
-  RingView tx_;
-  uint32_t tx_released_ = 0;      // hwcur as published: the client owns everything behind it
-  uint32_t tx_next_ = 0;          // next slot to take; tx_released_ <= tx_next_ <= client.head
-  uint32_t tx_counted_slots_ = 0; // slots from tx_next_ on that were taken back: their faults are counted already
+  uint32_t tx_count_, rx_count_;
+  uint32_t tx_turn_ = 0;          // the transmit ring that is asked first
+  uint32_t rx_bound_count_ = 0;   // receive rings with attachments, and which
+  uint8_t rx_bound_[kRingsMax] = {};
+  std::unique_ptr<TxView[]> tx_;
+  std::unique_ptr<RxView[]> rx_;
+  // With several receive rings: the ring of each promise, oldest first. What was promised stays so when attachments change.
+  std::unique_ptr<uint8_t[]> promises_;
+  uint32_t promises_mask_ = 0, promises_made_ = 0, promises_kept_ = 0;
+
   uint32_t last_count_ = 0;       // frames of the last receive() that unreceive() may take back
   uint32_t last_start_[kBatchFrames];
   uint32_t last_length_[kBatchFrames];
-
-  RingView rx_;
-  uint32_t rx_head_ = 0;     // what the client has given back, as last checked
-  uint32_t rx_tail_ = 0;     // hwtail as published: the next slot to fill
-  uint32_t rx_promised_ = 0; // slots from rx_tail_ on that reserve() promised
+  uint8_t last_ring_[kBatchFrames];
 };
 
 }  // namespace paste

@@ -1,19 +1,26 @@
-// The memory that a vale port shares with its client: netmap's exact layout, one memfd per client.
+// Memory that vale ports share with their clients, laid out as netmap's allocator does: three pools of objects in one memfd.
 //
-//   0          netmap If: name, numbers of rings, ring_ofs[]; host rings are counted (1/1, as VALE ports do) but not bound
-//   4 KiB      transmit rings, then receive rings, each on pages of its own
-//   ...        buffers, `buffer_bytes` apart; 0 and 1 belong to nobody, then tx ring 0's, ..., then rx ring 0's, ...
-//   ...        RingSync, one per transmit ring, then one per receive ring, on pages of their own
+//   0          If objects: one for each attachment
+//   ...        ring objects, of one size; each on pages of its own
+//   ...        buffers, of one size; 0 and 1 belong to nobody
+//   ...        RingSync, one for each ring object, on pages of their own; Ring::sem says where (netmap::RingTail)
 //
-// The daemon creates, populates and seals it (SHRINK, GROW, SEAL) before the descriptor leaves, so that no client can make it
-// shorter under the daemon's loads. A client may punch holes into it: the daemon then finds zeros and takes a page fault.
+// The daemon creates and seals it (SHRINK, GROW, SEAL) before the descriptor leaves, so that no client can make it shorter under
+// the daemon's loads. Pages come into being when an object is taken, not before: a region may have room to spare. A client may
+// punch holes into it: the daemon then finds zeros and takes a page fault.
+//
+// Usually a port has a region of its own. Ports that ask for the same memory id share one: whoever does so opts into being
+// read and written by the others there.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/status.h"
 #include "core/ports/netmap_abi.h"
@@ -25,28 +32,13 @@ inline constexpr uint32_t kRingSlotsMin = 16;
 inline constexpr uint32_t kRingSlotsMax = 4096;    // as VALE
 inline constexpr uint32_t kBufferBytesMin = 256;   // a 9 KiB frame then takes 36 slots of at most 64
 inline constexpr uint32_t kBufferBytesMax = 16384;
+inline constexpr uint64_t kPrivateBytesMax = 64u << 20;
 
 struct RegionGeometry {
   uint32_t tx_rings = 1, rx_rings = 1;
   uint32_t tx_slots = 1024, rx_slots = 1024;
   uint32_t buffer_bytes = 2048;  // multiple of 64
-};
-
-struct RegionLayout {
-  explicit RegionLayout(const RegionGeometry& geometry);
-  uint64_t tx_ring(uint32_t i) const { return rings + i * tx_ring_bytes; }
-  uint64_t rx_ring(uint32_t i) const { return rings + geometry.tx_rings * tx_ring_bytes + i * rx_ring_bytes; }
-  uint64_t tx_sync(uint32_t i) const { return sync + i * sizeof(netmap::RingSync); }
-  uint64_t rx_sync(uint32_t i) const { return sync + (geometry.tx_rings + i) * sizeof(netmap::RingSync); }
-  // The first of the buffers that a ring starts with; slot s has this + s.
-  uint32_t tx_first_buffer(uint32_t i) const { return netmap::kReservedBuffers + i * geometry.tx_slots; }
-  uint32_t rx_first_buffer(uint32_t i) const {
-    return netmap::kReservedBuffers + geometry.tx_rings * geometry.tx_slots + i * geometry.rx_slots;
-  }
-
-  RegionGeometry geometry;
-  uint64_t rings, tx_ring_bytes, rx_ring_bytes, buffers, sync, bytes;
-  uint32_t buffer_count;
+  uint32_t buffers() const { return tx_rings * tx_slots + rx_rings * rx_slots; }
 };
 
 // USAGE with the bounds when a number is outside them.
@@ -54,40 +46,131 @@ Status check_geometry(const RegionGeometry& geometry);
 // USAGE unless `name` is vale[0-9A-Za-z_]*:[0-9A-Za-z_]+ with both parts shorter than 16 characters (netmap's IFNAMSIZ).
 Status check_vale_name(std::string_view name);
 
-// A shared mapping of a region's memfd, populated, huge pages where the system gives them. Used by both sides.
+struct RegionPools {
+  uint32_t interfaces = 0;
+  uint32_t rings = 0, ring_bytes = 0;
+  uint32_t buffers = 0, buffer_bytes = 0;
+
+  // Just what one port needs.
+  static RegionPools of_port(const RegionGeometry& geometry);
+  // That, with room for more attachments, extra buffers and pipes, as far as 64 MiB allow.
+  static RegionPools with_room(const RegionGeometry& geometry, uint32_t extra_buffers);
+  // What with_room() or of_port() made a region of this size from; false when neither did.
+  static bool of_bytes(const RegionGeometry& geometry, uint64_t bytes, RegionPools* pools);
+  // netmap's defaults for its global region: 100 interfaces, 200 rings, 163840 buffers of 2048 bytes.
+  static RegionPools global();
+};
+
+struct RegionLayout {
+  static constexpr uint32_t kInterfaceBytes = 1024;  // as netmap's pool; 16 + 16 rings take 328
+  explicit RegionLayout(const RegionPools& pools);
+  uint64_t ring(uint32_t i) const { return rings + uint64_t{i} * pools.ring_bytes; }
+  uint64_t ring_sync(uint32_t i) const { return sync + uint64_t{i} * sizeof(netmap::RingSync); }
+  uint64_t buffer(uint32_t i) const { return buffers + uint64_t{i} * pools.buffer_bytes; }
+
+  RegionPools pools;
+  uint64_t rings, buffers, sync, bytes;
+};
+
+// The rings of one port: ring objects in a row (transmit rings first) and the buffers that their slots started with.
+struct PortRings {
+  RegionGeometry geometry;
+  uint32_t first_ring = 0;
+  uint32_t first_buffer = 0;
+  uint32_t tx(uint32_t i) const { return first_ring + i; }
+  uint32_t rx(uint32_t i) const { return first_ring + geometry.tx_rings + i; }
+  uint32_t count() const { return geometry.tx_rings + geometry.rx_rings; }
+  // The first of the buffers that a ring starts with; slot s has this + s.
+  uint32_t tx_buffer(uint32_t i) const { return first_buffer + i * geometry.tx_slots; }
+  uint32_t rx_buffer(uint32_t i) const { return first_buffer + geometry.tx_rings * geometry.tx_slots + i * geometry.rx_slots; }
+};
+
+// Which of a port's rings an attachment has: [first, first + count) of each direction.
+struct BoundRings {
+  uint32_t tx_first = 0, tx_count = 0, rx_first = 0, rx_count = 0;
+  static BoundRings all(const RegionGeometry& g) { return {0, g.tx_rings, 0, g.rx_rings}; }
+};
+
 class ValeRegion {
  public:
-  static Status create(const std::string& name, const RegionGeometry& geometry, std::unique_ptr<ValeRegion>* region);
+  // `id`: what netmap calls the memory id; 0 = it has none.
+  static Status create(const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
   // Takes over memory that a client kept from an earlier daemon: refused unless it is a sealed memfd of exactly this size.
-  // The rings are reset. `fd` is the region's from then on, also on failure.
-  static Status adopt(int fd, const std::string& name, const RegionGeometry& geometry, std::unique_ptr<ValeRegion>* region);
-  // The client's side: maps what the daemon gave and changes nothing. `fd` is the region's from then on, also on failure.
-  static Status map(int fd, const RegionGeometry& geometry, std::unique_ptr<ValeRegion>* region);
+  // Nothing in it is taken yet. `fd` is the region's from then on, also on failure.
+  static Status adopt(int fd, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
   ~ValeRegion();
   ValeRegion(const ValeRegion&) = delete;
   ValeRegion& operator=(const ValeRegion&) = delete;
 
   int fd() const { return fd_; }
+  uint16_t id() const { return id_; }
   uint8_t* memory() const { return memory_; }
   const RegionLayout& layout() const { return layout_; }
-  netmap::If* interface() const { return reinterpret_cast<netmap::If*>(memory_); }
-  netmap::Ring* tx_ring(uint32_t i) const { return reinterpret_cast<netmap::Ring*>(memory_ + layout_.tx_ring(i)); }
-  netmap::Ring* rx_ring(uint32_t i) const { return reinterpret_cast<netmap::Ring*>(memory_ + layout_.rx_ring(i)); }
-  netmap::RingSync* tx_sync(uint32_t i) const {
-    return reinterpret_cast<netmap::RingSync*>(memory_ + layout_.tx_sync(i));
+  uint64_t bytes() const { return layout_.bytes; }
+  bool adopted() const { return adopted_; }
+  // Ports share it by its id.
+  bool shared() const { return shared_.load(std::memory_order_relaxed); }
+  void share() { shared_.store(true, std::memory_order_relaxed); }
+  netmap::Ring* ring(uint32_t i) const { return reinterpret_cast<netmap::Ring*>(memory_ + layout_.ring(i)); }
+  netmap::RingSync* ring_sync(uint32_t i) const {
+    return reinterpret_cast<netmap::RingSync*>(memory_ + layout_.ring_sync(i));
   }
-  netmap::RingSync* rx_sync(uint32_t i) const {
-    return reinterpret_cast<netmap::RingSync*>(memory_ + layout_.rx_sync(i));
-  }
+  // What this descriptor names is this region.
+  bool is_same(int fd) const;
+
+  // --- objects; any thread; RESOURCE when a pool has none left ---
+  // Fresh rings. `first_ring`: where they were in an earlier life, from place_before(); then slots keep their buffers.
+  Status take_rings(const RegionGeometry& geometry, uint32_t first_ring, PortRings* rings);
+  void give_back_rings(const PortRings& rings);
+  // An interface that names the bound rings. `before`: where it was in an earlier life, taken if free; 0 = anywhere.
+  Status take_interface(const std::string& name, const PortRings& rings, const BoundRings& bound, uint64_t before,
+                        uint64_t* offset);
+  void give_back_interface(uint64_t offset);
+  // Links up to `count` buffers into the interface's list (ni_bufs_head); returns how many it got. `held`: the client has them from
+  // an earlier life, and its list stays as it is.
+  uint32_t take_extra(uint64_t interface, uint32_t count, bool held);
+  // Frees what the client left in the list, as netmap does at close: the first word of each buffer is zeroed.
+  void give_back_extra(uint64_t interface);
+
+  static constexpr uint32_t kAnywhere = ~0u;
+  // The first ring of the port that an adopted interface at this offset named; kAnywhere when nothing there makes sense.
+  uint32_t place_before(uint64_t interface, const RegionGeometry& geometry) const;
 
  private:
-  ValeRegion(int fd, const RegionGeometry& geometry) : layout_(geometry), fd_(fd) {}
+  ValeRegion(int fd, const RegionPools& pools, uint16_t id)
+      : layout_(pools), fd_(fd), id_(id), interface_taken_(pools.interfaces), ring_taken_(pools.rings),
+        buffer_taken_(pools.buffers) {}
   Status map_shared();
-  void reset(const std::string& name);
+  void populate(uint64_t offset, uint64_t bytes);
+  uint32_t find_run(std::vector<bool>& taken, uint32_t count, uint32_t from) const;
+  void reset_ring(uint32_t ring, uint32_t slots, uint16_t number, bool transmit, uint32_t first_buffer, bool keep);
+  netmap::If* interface(uint64_t offset) const { return reinterpret_cast<netmap::If*>(memory_ + offset); }
 
-  RegionLayout layout_;
+  const RegionLayout layout_;
   int fd_;
+  uint16_t id_;
+  bool adopted_ = false;
+  std::atomic<bool> shared_{false};
   uint8_t* memory_ = nullptr;
+  std::mutex mutex_;  // the pools
+  std::vector<bool> interface_taken_, ring_taken_, buffer_taken_;
+};
+
+// The client's side of a region: a mapping, nothing else. The descriptor stays the holder's.
+class ClientMemory {
+ public:
+  // RESOURCE when it cannot be mapped, PORT when the memfd is not `bytes` long.
+  static Status map(int fd, uint64_t bytes, std::unique_ptr<ClientMemory>* memory);
+  ~ClientMemory();
+  ClientMemory(const ClientMemory&) = delete;
+  ClientMemory& operator=(const ClientMemory&) = delete;
+  uint8_t* memory() const { return memory_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  ClientMemory(uint8_t* memory, uint64_t bytes) : memory_(memory), bytes_(bytes) {}
+  uint8_t* memory_;
+  uint64_t bytes_;
 };
 
 }  // namespace paste

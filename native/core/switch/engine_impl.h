@@ -78,7 +78,9 @@ class SwitchEngine final : public Engine, private PortsHost {
 
   // --- ports (engine_ports.cc), the mutex held ---
   Status on_attach(std::unique_ptr<ValePort> port) override;
+  bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override;
   void on_gone(const std::string& name, uint64_t session) override;
+  uint32_t thread_of_region(const ValeRegion* region) const;
   // Takes the port only when it succeeds.
   Status attach_locked(std::unique_ptr<Port>&& port, uint64_t session, const PortOptions& options, uint32_t thread = kAnyThread);
   // Gives the port back, which no batch knows any more: bury() it if it stands on a device.

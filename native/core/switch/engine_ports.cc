@@ -63,11 +63,35 @@ Status SwitchEngine::attach_port(std::unique_ptr<Port> port, const PortOptions& 
 
 Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port) {
   const std::lock_guard lock(mutex_);
-  const uint64_t session = port->client().session;
+  const uint64_t session = port->session();
+  const uint32_t thread = thread_of_region(port->region().get());
   const auto standing = standing_.find(port->name());
-  if (standing == standing_.end()) return attach_locked(std::move(port), session, {});
+  if (standing == standing_.end()) return attach_locked(std::move(port), session, {}, thread);
   if (standing->second.kind != nullptr) return {Code::kPort, port->name() + " is in use"};  // by a device, even while it is away
-  return attach_locked(std::move(port), session, standing->second.options);
+  return attach_locked(std::move(port), session, standing->second.options, thread);
+}
+
+bool SwitchEngine::on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) {
+  const std::lock_guard lock(mutex_);
+  const auto it = ports_.find(name);
+  if (it == ports_.end() || it->second.session != session) return false;
+  auto& port = static_cast<ValePort&>(*it->second.port);  // only vale ports have sessions
+  Worker& owner = *workers_[it->second.number >> 8];
+  const uint16_t index = static_cast<uint16_t>(it->second.number & 0xff);
+  owner.call([&] {
+    const int before = port.doorbell();
+    change(port);
+    owner.change_doorbell(index, before);
+  });
+  return true;
+}
+
+// Ports of one memory region are one thread's: buffers move between them.
+uint32_t SwitchEngine::thread_of_region(const ValeRegion* region) const {
+  for (const auto& [name, attached] : ports_)
+    if (attached.session != 0 && static_cast<const ValePort&>(*attached.port).region().get() == region)
+      return attached.number >> 8;
+  return kAnyThread;
 }
 
 void SwitchEngine::on_gone(const std::string& name, uint64_t session) {

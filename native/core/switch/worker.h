@@ -62,6 +62,8 @@ class Worker {
   // --- in commands only ---
   // The index must be free; `view` and `port` stay until remove_port() is through.
   void add_port(Port* port, uint16_t index, const SwitchView* view, bool mirror = false);
+  // The port's doorbell() is another descriptor than it was: it is watched instead.
+  void change_doorbell(uint16_t index, int before);
   // From now on the port is no destination and gives no frames. It is still needed until port_left().
   void remove_port(uint16_t index);
   void set_view(const SwitchView* old_view, const SwitchView* view);
