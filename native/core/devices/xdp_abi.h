@@ -12,7 +12,8 @@ inline constexpr int kSocketLevel = 283;       // SOL_XDP
 
 // Socket options
 inline constexpr int kMmapOffsets = 1, kRxRing = 2, kTxRing = 3, kUmemRegister = 4, kUmemFillRing = 5,
-                     kUmemCompletionRing = 6, kStatistics = 7, kOptions = 8;
+                     kUmemCompletionRing = 6, kStatistics = 7, kOptions = 8,
+                     kMaxTxBudget = 9;         // XDP_MAX_TX_SKB_BUDGET, Linux 6.17
 
 // Where the rings are mapped
 inline constexpr int64_t kRxOffset = 0, kTxOffset = 0x80000000, kFillOffset = 0x100000000, kCompletionOffset = 0x180000000;

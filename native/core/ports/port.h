@@ -26,6 +26,7 @@ struct PortCounters {
   uint64_t delivered_copies = 0, delivered_bytes = 0;
   uint64_t refused[kRefusals] = {};
   uint64_t copied_frames = 0, zero_copy_frames = 0;  // snapshots taken by copying / frames left where they arrived
+  uint64_t in_place_copies = 0;                  // of the delivered: sent from where they were received, without a copy
   uint64_t rejected_learning = 0;                // source was multicast, or the table or this port's share was full
   uint64_t kicks_sent = 0, kicks_received = 0;   // doorbells
   uint64_t client_faults = 0;                    // ring resets after rubbish in shared memory

@@ -6,9 +6,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/ports/vale_region.h"
+#include "core/ports/xdp_umem.h"
 #include "core/switch/engine_impl.h"
 #include "core/switch/scratch.h"
 
@@ -119,6 +121,9 @@ Status SwitchEngine::frame_memory(uint32_t thread, FrameMemory** memory) {
   if (!place) {
     FrameMemoryOptions options = options_.frame_memory;
     options.sharers = static_cast<uint32_t>(workers_.size());
+    // AF_XDP pins it: half of what may be pinned, for another daemon of this user may run, but never less than four batches.
+    const uint64_t fair = pinnable_bytes() / 2 / options.sharers / options.chunk_bytes;
+    options.chunks = static_cast<uint32_t>(std::clamp<uint64_t>(fair, 4 * kBatchFrames, std::max(options.chunks, 4 * kBatchFrames)));
     Region* region = store_ ? &store_->region() : nullptr;
     if (Status status = FrameMemory::create(options, region, store_ ? store_->buffers() : nullptr, &place); !status.ok())
       return status;

@@ -3,12 +3,14 @@
 #include <initializer_list>
 #include <utility>
 
+#include "core/ports/xdp_port.h"
+
 namespace paste {
 namespace {
 
 // The factory of a kind, whether it gives its own type or a Port.
 template <typename P>
-[[maybe_unused]] Status make(const std::string& name, const std::string& spec, const PortSite& site, std::unique_ptr<Port>* port) {
+Status make(const std::string& name, const std::string& spec, const PortSite& site, std::unique_ptr<Port>* port) {
   if constexpr (requires { P::create(name, spec, site, port); }) {
     return P::create(name, spec, site, port);
   } else {
@@ -20,7 +22,9 @@ template <typename P>
 }
 
 // One line for each kind, such as {"xdp", layout::kXdpPort, false, true, make<XdpPort>}; its header comes above.
-constexpr std::initializer_list<PortKind> kKinds = {};
+constexpr std::initializer_list<PortKind> kKinds = {
+    {"xdp", layout::kXdpPort, false, true, make<XdpPort>},
+};
 
 constexpr char kNetns[] = ",netns=";
 
