@@ -124,12 +124,12 @@ const anyTags = fc.array(
   { maxLength: 2 },
 );
 const anyFrame = fc.record({
-  from: fc.nat(4),
   to: fc.nat(6),
   source: fc.integer({ min: 1, max: 6 }),
   tags: anyTags,
   bytes: fc.constantFrom(0, 2046, 2050),
 });
+const anyBurst = fc.record({ from: fc.nat(4), frames: fc.array(anyFrame, { minLength: 1, maxLength: 8 }) });
 
 both(
   "random VLANs and frames: copies, tags and outcomes are the model's, and the sums are exact",
@@ -139,21 +139,24 @@ both(
     await fc.assert(
       fc.asyncProperty(
         fc.array(anyVlan, { minLength: 5, maxLength: 5 }),
-        fc.array(anyFrame, { minLength: 1, maxLength: 40 }),
-        async (vlans, frames) => {
+        fc.array(anyBurst, { minLength: 1, maxLength: 12 }),
+        async (vlans, bursts) => {
           const home = `vale${run++}`;
           const ports = openPorts(s, vlans, home);
           const model = new Model(vlans);
           const expected = ports.map((): Buffer[] => []);
           const outcomes: Record<string, number> = {};
-          for (const [n, f] of frames.entries()) {
-            ports[f.from]!.send([frameOf(f.to, f.source, f.tags, `${n}`, f.bytes)]);
-            // One by one: the order of frames of different ports is nobody's promise.
+          for (const [n, { from, frames }] of bursts.entries()) {
+            const text = (i: number) => `${n} ${i}`;
+            ports[from]!.send(frames.map((f, i) => frameOf(f.to, f.source, f.tags, text(i), f.bytes)));
+            // Burst by burst: the order of frames of different ports is nobody's promise.
             await s.settled();
-            const { copies, outcome } = model.forward(f.from, f.to, f.source, f.tags);
-            for (const [port, tags] of copies) expected[port]!.push(reshaped(f, tags, `${n}`));
-            const key = `p${f.from} ${outcome}`;
-            outcomes[key] = (outcomes[key] ?? 0) + 1;
+            for (const [i, f] of frames.entries()) {
+              const { copies, outcome } = model.forward(from, f.to, f.source, f.tags);
+              for (const [port, tags] of copies) expected[port]!.push(reshaped(f, tags, text(i)));
+              const key = `p${from} ${outcome}`;
+              outcomes[key] = (outcomes[key] ?? 0) + 1;
+            }
           }
           for (const [i, port] of ports.entries()) t.deepEqual(port.receive(4096), expected[i], `${home}:p${i}`);
           for (const [i, name] of names(5).entries()) {
@@ -169,7 +172,7 @@ both(
           }
         },
       ),
-      { numRuns: 30, endOnFailure: true },
+      { numRuns: 40, endOnFailure: true },
     );
   },
 );
