@@ -11,7 +11,7 @@ import type { DaemonStats, Done, Request } from "./control-protocol.js";
 import { type Answer, ControlServer } from "./control-server.js";
 import { filterCompiler } from "./filter-compiler.js";
 import { claimInstance, type Instance, locateInstance } from "./instance.js";
-import { startedAs } from "./launch.js";
+import { explainDenied, startedAs } from "./launch.js";
 import { parsePortSpec } from "./port-spec.js";
 import { recoveryText } from "./recovery-text.js";
 import { emptyRule, type RuleText } from "./rules.js";
@@ -48,7 +48,9 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   // A daemon outlives whoever read its first lines.
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error").on("error", () => {});
-  const daemon = await Daemon.start(options);
+  const daemon = await Daemon.start(options).catch((error: unknown) => {
+    throw explainDenied(error);
+  });
   return daemon.ended;
 }
 

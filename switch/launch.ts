@@ -76,6 +76,22 @@ export function dropCapabilities(options: LaunchOptions): void {
 }
 
 /**
+ * Root without capabilities opens only what belongs to root, or to everybody: says so where that is why something was
+ * refused.
+ */
+export function explainDenied(error: unknown): unknown {
+  const denied =
+    error instanceof Error &&
+    ((error as NodeJS.ErrnoException).code === "EACCES" || /permission denied|EACCES/i.test(error.message));
+  if (!denied || !isLaunched() || process.getuid!() !== 0) return error;
+  return new PasteError(
+    "PRIVILEGE",
+    `${error.message} (the daemon is root without capabilities, so it cannot open other users' files: chown them to root, or --user their owner)`,
+    { cause: error },
+  );
+}
+
+/**
  * What the launcher has to know of the configuration. A file that cannot be read or is wrong gives nothing here: the daemon
  * reads it again, and says so.
  */
@@ -120,11 +136,6 @@ function handOver(instance: Instance, user: Account): void {
   // As everywhere: a folder that is not ours alone (a --control in /tmp) stays as it is.
   if (made || basename(dirname(instance.folder)).startsWith("paste-switch"))
     chownSync(instance.folder, user.uid, user.gid);
-  const storeFolder = dirname(instance.store);
-  if (!existsSync(storeFolder)) {
-    mkdirSync(storeFolder, { recursive: true, mode: 0o755 });
-    chownSync(storeFolder, user.uid, user.gid);
-  }
   for (const file of [instance.lock, instance.store]) if (existsSync(file)) giveFile(file, user);
 }
 

@@ -1,6 +1,15 @@
 // What takes a capability: with those of this process, through the broker of the launcher, and without any.
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -14,7 +23,7 @@ import {
   type TapRequest,
 } from "../support/native-devices.js";
 import { until } from "../support/native-ports.js";
-import { skip } from "../support/skip.js";
+import { packageRoot, skip } from "../support/skip.js";
 
 const addon = devicesAddon();
 const devices = addon.localDevices();
@@ -480,6 +489,36 @@ test("file capabilities let an ordinary user start it, who keeps none of them", 
     message:
       /^PRIVILEGE: network namespace \S+: this needs the capability CAP_SYS_ADMIN: .*,cap_sys_admin\+ep \S+launcher`$/,
   });
+});
+
+test("the capabilities that examples/paste-switch.service leaves are enough", async (t) => {
+  const nets = namespaces(t, "tun", "setpriv");
+  if (!nets) return;
+  const unit = readFileSync(join(packageRoot, "examples", "paste-switch.service"), "utf8");
+  const numbers: Record<string, number> = {
+    NET_ADMIN: 12,
+    NET_RAW: 13,
+    BPF: 39,
+    SYS_ADMIN: 21,
+    SETUID: 7,
+    SETGID: 6,
+    SETPCAP: 8,
+  };
+  const names = /^CapabilityBoundingSet=(.*)$/m
+    .exec(unit)![1]!
+    .split(" ")
+    .map((name) => name.slice("CAP_".length));
+  t.deepEqual([...names].sort(), Object.keys(numbers).sort());
+  const bounding = ["-all", ...names.map((name) => `+cap_${numbers[name]}`)].join();
+  const space = nets.make("unit");
+  const process = new DeviceProcess(t, {
+    before: ["setpriv", `--bounding-set=${bounding}`, "--no-new-privs"],
+    launcherArgs: ["--user", "0:0", "--group", "54321"],
+  });
+  await process.call("openTap", { name: "t0", netns: space.name });
+  await process.call("openXdp", { interface: "t0", netns: space.name, queues: [0] });
+  const zeros = ["CapAmb", "CapBnd", "CapEff", "CapInh", "CapPrm"].map((set) => `${set} ${zero}`);
+  t.deepEqual(capabilitiesOf(process.child.pid!), [...zeros, "NoNewPrivs 1", "Uid 0\t0\t0\t0"]);
 });
 
 test("the launcher says what is wrong with its command line", (t) => {

@@ -28,11 +28,18 @@ export class DaemonProcess {
   /** Exit status, or the signal that ended it. */
   readonly ended: Promise<number | string>;
 
-  private constructor(folder: string, args: string[], name: string, env: Record<string, string> = {}) {
+  /** `before`: the words that run it, instead of node alone. */
+  private constructor(
+    folder: string,
+    args: string[],
+    name: string,
+    env: Record<string, string> = {},
+    before: readonly string[] = [process.execPath],
+  ) {
     this.folder = folder;
     this.control = join(folder, `${name}.sock`);
     this.ports = join(folder, `${name}.ports.sock`);
-    this.child = spawn(process.execPath, [cliPath, "daemon", "--control", this.control, ...args], {
+    this.child = spawn(before[0]!, [...before.slice(1), cliPath, "daemon", "--control", this.control, ...args], {
       env: { ...process.env, PASTE_SWITCH_CONTROL: "", PASTE_SWITCH_DEBUG: "", XDG_RUNTIME_DIR: folder, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       cwd: folder,
@@ -51,9 +58,9 @@ export class DaemonProcess {
     t: Teardown,
     folder: string,
     args: string[] = [],
-    { name = "c", env = {} }: { name?: string; env?: Record<string, string> } = {},
+    options: { name?: string; env?: Record<string, string>; before?: readonly string[] } = {},
   ): Promise<DaemonProcess> {
-    const daemon = new DaemonProcess(folder, args, name, env);
+    const daemon = new DaemonProcess(folder, args, options.name ?? "c", options.env, options.before);
     t.teardown(async () => {
       daemon.child.kill("SIGKILL");
       await daemon.ended;
@@ -63,8 +70,13 @@ export class DaemonProcess {
   }
 
   /** Starts one that is expected to fail. */
-  static async fails(folder: string, args: string[], name = "c"): Promise<{ status: number | string; stderr: string }> {
-    const daemon = new DaemonProcess(folder, args, name);
+  static async fails(
+    folder: string,
+    args: string[],
+    name = "c",
+    before?: readonly string[],
+  ): Promise<{ status: number | string; stderr: string }> {
+    const daemon = new DaemonProcess(folder, args, name, {}, before);
     const watch = setTimeout(() => daemon.child.kill("SIGKILL"), 30_000);
     const status = await daemon.ended;
     clearTimeout(watch);
