@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "core/ports/tap_port.h"
 #include "core/ports/xdp_port.h"
 
 namespace paste {
@@ -23,6 +24,7 @@ Status make(const std::string& name, const std::string& spec, const PortSite& si
 
 // One line for each kind, such as {"xdp", layout::kXdpPort, false, true, make<XdpPort>}; its header comes above.
 constexpr std::initializer_list<PortKind> kKinds = {
+    {"tap", layout::kTapPort, true, true, make<TapPort>},
     {"xdp", layout::kXdpPort, false, true, make<XdpPort>},
 };
 

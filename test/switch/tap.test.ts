@@ -1,0 +1,301 @@
+// TAP ports between network namespaces: what the kernel's own stack sends and gets through the switch.
+import { createHash } from "node:crypto";
+import test, { type ExecutionContext } from "ava";
+import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo } from "../../native/engine.js";
+import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
+import { type Namespace, namespaces } from "../support/namespaces.js";
+import { scanStore } from "../support/native-store.js";
+
+interface Host {
+  ns: Namespace;
+  /** Of the TAP device, and (with "vale0:" in front) of its port. */
+  device: string;
+  address: string;
+  port(): PortInfo;
+}
+interface Wanted {
+  engine?: Partial<EngineOptions>;
+  store?: StoreWanted;
+  /** Behind tap:IF, for every host. */
+  options?: string;
+  port?: NativePortOptions[];
+  needs?: string[];
+  hosts?: number;
+}
+/** Of the kernel's side; an address that stays when the device is made again. */
+const mac = (host: number) => `02:77:00:00:00:0${host}`;
+const memory: StoreWanted = { on: "memory", sizeBytes: 64 << 20 };
+
+/** A switch with hosts on it, each a namespace with one TAP device; undefined: the test was skipped. */
+async function hostsOn(
+  t: ExecutionContext,
+  wanted: Wanted = {},
+): Promise<{ s: LiveSwitch; hosts: Host[] } | undefined> {
+  const make = namespaces(t, "tun", "ping", ...(wanted.needs ?? []));
+  if (!make) return undefined;
+  const s = await liveSwitch(t, wanted.engine, wanted.store);
+  const hosts: Host[] = [];
+  for (let i = 0; i < (wanted.hosts ?? 2); i++) {
+    const ns = make.make(`h${i}`);
+    const device = make.interfaceName(`t${i}`);
+    const address = `10.77.0.${i + 1}`;
+    const name = `vale0:${device}`;
+    s.engine.attach(
+      name,
+      `tap:${device},netns=${ns.name},mac=${mac(i)},address=${address}/24${wanted.options ?? ""}`,
+      wanted.port?.[i],
+    );
+    hosts.push({ ns, device, address, port: () => s.engine.stats().ports.find((port) => port.name === name)! });
+  }
+  return { s, hosts };
+}
+
+const ping = (from: Host, to: string, ...more: string[]) =>
+  from.ns.run("ping", "-c", "3", "-i", "0.05", "-W", "5", ...more, to);
+
+/** Sends `bytes` from one host to the other over TCP; both ends tell their hash. */
+async function transfer(from: Host, to: Host, bytes: number): Promise<[string, string]> {
+  const sink = `require("net").createServer(s=>{const h=require("crypto").createHash("sha256");
+    s.on("data",d=>h.update(d));s.on("end",()=>{s.end(h.digest("hex"))})}).listen(5000,()=>console.log("listening"))`;
+  const source = `const b=Buffer.alloc(${bytes});let x=1;for(let i=0;i<b.length;i++){x=(x*1103515245+12345)>>>0;b[i]=x>>>16}
+    const s=require("net").connect(5000,process.argv[1]);let got="";s.on("data",d=>got+=d);s.on("end",()=>
+    console.log(require("crypto").createHash("sha256").update(b).digest("hex"),got));s.end(b)`;
+  const server = to.ns.start(process.execPath, "-e", sink);
+  await new Promise((resolve) => server.stdout!.once("data", resolve));
+  const [sent, got] = (await from.ns.run(process.execPath, "-e", source, to.address)).trim().split(" ");
+  server.kill("SIGKILL");
+  return [sent!, got!];
+}
+
+/** The sum of one's-complement words of `bytes`, folded: ffff when a checksum among them is right (RFC 1071). */
+function wordSum(bytes: Buffer, start = 0): number {
+  let sum = start;
+  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
+
+/** IPv4 header's and TCP's checksums of an Ethernet frame are right. */
+function checksumsRight(frame: Buffer): boolean {
+  const ip = frame.subarray(14, 14 + frame.readUInt16BE(16));
+  const header = (ip[0]! & 15) * 4;
+  const segment = ip.subarray(header);
+  const pseudo = wordSum(ip.subarray(12, 20), ip[9]! + segment.length);
+  return wordSum(ip.subarray(0, header)) === 0xffff && wordSum(segment, pseudo) === 0xffff;
+}
+
+const framesIn = (path: string) =>
+  scanStore(path)
+    .blocks.flatMap((block) => block.records)
+    .filter((record) => record.type === 1);
+const isTcp = (frame: Buffer) => frame.readUInt16BE(12) === 0x0800 && frame[23] === 6;
+
+for (const options of ["", ",offload=on", ",queues=4", ",queues=3,offload=on"])
+  test(`two hosts ping each other and move 20 MB through tap:IF${options}`, async (t) => {
+    const made = await hostsOn(t, { options });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    t.regex(await ping(a, b.address), / 0% packet loss/);
+    const [sent, got] = await transfer(a, b, 20 << 20);
+    t.is(got, sent);
+    t.is(sent.length, 64);
+    const counters = a.port().counters;
+    t.is(counters.dropped.bad_offload, 0);
+    t.true(counters.zeroCopyFrames > 0 && counters.receivedBytes > 20 << 20);
+    await made.s.settled();
+    sumsHold(t, made.s.engine.stats());
+  });
+
+for (const [what, store, marked] of [
+  ["in memory are marked where the kernel wrote them", memory, true],
+  ["on a disk are packed", { on: "disk", sizeBytes: 64 << 20 }, false],
+] as [string, StoreWanted, boolean][])
+  test(`frames of a TAP port whose store lies ${what}; each is logged as it was forwarded`, async (t) => {
+    const made = await hostsOn(t, { store, engine: { persist: "mark", durability: "strict" } });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    made.s.engine.setRules([rule("tcp")], "tcp");
+    const [sent, got] = await transfer(a, b, 4 << 20);
+    t.is(got, sent);
+    await made.s.settled();
+    t.regex(a.port().detail, marked ? /frames in the store/ : /frames in DRAM: .* is on a disk/);
+    const records = framesIn(made.s.storePath);
+    const placed = records.filter((record) => (record.flags & 1) !== 0).length;
+    if (marked) {
+      // Later ones are packed while the store makes fresh blocks ready.
+      t.true(records.slice(0, 2000).every((record) => (record.flags & 1) !== 0));
+      t.log(`${placed} of ${records.length} marked in place`);
+    } else t.is(placed, 0);
+    t.is(a.port().counters.copiedFrames, 0);
+    const stream = records.filter((record) => isTcp(record.bytes) && record.bytes.readUInt32BE(26) === 0x0a4d0001);
+    const pieces = new Map<number, Buffer>();
+    for (const { bytes } of stream) {
+      const start = 34 + (bytes[46]! >> 4) * 4;
+      const data = bytes.subarray(start, 14 + bytes.readUInt16BE(16));
+      if (data.length > 0) pieces.set(bytes.readUInt32BE(38), data);
+    }
+    const order = [...pieces.keys()].sort((x, y) => (x - y) | 0);
+    const hash = createHash("sha256");
+    for (const at of order) hash.update(pieces.get(at)!);
+    t.is(hash.digest("hex"), sent, "the stream as the log has it");
+  });
+
+test("a sender that leaves segmentation to its device: what leaves the switch has the wire's length and right checksums", async (t) => {
+  const made = await hostsOn(t, { store: memory, options: ",offload=on" });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  made.s.engine.setRules([rule("tcp")], "tcp");
+  const [sent, got] = await transfer(a, b, 8 << 20);
+  t.is(got, sent);
+  await made.s.settled();
+  const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
+  t.true(frames.length > 5000, `${frames.length} frames`);
+  t.is(Math.max(...frames.map((frame) => frame.payloadLength)), 1514);
+  t.deepEqual(frames.filter((frame) => !checksumsRight(frame.bytes)).length, 0);
+});
+
+test("without offloads the kernel finishes checksums and segments", async (t) => {
+  const made = await hostsOn(t, { store: memory });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  made.s.engine.setRules([rule("tcp")], "tcp");
+  await transfer(a, b, 1 << 20);
+  await made.s.settled();
+  const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
+  t.true(frames.length > 700);
+  t.true(frames.every((frame) => frame.payloadLength <= 1514 && checksumsRight(frame.bytes)));
+});
+
+for (const options of [",mtu=9000", ",mtu=9000,offload=on"])
+  test(`frames of 9000 bytes pass tap:IF${options} whole`, async (t) => {
+    const made = await hostsOn(t, { options });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    for (const bytes of [1958, 1960, 2006, 2008, 8972])
+      t.regex(await ping(a, b.address, "-M", "do", "-s", String(bytes)), / 0% packet loss/, `${bytes} bytes`);
+    const [sent, got] = await transfer(a, b, 8 << 20);
+    t.is(got, sent);
+    t.true(a.port().counters.copiedFrames > 100, "put together in long buffers");
+  });
+
+test("a frame longer than the switch takes is dropped by name, and the port goes on", async (t) => {
+  const made = await hostsOn(t);
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  a.ns.ip("link", "set", a.device, "mtu", "20000");
+  await t.throwsAsync(ping(a, b.address, "-M", "do", "-s", "15000", "-W", "0.2"));
+  const { dropped } = a.port().counters;
+  t.true(dropped.oversize! >= 1);
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+});
+
+/** An ARP request for `target` (RFC 826), in VLAN 7 if it is tagged. */
+function arpRequest(target: string, tagged: boolean): Buffer {
+  const bytes = Buffer.alloc(tagged ? 64 : 60);
+  bytes.fill(0xff, 0, 6);
+  bytes.set([2, 0x77, 0, 0, 1, 1], 6);
+  let at = 12;
+  if (tagged) at = bytes.writeUInt32BE(0x8100_0007, at);
+  bytes.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0x77, 0, 0, 1, 1, 10, 77, 0, 99], at);
+  bytes.set(target.split(".").map(Number), at + 26);
+  return bytes;
+}
+
+for (const [what, port, tagged] of [
+  ["an access port's host answers untagged, and a trunk sees its VLAN", { vlan: { policy: "access", vid: 7 } }, false],
+  ["a trunk's host in its native VLAN answers untagged", { vlan: { policy: "trunk", vid: 7 } }, false],
+  ["a transparent port's host sees the tag", {}, true],
+] as [string, NativePortOptions, boolean][])
+  test(`VLANs: ${what}`, async (t) => {
+    const made = await hostsOn(t, { hosts: 1, port: [port], needs: ["tcpdump"] });
+    if (!made) return;
+    const host = made.hosts[0]!;
+    const dump = host.ns.start(
+      "tcpdump",
+      "-i",
+      host.device,
+      "-e",
+      "-n",
+      "-l",
+      "-Q",
+      "in",
+      "-c",
+      "1",
+      "arp or (vlan and arp)",
+    );
+    let seen = "";
+    dump.stdout!.on("data", (data) => (seen += data));
+    await new Promise((resolve) => dump.stderr!.once("data", resolve));
+    made.s.engine.attach("vale0:trunk", "", { vlan: { policy: "trunk", vid: 0 } });
+    const trunk = made.s.open("vale0:trunk");
+    await until(() => {
+      trunk.send([arpRequest(host.address, true)]);
+      return seen.includes("\n");
+    }, "the request at the host");
+    t.is(/vlan 7/.test(seen), tagged, seen);
+    if (tagged) return;
+    let reply: Buffer | undefined;
+    await until(() => {
+      for (const frame of trunk.receive()) if (frame.readUInt16BE(12) === 0x8100 && frame[25] === 2) reply = frame;
+      return reply !== undefined;
+    }, "the reply, tagged");
+    t.is(reply!.readUInt16BE(14), 7);
+    t.is(reply!.subarray(6, 12).toString("hex"), "027700000000");
+  });
+
+test("an interface that goes down refuses what is meant for it, and takes it again when it is up", async (t) => {
+  const made = await hostsOn(t);
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+  for (let round = 0; round < 3; round++) {
+    b.ns.ip("link", "set", b.device, "down");
+    await until(() => b.port().state === "down", "the port hears of it");
+    const before = b.port().counters.refused.down ?? 0;
+    await t.throwsAsync(ping(a, b.address, "-W", "0.2"));
+    t.true(b.port().counters.refused.down! > before, "refused as down");
+    b.ns.ip("link", "set", b.device, "up");
+    await until(() => b.port().state === "up", "the port hears of it");
+    t.regex(await ping(a, b.address), / 0% packet loss/);
+  }
+  await made.s.settled();
+  sumsHold(t, made.s.engine.stats());
+});
+
+test("a device that is deleted in use comes back with its port", async (t) => {
+  const made = await hostsOn(t);
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  const flood = a.ns.start("ping", "-f", "-q", b.address);
+  await until(() => b.port().counters.deliveredCopies > 100, "traffic");
+  const id = b.port().id;
+  b.ns.ip("link", "delete", b.device);
+  await until(() => b.port().id !== id && b.port().state === "up", "a new attachment");
+  flood.kill("SIGKILL");
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+  await made.s.settled();
+  sumsHold(t, made.s.engine.stats());
+});
+
+test("names: in use by another interface, by another program, and options that are wrong", async (t) => {
+  const made = await hostsOn(t, { hosts: 1 });
+  if (!made) return;
+  const { ns, device } = made.hosts[0]!;
+  const refused = (spec: string, code: string, message: RegExp) => {
+    const error = asPasteError(t.throws(() => made.s.engine.attach("vale0:x", spec))) as {
+      code: string;
+      message: string;
+    };
+    t.is(error.code, code, spec);
+    t.regex(error.message, message);
+  };
+  refused(`tap:lo,netns=${ns.name}`, "PORT", /name in use by an interface that is no TAP device/);
+  refused(`tap:${device},netns=${ns.name}`, "PORT", /name in use/);
+  refused("tap:", "USAGE", /name is missing/);
+  refused("tap:x,queues=65", "USAGE", /queues is a number from 1 to 64/);
+  refused("tap:x,mtu=9199", "USAGE", /68 to 9198/);
+  refused("tap:x,offload=maybe", "USAGE", /offload is on or off/);
+  refused("tap:x,owner=nobody-of-that-name", "USAGE", /owner is a user/);
+  refused("tap:x,netns=", "USAGE", /value is missing/);
+  refused("tap:x,colour=red", "USAGE", /takes queues/);
+});
