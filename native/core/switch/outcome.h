@@ -17,7 +17,7 @@ namespace paste {
   X(oversize, "longer than the ingress port accepts")                                                    \
   X(bad_slot, "the client's slot named a buffer, an offset or a length outside its own region")          \
   X(broken_chain, "a frame of several slots was longer than its ring or changed while it was read")      \
-  X(no_destination, "no other port was attached to the switch")                                          \
+  X(no_destination, "no other port of its switch, or of its VLAN, takes frames")                         \
   X(hairpin, "the destination is behind the port the frame came from")                                   \
   X(destination_full, "every destination's ring was full")                                               \
   X(destination_gone, "every destination was detached before delivery")                                  \
