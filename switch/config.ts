@@ -82,7 +82,7 @@ const schema = z.strictObject({
       macEntries: powerOfTwo(64, 1 << 20).default(16384),
       macEntriesPerPort: whole(1, 1 << 20).default(4096),
       macAgeMs: whole(1000, 86_400_000).default(300_000),
-      frameMemory: z.union([z.string(), z.int()]).default("32M"),
+      frameMemory: z.union([z.string(), z.int()]).optional(),
       framePlace: z.enum(["auto", "store", "dram"]).default("auto"),
     })
     .prefault({}),
@@ -209,7 +209,10 @@ function build(parsed: Parsed, folder: string, compile: CompileFilter, report: R
       `${parsed.switch.macEntriesPerPort} is more than macEntries, ${parsed.switch.macEntries}`,
     );
   const { frameMemory, ...switchRest } = parsed.switch;
-  const frameMemoryBytes = attempt(["switch", "frameMemory"], () => parseSize(String(frameMemory), "frameMemory")) ?? 0;
+  const frameMemoryBytes =
+    frameMemory === undefined
+      ? 0
+      : (attempt(["switch", "frameMemory"], () => parseSize(String(frameMemory), "frameMemory")) ?? 0);
   if (frameMemoryBytes > frameMemoryBytesMax)
     report(["switch", "frameMemory"], `${frameMemory} is out of range: at most 1G for each forwarding thread`);
   const { group, user, ...daemonRest } = parsed.daemon;
