@@ -1,0 +1,153 @@
+// Ports on devices whose interfaces are missing, go down, vanish and come back, as a user of the daemon sees them.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import test, { type ExecutionContext } from "ava";
+import type { PortInfo } from "../../native/engine.js";
+import { type Namespace, namespaces } from "../support/namespaces.js";
+import { DaemonProcess, numberedFrame, testFolder } from "./daemon-process.js";
+
+const patienceMs = 20_000;
+const betweenLooksMs = 10;
+/** What is pinned counts for all daemons of one user, and may be limited. */
+const little = '[switch]\nframeMemory = "1M"\n';
+
+/** The port as `port list` shows it once it is as wanted; fails with what it was at last. */
+async function portBecomes(daemon: DaemonProcess, name: string, is: (port: PortInfo) => boolean): Promise<PortInfo> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const { ports } = await daemon.ask((client) => client.call("portList", {}));
+    const port = ports.find((candidate) => candidate.name === name);
+    if (port && is(port)) return port;
+    if (Date.now() > deadline) throw new Error(`${name} stays ${JSON.stringify(port)}: ${daemon.stderr}`);
+    await setTimeout(betweenLooksMs);
+  }
+}
+
+/** What runs a daemon in a namespace. */
+const inside = ({ name }: Namespace) => ["ip", "netns", "exec", name, process.execPath];
+
+/** A veth pair: `near` in the daemon's namespace, `far` beside it in another. */
+function plug(home: Namespace, away: Namespace): void {
+  home.ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", away.name);
+  away.ip("link", "set", "far", "up");
+  home.ip("link", "set", "near", "up");
+}
+
+const framesAt = async (space: Namespace, interfaceName: string) =>
+  Number(await space.run("cat", `/sys/class/net/${interfaceName}/statistics/rx_packets`));
+
+/** Sends one frame to everybody and waits until the interface at the other end has it. */
+async function reaches(daemon: DaemonProcess, t: ExecutionContext, away: Namespace): Promise<void> {
+  const before = await framesAt(away, "far");
+  const port = daemon.open(t, "vale0:client");
+  port.send([numberedFrame(1, 0xff, 1)]);
+  const deadline = Date.now() + patienceMs;
+  while ((await framesAt(away, "far")) === before)
+    if (Date.now() > deadline) throw new Error(`no frame came: ${daemon.stderr}`);
+  port.close();
+  t.pass();
+}
+
+const kinds: [kind: PortInfo["kind"], spec: string][] = [["xdp", "xdp:near"]];
+
+for (const [kind, spec] of kinds) {
+  test(`${kind}: a configured port waits for its interface, follows it, and comes back`, async (t) => {
+    const spaces = namespaces(t);
+    if (!spaces) return;
+    const [home, away] = [spaces.make("home"), spaces.make("away")];
+    const folder = testFolder(t);
+    writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "${spec}"\n`);
+    let daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+    await daemon.said("stderr", /^port vale0:near is down: .*no interface near/m);
+    const missing = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+    t.is(missing.kind, kind);
+    t.is(missing.interface, "near");
+    t.regex(missing.detail, /no interface near/);
+
+    plug(home, away);
+    const up = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    t.not(up.detail, "");
+    await daemon.said("stderr", /^port vale0:near is up again$/m);
+    await reaches(daemon, t, away);
+
+    home.ip("link", "set", "near", "down");
+    const down = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+    t.is(down.id, up.id, "it stays attached");
+    t.regex(down.detail, /^interface near is down/);
+    home.ip("link", "set", "near", "up");
+    t.is((await portBecomes(daemon, "vale0:near", ({ state }) => state === "up")).id, up.id);
+    await reaches(daemon, t, away);
+
+    home.ip("link", "delete", "near");
+    const removed = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+    t.regex(removed.detail, /near/);
+    plug(home, away);
+    const back = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    t.not(back.id, up.id, "it is another attachment");
+    await reaches(daemon, t, away);
+
+    await daemon.end("SIGKILL");
+    daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+    await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    await reaches(daemon, t, away);
+    t.is(await daemon.end(), 0);
+  });
+
+  test(`${kind}: a port of another namespace is followed, too`, async (t) => {
+    const spaces = namespaces(t);
+    if (!spaces) return;
+    const [home, away] = [spaces.make("home"), spaces.make("away")];
+    const folder = testFolder(t);
+    writeFileSync(join(folder, "c.toml"), little);
+    const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"]);
+    const add = await daemon.cli("port", "add", `vale0:near=${spec},netns=${home.name},access=5`);
+    t.is(add.status, 1);
+    t.regex(add.stderr, /no interface/);
+    t.deepEqual((await daemon.ask((client) => client.call("portList", {}))).ports, []);
+
+    plug(home, away);
+    const added = await daemon.cli("port", "add", `vale0:near=${spec},netns=${home.name},access=5`);
+    t.is(added.status, 0, added.stderr);
+    const up = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    t.is(up.interface, `${home.name}/near`);
+    t.is(up.vlan, "access 5");
+    home.ip("link", "set", "near", "down");
+    await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+    home.ip("link", "set", "near", "up");
+    await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    home.ip("link", "delete", "near");
+    await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+    plug(home, away);
+    const back = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+    t.not(back.id, up.id);
+    t.is(back.vlan, "access 5", "what it was told holds for every attachment");
+
+    t.is((await daemon.cli("port", "remove", "vale0:near")).status, 0);
+    t.deepEqual((await daemon.ask((client) => client.call("portList", {}))).ports, []);
+    home.ip("link", "set", "near", "down");
+    t.is((await daemon.cli("port", "add", `${spec},netns=${home.name}`)).status, 0, "its device is free again");
+  });
+}
+
+test("a device's name is taken, even while the device is away", async (t) => {
+  const spaces = namespaces(t);
+  if (!spaces) return;
+  const home = spaces.make("home");
+  const folder = testFolder(t);
+  writeFileSync(join(folder, "c.toml"), '[[port]]\nspec = "xdp:near"\n');
+  const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+  t.regex((await daemon.cli("port", "add", "vale0:near")).stderr, /vale0:near is attached already/);
+  t.throws(() => daemon.open(t, "vale0:near"), { message: /in use/ });
+  t.is((await daemon.cli("port", "remove", "vale0:near")).status, 0);
+  daemon.open(t, "vale0:near");
+});
+
+test("a start with a device that is missing, and not configured, fails", async (t) => {
+  const spaces = namespaces(t);
+  if (!spaces) return;
+  const home = spaces.make("home");
+  const failed = await DaemonProcess.fails(testFolder(t), ["--port", "xdp:near"], "c", inside(home));
+  t.is(failed.status, 1);
+  t.regex(failed.stderr, /no interface near/);
+});
