@@ -30,6 +30,8 @@ const mtu = whole(68, 65_535);
 const netns = matching(/^(\/[^,]+|(?!\.{1,2}$)[^/,\s]+)$/, "a name below /run/netns, or a path");
 const user = matching(/^(\d{1,10}|[A-Za-z_][A-Za-z0-9_.-]*\$?)$/, "a name or a number");
 const onOff = words("on", "off");
+const ringSlots = whole(2, 65_535);
+const ringCount = whole(1, 4094);
 
 /** Names of interfaces: the kernel takes 15 bytes but "/", ":" and blanks; "," and "@" would end the name here. */
 const interfaceName = "(?!\\.{1,2}(?:@|$))[^\\s/:,@=%]{1,15}";
@@ -64,9 +66,21 @@ export const deviceKinds: Record<string, DeviceKind> = {
   },
   netmap: {
     usage: "netmap:IF",
-    device: /^[^\s,=]{1,63}$/,
-    what: "a port as netmap names it: eth0, eth0-1, eth0^, vale1:x",
-    options: {},
+    device: /^(?=.{1,63}$)(vale\w*:)?[\w.]+([{}]\w+)?(\*|\^\d*|-\d+)?(@\d+|\/[xztrRT]+)*$/,
+    what: "a port as netmap names it: eth0, eth0-1, eth0^, eth0@2/x, vale1:x",
+    options: {
+      extmem: words("auto", "on", "off"),
+      share: matching(/^[^\s=]{1,63}$/, "a port as netmap names it, whose memory is used, too"),
+      slots: ringSlots,
+      "tx-slots": ringSlots,
+      "rx-slots": ringSlots,
+      rings: ringCount,
+      "tx-rings": ringCount,
+      "rx-rings": ringCount,
+      "host-rings": ringCount,
+      "host-tx-rings": ringCount,
+      "host-rx-rings": ringCount,
+    },
   },
 };
 

@@ -8,6 +8,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   paste::test::add_pmem(env, exports);
   paste::test::add_mac_table(env, exports);
   paste::test::add_marked(env, exports);
+  paste::test::add_netmap(env, exports);
   paste::test::add_ports(env, exports);
   paste::test::add_store(env, exports);
   return exports;

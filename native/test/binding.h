@@ -16,6 +16,7 @@ void add_ports(Napi::Env env, Napi::Object exports);
 void add_hostile_client(Napi::Env env, Napi::Object exports);
 void add_mac_table(Napi::Env env, Napi::Object exports);
 void add_marked(Napi::Env env, Napi::Object exports);
+void add_netmap(Napi::Env env, Napi::Object exports);
 void add_store(Napi::Env env, Napi::Object exports);
 
 // Throws "CODE: message" to JavaScript unless ok, and says whether it was.

@@ -70,6 +70,8 @@ enum RegisterFlag : uint64_t {
   kTxRingsOnly = 0x4000, kAcceptVnetHdr = 0x8000, kDoRxPoll = 0x10000, kNoTxPoll = 0x20000,
 };
 
+enum Ioctl : unsigned long { kIoctlControl = 0xc0586997, kIoctlTxSync = 0x6994, kIoctlRxSync = 0x6995 };
+
 struct RequestHeader {     // nmreq_header, what NIOCCTRL points at
   uint16_t nr_version;
   uint16_t nr_reqtype;
@@ -128,6 +130,13 @@ struct PoolsInfo {         // nmreq_pools_info
 };
 static_assert(sizeof(PoolsInfo) == 64 && offsetof(PoolsInfo, nr_if_pool_offset) == 16);
 static_assert(offsetof(PoolsInfo, nr_ring_pool_offset) == 32 && offsetof(PoolsInfo, nr_buf_pool_objsize) == 60);
+
+struct ExtmemOption {      // nmreq_opt_extmem, of a registration: the port's memory is the caller's
+  Option nro_opt;
+  uint64_t nro_usrptr;     // page aligned; the module does not look
+  PoolsInfo nro_info;      // how it is divided
+};
+static_assert(sizeof(ExtmemOption) == 96 && offsetof(ExtmemOption, nro_usrptr) == 24 && offsetof(ExtmemOption, nro_info) == 32);
 
 struct ValeAttach {        // nmreq_vale_attach
   Register reg;
