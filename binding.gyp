@@ -30,6 +30,16 @@
       "sources": ["<!@(node scripts/sources.mjs native/launcher)"],
       "ldflags": ["<!@(node scripts/static-link.mjs)", "-Wl,-z,relro,-z,now"],
     },
+    {
+      # Serves /dev/netmap to programs that are started with it (LD_PRELOAD): of the C library alone, so that any program takes it.
+      "target_name": "paste_netmap",
+      "type": "shared_library",
+      "product_prefix": "",
+      "product_extension": "so",
+      "sources": ["<!@(node scripts/sources.mjs native/preload)"],
+      "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--as-needed", "-Wl,-z,defs,-z,relro,-z,now"],
+      "libraries": ["-ldl"],
+    },
   ],
   "conditions": [
     ["with_tests==1", {
