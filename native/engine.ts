@@ -58,6 +58,8 @@ export interface PortCounters {
   refused: Record<string, number>;
   copiedFrames: number;
   zeroCopyFrames: number;
+  /** Of the delivered copies: sent from where they had been received. */
+  inPlaceCopies: number;
   rejectedLearning: number;
   kicksSent: number;
   kicksReceived: number;

@@ -172,6 +172,7 @@ Napi::Object port_counters(Napi::Env env, const PortCounters& c) {
   o.Set("refused", by_name(env, c.refused, kRefusalTexts));
   o.Set("copiedFrames", number(env, c.copied_frames));
   o.Set("zeroCopyFrames", number(env, c.zero_copy_frames));
+  o.Set("inPlaceCopies", number(env, c.in_place_copies));
   o.Set("rejectedLearning", number(env, c.rejected_learning));
   o.Set("kicksSent", number(env, c.kicks_sent));
   o.Set("kicksReceived", number(env, c.kicks_received));

@@ -37,6 +37,7 @@ const counters = {
   refused: {},
   copiedFrames: 3,
   zeroCopyFrames: 0,
+  inPlaceCopies: 0,
   rejectedLearning: 0,
   kicksSent: 0,
   kicksReceived: 0,

@@ -85,9 +85,8 @@ bool finish_sctp(const Transport& transport) {
   return true;
 }
 
-}  // namespace
-
-bool complete_checksum(uint8_t* frame, uint32_t length) {
+// The packet's IP version; 0 when there is no whole transport packet in the frame.
+uint32_t find_transport(uint8_t* frame, uint32_t length, Transport* found) {
   uint32_t at = 12;
   uint16_t type = flow::big16(frame + at);
   for (int i = 0; i < 4 && flow::is_tag(type) && at + 6 <= length; i++) {
@@ -95,14 +94,26 @@ bool complete_checksum(uint8_t* frame, uint32_t length) {
     type = flow::big16(frame + at);
   }
   at += 2;
-  if (at >= length) return false;
+  if (at >= length) return 0;
+  if (type == 0x0800) return find_ipv4(frame + at, length - at, found) ? 4 : 0;
+  return type == 0x86dd && find_ipv6(frame + at, length - at, found) ? 6 : 0;
+}
+
+}  // namespace
+
+bool complete_checksum(uint8_t* frame, uint32_t length) {
   Transport transport;
-  if (type == 0x0800 ? !find_ipv4(frame + at, length - at, &transport)
-                     : type != 0x86dd || !find_ipv6(frame + at, length - at, &transport))
-    return false;
+  if (find_transport(frame, length, &transport) == 0) return false;
   if (transport.protocol == kTcp) return finish_internet(transport, 16);
   if (transport.protocol == kUdp) return finish_internet(transport, 6);
   return transport.protocol == kSctp && finish_sctp(transport);
+}
+
+TcpPlace find_tcp(uint8_t* frame, uint32_t length) {
+  Transport transport;
+  const uint32_t version = find_transport(frame, length, &transport);
+  if (version == 0 || transport.protocol != kTcp || transport.length < 20) return {};
+  return {static_cast<uint32_t>(transport.bytes - frame) + (transport.bytes[12] >> 4) * 4u, version};
 }
 
 }  // namespace paste

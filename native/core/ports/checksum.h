@@ -12,4 +12,11 @@ namespace paste {
 // by chance with a field that looks unfinished (1 in 65536) stays as it is, too: it is computed before it is written.
 bool complete_checksum(uint8_t* frame, uint32_t length);
 
+// Where the payload of a TCP segment begins in its frame, and its IP version (4 or 6); 0 when it is none.
+struct TcpPlace {
+  uint32_t payload = 0;
+  uint32_t version = 0;
+};
+TcpPlace find_tcp(uint8_t* frame, uint32_t length);
+
 }  // namespace paste

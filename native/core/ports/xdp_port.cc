@@ -49,26 +49,47 @@ Status XdpPort::open(const PortSite& site) {
     return {Code::kPort, place + "there is no such interface" +
                              (options_.netns.empty() ? "" : " in network namespace " + options_.netns)};
   if (Status status = choose_memory(site); !status.ok()) return {status.code(), place + status.message()};
+  receive_queues_ = device.info.rx_queues;
   frame_bytes_max_ = device.info.mtu + kHeaderBytes;
   if (frame_bytes_max_ > kLiveFrameBytesMax)
     return {Code::kPort, place + "its MTU is " + std::to_string(device.info.mtu) + ", at most " +
                              std::to_string(kLiveFrameBytesMax - kHeaderBytes) + " is possible: ip link set " +
                              options_.interface + " mtu " + std::to_string(kLiveFrameBytesMax - kHeaderBytes)};
-  fragments_ = frame_bytes_max_ > chunk_bytes_ - xdp::kHeadroomBytes;
+  const bool needed = frame_bytes_max_ > chunk_bytes_ - xdp::kHeadroomBytes;
+  fragments_ = needed || options_.mode == XdpRequest::Mode::kGeneric;
+  Status status = open_queues(site, options_.mode);
+  // In generic mode frames of several chunks are wanted in any case: local senders leave theirs unsegmented (add_segments()).
+  if (status.ok() && !native_ && !fragments_) {
+    close();
+    fragments_ = true;
+    status = open_queues(site, XdpRequest::Mode::kGeneric);
+  }
+  if (!status.ok() && fragments_ && !needed && !native_) {
+    close();
+    fragments_ = false;
+    status = open_queues(site, XdpRequest::Mode::kGeneric);
+  }
+  if (!status.ok()) return status;
+  if (!native_ && fragments_) unsegmented_ = std::make_unique<uint8_t[]>(kOffloadBytesMax);
+  describe();
+  return wait_on();
+}
 
-  XdpRequest request = {options_.interface, options_.netns, {}, options_.mode, fragments_};
-  if (options_.queue != kAllQueues) request.queues.push_back(options_.queue);
-  else
-    for (uint32_t queue = 0; queue < std::min(device.info.rx_queues, kQueuesMax); queue++) request.queues.push_back(queue);
+Status XdpPort::open_queues(const PortSite& site, XdpRequest::Mode mode) {
+  XdpDevice device;
+  XdpRequest request = {options_.interface, options_.netns, {}, mode, fragments_};
+  const bool all = options_.queue == kAllQueues;
+  for (uint32_t queue = 0; all && queue < std::min(receive_queues_, kQueuesMax); queue++) request.queues.push_back(queue);
+  if (!all) request.queues.push_back(options_.queue);
   if (Status status = site.devices->open_xdp(request, &device); !status.ok()) return status;
   map_ = device.map;
   link_ = device.link;
+  native_ = device.native;
   for (size_t i = 0; i < device.sockets.size(); i++)
     sockets_.push_back(std::make_unique<XdpSocket>(device.sockets[i], request.queues[i]));
   up_.store(device.info.up, std::memory_order_relaxed);
-  if (Status status = bind_queues(*site.devices, device); !status.ok()) return {status.code(), place + status.message()};
-  describe(device);
-  return wait_on();
+  Status status = bind_queues(*site.devices, device);
+  return status.ok() ? Status() : Status(status.code(), "xdp:" + options_.interface + ": " + status.message());
 }
 
 // The thread's memory, unless it is in the store and the store cannot be pinned, or DRAM was asked for.
@@ -125,9 +146,9 @@ Status XdpPort::wait_on() {
   return {};
 }
 
-void XdpPort::describe(const XdpDevice& device) {
+void XdpPort::describe() {
   const std::string& why = memory_->why_not_store();
-  detail_ = std::string(device.native ? "native" : "generic") + (zero_copy_ ? ", zero-copy" : ", copy mode") + ", UMEM in " +
+  detail_ = std::string(native_ ? "native" : "generic") + (zero_copy_ ? ", zero-copy" : ", copy mode") + ", UMEM in " +
             (memory_->in_store() ? "the store" : "DRAM") + ", " + std::to_string(memory_->chunk_count()) + " x " +
             std::to_string(chunk_bytes_) + ", " + std::to_string(sockets_.size()) +
             (sockets_.size() == 1 ? " queue" : " queues") + (fragments_ ? ", frames of several buffers" : "") +
@@ -142,12 +163,14 @@ uint32_t XdpPort::receive(Batch& batch, uint32_t max) {
   max = std::min(max, kBatchFrames - batch.count);
   now_ns_ = clock_.now_ns();
   stamped_ = 0;
+  // What came first goes first: frames taken back, then segments of a frame that was begun, then what the kernel has.
   uint32_t count = again_count_ == 0 ? 0 : receive_again(batch, max);
+  if (again_count_ == 0 && !segmenter_.done()) count += add_segments(batch, max - count);
   const uint32_t sockets = static_cast<uint32_t>(sockets_.size());
-  for (uint32_t n = 0; n < sockets && again_count_ == 0; n++) {
+  for (uint32_t n = 0; n < sockets; n++) {
     XdpSocket& socket = *sockets_[cursor_];
     if (++cursor_ == sockets) cursor_ = 0;
-    if (count < max) count += receive_queue(socket, batch, max - count);
+    if (again_count_ == 0 && segmenter_.done()) count += receive_queue(socket, batch, max - count);
     post(socket);
   }
   counters.received_frames += count;
@@ -162,71 +185,101 @@ uint32_t XdpPort::receive_queue(XdpSocket& socket, Batch& batch, uint32_t max) {
   while (count < max && socket.rx.next != end) {
     const uint32_t at = socket.rx.next;
     if (end - at > kLookahead) __builtin_prefetch(base_ + socket.rx.descriptor(at + kLookahead).address);
-    xdp::Descriptor pieces[kPiecesMax];
-    uint32_t seen = 1, length = socket.rx.descriptor(at).length;
-    pieces[0] = socket.rx.descriptor(at);
-    if (__builtin_expect((pieces[0].options & xdp::kMoreDescriptors) != 0, 0)) {
-      bool more = true;
-      for (; more && at + seen != end; seen++) {
-        const xdp::Descriptor& next = socket.rx.descriptor(at + seen);
-        if (seen < kPiecesMax) pieces[seen] = next;
-        else take_back(next);  // too long in any case
-        length += next.length;
-        more = (next.options & xdp::kMoreDescriptors) != 0;
-      }
-      PASTE_CHECK(!more);      // the kernel publishes whole frames
+    const xdp::Descriptor got = socket.rx.descriptor(at);
+    if (__builtin_expect((got.options & xdp::kMoreDescriptors) != 0, 0)) {
+      const Long taken = receive_long(socket, batch, end);
+      if (taken == Long::kNoRoom) break;  // the next batch has room
+      count += taken == Long::kFrame ? 1 : 0;
+      if (!segmenter_.done()) count += add_segments(batch, max - count);
+      if (!segmenter_.done()) break;
+      continue;
     }
-    const uint32_t kept = std::min(seen, kPiecesMax);
-    bool taken = false;
-    if (__builtin_expect(length < kEthernetHeaderBytes || length > kLiveFrameBytesMax || seen > kPiecesMax, 0))
-      drop(pieces, kept, length, length < kEthernetHeaderBytes ? Drop::runt : Drop::oversize);
-    else if (__builtin_expect(seen == 1, 1))
-      taken = add_frame(batch, base_ + pieces[0].address, length, nullptr, 0);
-    else if (batch.arena.room() < 64 + kLiveFrameBytesMax)
-      break;                   // the next batch has room
-    else
-      taken = gather(batch, pieces, seen, length);
-    for (uint32_t i = 0; i < kept; i++) posted_[chunk_at(pieces[i].address)] = 0;
-    socket.posted -= seen;
-    socket.rx.next += seen;
-    count += taken ? 1 : 0;
+    if (__builtin_expect(got.length < kEthernetHeaderBytes, 0)) {
+      count_drop(got.length, Drop::runt);
+      take_back(socket, 1, false);
+      continue;
+    }
+    uint8_t* bytes = base_ + got.address;
+    complete_checksum(bytes, got.length);
+    add_frame(batch, {bytes, got.length, 0, false});
+    take_back(socket, 1, true);
+    count++;
   }
   socket.rx.publish_consumer();
   return count;
 }
 
-// The frame is this port's now, with the one use that its chunk was posted with.
-inline bool XdpPort::add_frame(Batch& batch, uint8_t* bytes, uint32_t length, const xdp::Descriptor* pieces,
-                               uint32_t piece_count) {
+// A frame of several chunks: together in the arena, or, when it is a local sender's that was not segmented, in memory of the port's own.
+XdpPort::Long XdpPort::receive_long(XdpSocket& socket, Batch& batch, uint32_t end) {
+  xdp::Descriptor pieces[kPiecesMax];
+  uint32_t count = 0, length = 0;
+  for (bool more = true; more; count++) {
+    PASTE_CHECK(socket.rx.next + count != end);  // the kernel publishes whole frames
+    const xdp::Descriptor& next = socket.rx.descriptor(socket.rx.next + count);
+    if (count < kPiecesMax) pieces[count] = next;
+    length += next.length;
+    more = (next.options & xdp::kMoreDescriptors) != 0;
+  }
+  if (unsegmented_ && length > frame_bytes_max_ && length <= kOffloadBytesMax) {
+    for (uint32_t i = 0, at = 0; i < count; i++) {
+      const xdp::Descriptor& piece = socket.rx.descriptor(socket.rx.next + i);
+      std::memcpy(unsegmented_.get() + at, base_ + piece.address, piece.length);
+      at += piece.length;
+    }
+    take_back(socket, count, false);
+    if (!begin_segments(length)) count_drop(length, Drop::bad_offload);
+    return Long::kGone;
+  }
+  if (length > kLiveFrameBytesMax || count > kPiecesMax) {
+    count_drop(length, Drop::oversize);
+    take_back(socket, count, false);
+    return Long::kGone;
+  }
+  if (batch.arena.room() < 64 + kLiveFrameBytesMax) return Long::kNoRoom;
+  gather(batch, pieces, count, length);
+  take_back(socket, count, true);
+  return Long::kFrame;
+}
+
+// The next `count` descriptors of rx are the kernel's no more. Their chunks' one use becomes the port's, or is dropped.
+inline void XdpPort::take_back(XdpSocket& socket, uint32_t count, bool keep_use) {
+  for (uint32_t i = 0; i < count; i++) {
+    const uint32_t chunk = chunk_at(socket.rx.descriptor(socket.rx.next++).address);
+    posted_[chunk] = 0;
+    if (!keep_use) memory_->drop_use(chunk);
+  }
+  socket.posted -= count;
+}
+
+void XdpPort::count_drop(uint32_t length, Drop reason) {
+  counters.received_frames++;
+  counters.received_bytes += length;
+  counters.dropped[static_cast<size_t>(reason)]++;
+}
+
+inline void XdpPort::add_frame(Batch& batch, const Held& held) {
   if (stamped_++ == kFramesPerReading) {
     now_ns_ = clock_.now_ns();
     stamped_ = 1;
   }
   Frame& frame = batch.frames[batch.count++];
-  if (__builtin_expect(piece_count == 0, 1)) {
-    complete_checksum(bytes, length);
-    memory_->place_frame(frame, bytes, length);
-    counters.zero_copy_frames++;
+  if (__builtin_expect(held.pieces == 0, 1)) {
+    memory_->place_frame(frame, held.bytes, held.length);
   } else {
     frame = Frame{};
-    frame.bytes = bytes;
-    frame.length = length;
+    frame.bytes = held.bytes;
+    frame.length = held.length;
     frame.framed = true;
-    std::memcpy(held_pieces_[held_count_], pieces, piece_count * sizeof *pieces);
-    counters.copied_frames++;
   }
-  frame.wire_length = length;
+  frame.wire_length = held.length;
   frame.time_ns = now_ns_;
   frame.ingress = index;
-  frame.vlan = 0;
-  frame.tagged = false;
-  held_[held_count_++] = {bytes, length, piece_count};
-  counters.received_bytes += length;
-  return true;
+  (held.pieces != 0 || held.copied ? counters.copied_frames : counters.zero_copy_frames)++;
+  counters.received_bytes += held.length;
+  held_[held_count_++] = held;
 }
 
-// A frame of several chunks is put together in the arena.
-bool XdpPort::gather(Batch& batch, const xdp::Descriptor* pieces, uint32_t count, uint32_t length) {
+void XdpPort::gather(Batch& batch, const xdp::Descriptor* pieces, uint32_t count, uint32_t length) {
   uint8_t* snapshot = batch.arena.take(length);
   uint32_t at = 0;
   for (uint32_t i = 0; i < count; i++) {
@@ -235,20 +288,32 @@ bool XdpPort::gather(Batch& batch, const xdp::Descriptor* pieces, uint32_t count
   }
   std::memset(snapshot + length, 0, (64 - length % 64) % 64);
   complete_checksum(snapshot, length);
-  return add_frame(batch, snapshot, length, pieces, count);
+  std::memcpy(held_pieces_[held_count_], pieces, count * sizeof *pieces);
+  add_frame(batch, {snapshot, length, static_cast<uint16_t>(count), true});
 }
 
-void XdpPort::drop(const xdp::Descriptor* pieces, uint32_t count, uint32_t length, Drop reason) {
-  counters.received_frames++;
-  counters.received_bytes += length;
-  counters.dropped[static_cast<size_t>(reason)]++;
-  for (uint32_t i = 0; i < count; i++) memory_->drop_use(chunk_at(pieces[i].address));
+// What a sender's TSO left to its device. The size that it had in mind is lost on the way here: the MTU stands in for it. Only TCP does
+// not mind that. False: it is no TCP segment.
+bool XdpPort::begin_segments(uint32_t length) {
+  const TcpPlace tcp = find_tcp(unsegmented_.get(), length);
+  const uint32_t most = std::min(frame_bytes_max_ - kVlanTagBytes, chunk_bytes_);
+  if (tcp.version == 0 || tcp.payload >= most) return false;
+  VirtioNetHeader header = {};
+  header.gso_type = tcp.version == 4 ? virtio::kGsoTcp4 : virtio::kGsoTcp6;
+  header.gso_size = static_cast<uint16_t>(most - tcp.payload);
+  return segmenter_.begin(header, unsegmented_.get(), length);
 }
 
-void XdpPort::take_back(const xdp::Descriptor& descriptor) {
-  const uint32_t chunk = chunk_at(descriptor.address);
-  posted_[chunk] = 0;
-  memory_->drop_use(chunk);
+// Each segment in a chunk of its own. What finds no room comes with the next batch.
+uint32_t XdpPort::add_segments(Batch& batch, uint32_t max) {
+  uint32_t count = 0;
+  for (; count < max && !segmenter_.done(); count++) {
+    const uint32_t chunk = memory_->take();
+    if (chunk == kNoChunk) break;
+    uint8_t* bytes = memory_->bytes(chunk);
+    add_frame(batch, {bytes, segmenter_.write(bytes), 0, true});
+  }
+  return count;
 }
 
 // Chunks of the last receive()'s frames of several: what was in them is in no batch's way any more.
@@ -267,7 +332,7 @@ void XdpPort::unreceive(uint32_t count) {
     const Held& held = again_[i] = held_[held_count_ + i];
     std::memcpy(again_pieces_[i], held_pieces_[held_count_ + i], sizeof(Pieces));
     counters.received_bytes -= held.length;
-    (held.pieces == 0 ? counters.zero_copy_frames : counters.copied_frames)--;
+    (held.pieces != 0 || held.copied ? counters.copied_frames : counters.zero_copy_frames)--;
   }
   counters.received_frames -= count;
   again_count_ += count;
@@ -277,7 +342,7 @@ uint32_t XdpPort::receive_again(Batch& batch, uint32_t max) {
   uint32_t count = 0;
   for (; count < std::min(max, again_count_); count++) {
     const Held& held = again_[count];
-    if (held.pieces == 0) add_frame(batch, held.bytes, held.length, nullptr, 0);
+    if (held.pieces == 0) add_frame(batch, held);
     else if (batch.arena.room() < 64 + kLiveFrameBytesMax) break;
     else gather(batch, again_pieces_[count], held.pieces, held.length);
   }
@@ -313,7 +378,7 @@ void XdpPort::post(XdpSocket& socket) {
 }
 
 bool XdpPort::arm() {
-  if (again_count_ != 0) return true;
+  if (again_count_ != 0 || !segmenter_.done()) return true;
   for (auto& socket : sockets_)
     if (socket->rx.waiting() != 0 || (socket->unsent && !stuck_)) return true;
   return false;
@@ -373,6 +438,7 @@ void XdpPort::give_back() {
     for (uint32_t p = 0; p < again_[i].pieces; p++) memory_->drop_use(chunk_at(again_pieces_[i][p].address));
   }
   again_count_ = 0;
+  segmenter_.end();
   for (uint32_t chunk = 0; chunk < memory_->chunk_count(); chunk++) {
     for (uint32_t uses = posted_[chunk] + sending_[chunk]; uses > 0; uses--) memory_->drop_use(chunk);
     posted_[chunk] = sending_[chunk] = 0;

@@ -13,6 +13,7 @@
 
 #include "core/base/clock.h"
 #include "core/ports/frame_memory.h"
+#include "core/ports/offload.h"
 #include "core/ports/port.h"
 #include "core/ports/port_site.h"
 #include "core/ports/xdp_options.h"
@@ -54,31 +55,37 @@ class XdpPort final : public Port {
   void give_back() override;
 
  private:
-  static constexpr uint32_t kPiecesMax = 8;  // chunks of one frame: 9216 bytes in pieces of 1792 are six
+  static constexpr uint32_t kPiecesMax = 8;   // chunks of one frame: 9216 bytes in pieces of 1792 are six
   // A frame of the last receive(), as far as it takes to receive it again. Frames of several chunks lie in the arena, which the next batch
   // overwrites: their chunks are kept until then.
   struct Held {
     uint8_t* bytes;
     uint32_t length;
-    uint32_t pieces;          // 0: one chunk, at `bytes`
+    uint16_t pieces;          // 0: one chunk, at `bytes`
+    bool copied;              // into that chunk: a segment
   };
   using Pieces = xdp::Descriptor[kPiecesMax];
 
   XdpPort(std::string name, XdpOptions options, const PortSite& site)
       : name_(std::move(name)), options_(std::move(options)), clock_(*site.clock) {}
   Status open(const PortSite& site);
+  Status open_queues(const PortSite& site, XdpRequest::Mode mode);
   Status choose_memory(const PortSite& site);
   Status bind_queues(Devices& devices, const XdpDevice& device);
   Status wait_on();
-  void describe(const XdpDevice& device);
+  void describe();
 
   // Receive
   uint32_t receive_again(Batch& batch, uint32_t max);
   uint32_t receive_queue(XdpSocket& socket, Batch& batch, uint32_t max);
-  bool add_frame(Batch& batch, uint8_t* bytes, uint32_t length, const xdp::Descriptor* pieces, uint32_t piece_count);
-  bool gather(Batch& batch, const xdp::Descriptor* pieces, uint32_t count, uint32_t length);
-  void drop(const xdp::Descriptor* pieces, uint32_t count, uint32_t length, Drop reason);
-  void take_back(const xdp::Descriptor& descriptor);
+  enum class Long { kFrame, kGone, kNoRoom };
+  Long receive_long(XdpSocket& socket, Batch& batch, uint32_t end);
+  void add_frame(Batch& batch, const Held& held);
+  void gather(Batch& batch, const xdp::Descriptor* pieces, uint32_t count, uint32_t length);
+  bool begin_segments(uint32_t length);
+  uint32_t add_segments(Batch& batch, uint32_t max);
+  void count_drop(uint32_t length, Drop reason);
+  void take_back(XdpSocket& socket, uint32_t count, bool keep_use);
   void drop_pieces();
   void post(XdpSocket& socket);
   uint32_t chunk_at(uint64_t address) const { return static_cast<uint32_t>(address >> chunk_shift_); }
@@ -101,11 +108,13 @@ class XdpPort final : public Port {
   uint32_t chunk_bytes_ = 0, chunk_shift_ = 0;
   uint32_t frame_bytes_max_ = 0;
   bool fragments_ = false;
+  bool native_ = false;
   bool zero_copy_ = false;
   std::string detail_;
   int map_ = -1, link_ = -1, doorbell_ = -1;
   bool own_doorbell_ = false;
   std::vector<std::unique_ptr<XdpSocket>> sockets_;
+  uint32_t receive_queues_ = 1;        // of the device
   uint32_t transmit_queues_ = 1;       // the first so many sockets send
   uint32_t post_target_ = 0;           // chunks that each queue has posted
   uint32_t cursor_ = 0;                // socket that receive() asks first
@@ -115,6 +124,10 @@ class XdpPort final : public Port {
   uint32_t held_count_ = 0, again_count_ = 0;
   Held held_[kBatchFrames], again_[kBatchFrames];
   std::unique_ptr<Pieces[]> held_pieces_, again_pieces_;
+
+  // Generic mode: a local sender's frame of up to 64 KiB, which its device was to segment (TSO), and its segments still to come.
+  std::unique_ptr<uint8_t[]> unsegmented_;
+  Segmenter segmenter_;
 
   std::vector<uint32_t> promised_;     // chunks for copies, taken by reserve()
   std::unique_ptr<uint8_t[]> posted_;  // by chunk: the kernel may receive into it
