@@ -14,7 +14,6 @@ namespace {
 
 using namespace ports_protocol;
 
-constexpr uint32_t kAttachmentGet = 0x100;  // of this protocol, not of netmap: a registered connection's REGISTER reply once more
 constexpr int kAnswerMs = 5000;            // a daemon that does not answer for this long is none
 constexpr int64_t kRetryNs = 20'000'000;
 constexpr int64_t kRetrySlowNs = 200'000'000;
@@ -227,6 +226,11 @@ bool take_memory(NetmapFile& file, int fd, uint64_t bytes) {
   return file.memory_fd >= 0;
 }
 
+void note_inherited(int fd, void* argument) {
+  const int flags = sys::control(fd, F_GETFD, 0);
+  if (flags >= 0 && !(flags & FD_CLOEXEC)) *static_cast<bool*>(argument) = true;
+}
+
 // Takes over what a REGISTER brought. The descriptors stay the caller's.
 int take_attachment(NetmapFile& file, const Reply& reply, const Descriptors& got) {
   const bool adopted = reply.flags & kAdopted;
@@ -238,6 +242,10 @@ int take_attachment(NetmapFile& file, const Reply& reply, const Descriptors& got
   const int before = file.doorbell.load();
   const int doorbell = make_internal(sys::control(got.doorbell, F_DUPFD_CLOEXEC, 3));
   if (doorbell < 0) return ENFILE;
+  // What is executed with the connection goes on with the attachment, and needs its doorbell to stand until it asks for one.
+  bool inherited = false;
+  visit_descriptors(&file, note_inherited, &inherited);
+  if (inherited) sys::control(doorbell, F_SETFD, 0);
   file.doorbell = doorbell;
   close_internal(before);
   file.state = NetmapFile::State::kUp;
@@ -317,7 +325,6 @@ NetmapFile* adopt_descriptor(int fd) {
   if (!file) return nullptr;
   const Hold hold(file->lock);
   file->connected = true;
-  file->shared = true;
   Request request = request_for(*file, kAttachmentGet);
   Reply reply;
   Descriptors got;

@@ -16,6 +16,8 @@ const cases: Record<string, string[]> = {
     "fork-and-share",
     "exit-in-a-batch",
     "close-in-a-handler",
+    "pass-in-a-message",
+    "keep-across-exec",
   ],
   "waiting.c": ["poll-mixed", "poll-for-room", "ppoll-masks", "select-mixed", "epoll-mixed", "many-waiters", "idle"],
 };

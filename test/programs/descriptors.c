@@ -176,15 +176,18 @@ static void pass_in_a_message(void) {
     item->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(item), &a.fd, sizeof(int));
     CHECK(sendmsg(ends[0], &message, 0) == (ssize_t)sizeof reg);
+    char byte;
+    CHECK(read(ends[0], &byte, 1) == 1); /* stays until the other has mapped it */
     _exit(0);
   }
   struct port a;
   memset(&a, 0, sizeof a);
   CHECK(recvmsg(ends[1], &message, 0) == (ssize_t)sizeof reg);
   memcpy(&a.fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
-  CHECK(waitpid(child, NULL, 0) == child);
   a.reg = reg;
   CHECK(port_map(&a) == 0);
+  CHECK(write(ends[1], "x", 1) == 1);
+  CHECK(waitpid(child, NULL, 0) == child);
   struct port b = port_open("vale0:b");
   pass_frames(&a, &b, 100);
   pass_frames(&b, &a, 100);

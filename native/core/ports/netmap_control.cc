@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint8_t kNoToken[kTokenBytes] = {};
 constexpr uint32_t kExtraMax = 128 * 4096;  // as netmap
+constexpr uint32_t kDoorbellsMax = 64;      // of one connection
 
 int errno_of(Code code) {
   switch (code) {
@@ -74,6 +75,7 @@ void NetmapControl::serve(ControlCall& call) {
     return call.refuse(EINVAL, Code::kUsage, "netmap API " + std::to_string(call.request.api) + ": 14 and 15 are spoken here");
   switch (call.request.reqtype) {
     case netmap::kRegister: return register_port(call);
+    case kAttachmentGet: return attachment_again(call);
     case netmap::kPortInfoGet: return port_info(call);
     case netmap::kPoolsInfoGet: return pools_info(call);
     case netmap::kPortHdrSet:
@@ -341,7 +343,31 @@ void NetmapControl::hand_over(ControlCall& call, netmap::Register& reg, Grant gr
   reg.nr_memsize = call.reply.memory_bytes = holding->region->bytes();
   reg.nr_mem_id = holding->region->id();
   call.answer(reg);
+  holding->answer = reg;
   holdings_[call.client.session] = std::move(holding);
+}
+
+// Another attachment of the same session: the process that asks may outlive the one that registered.
+void NetmapControl::attachment_again(ControlCall& call) {
+  const auto found = holdings_.find(call.client.session);
+  if (found == holdings_.end() || !found->second->port)
+    return call.refuse(ENXIO, Code::kUsage, "this connection has no port");
+  Holding& holding = *found->second;
+  Grant grant;
+  grant.port = holding.port;
+  int pair[2];
+  if (holding.doorbells == kDoorbellsMax || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+    return call.refuse(ENOMEM, Code::kResource, "no more doorbells for this connection");
+  grant.doorbell.reset(new ValeAttachment(call.client, pair[0], holding.bound));
+  call.give[1] = pair[1];
+  call.give[0] = fcntl(holding.region->fd(), F_DUPFD_CLOEXEC, 0);
+  if (call.give[0] < 0) return call.refuse(ENOMEM, Code::kResource, "the daemon has no descriptors left");
+  if (!join(call, grant)) return;
+  holding.doorbells++;
+  std::strncpy(call.reply.name, holding.port->name.c_str(), sizeof call.reply.name - 1);
+  std::memcpy(call.reply.token, holding.token, kTokenBytes);
+  call.reply.memory_bytes = holding.region->bytes();
+  call.answer(holding.answer);
 }
 
 void NetmapControl::leave(uint64_t session) {
@@ -358,9 +384,11 @@ void NetmapControl::leave_port(Port& port, uint64_t session) {
   const bool last = std::none_of(holdings_.begin(), holdings_.end(), [&](const auto& h) { return h.second->port.get() == &port; });
   std::erase_if(port.waiting, [session](const auto& attachment) { return attachment->client.session == session; });
   if (port.persistent || !last) {
-    std::unique_ptr<ValeAttachment> left;
-    if (!port.full_name.empty())
-      host_.on_change(port.full_name, port.session, [&](ValePort& vale) { left = vale.remove_attachment(session); });
+    std::vector<std::unique_ptr<ValeAttachment>> left;
+    const auto remove = [&](ValePort& vale) {
+      while (auto attachment = vale.remove_attachment(session)) left.push_back(std::move(attachment));
+    };
+    if (!port.full_name.empty()) host_.on_change(port.full_name, port.session, remove);
     return;
   }
   host_.on_gone(port.full_name, port.session);

@@ -64,6 +64,7 @@ class NetmapControl {
   struct Grant;
 
   void register_port(ControlCall& call);
+  void attachment_again(ControlCall& call);
   void port_info(ControlCall& call);
   void pools_info(ControlCall& call);
   void port_header(ControlCall& call);

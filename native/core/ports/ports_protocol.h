@@ -37,6 +37,10 @@ struct Header {
 };
 static_assert(sizeof(Header) == 16);
 
+// Besides netmap's requests: what REGISTER on this connection answered, once more, with a doorbell of its own, for another process
+// that came to hold the connection (by exec, or in a message). ENXIO when nothing is registered.
+inline constexpr uint32_t kAttachmentGet = 0x100;
+
 // On reconnect (token of the last Reply, kOffersMemory with its memfd) the body is the Register of the last Reply: nr_offset says
 // where in the memory the interface was, rings and slots what it had.
 enum RequestFlag : uint32_t { kOffersMemory = 1 };
