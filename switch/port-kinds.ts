@@ -26,7 +26,6 @@ const whole = (min: number, max: number): KindOption => ({
 });
 const matching = (pattern: RegExp, what: string): KindOption => ({ what, fits: (value) => pattern.test(value) });
 
-const mtu = whole(68, 65_535);
 const netns = matching(/^(\/[^,]+|(?!\.{1,2}$)[^/,\s]+)$/, "a name below /run/netns, or a path");
 const user = matching(/^(\d{1,10}|[A-Za-z_][A-Za-z0-9_.-]*\$?)$/, "a name or a number");
 const onOff = words("on", "off");
@@ -43,7 +42,8 @@ export const deviceKinds: Record<string, DeviceKind> = {
     what: "the name of a TAP device, at most 15 characters",
     options: {
       queues: whole(1, 64),
-      mtu,
+      // The longest frame of the switch (9216) less its Ethernet header and a VLAN tag.
+      mtu: whole(68, 9198),
       persist: onOff,
       owner: user,
       group: user,

@@ -38,12 +38,12 @@ const framesAt = async (space: Namespace, interfaceName: string) =>
   Number(await space.run("cat", `/sys/class/net/${interfaceName}/statistics/rx_packets`));
 
 /** Sends one frame to everybody and waits until the interface at the other end has it. */
-async function reaches(daemon: DaemonProcess, t: ExecutionContext, away: Namespace): Promise<void> {
-  const before = await framesAt(away, "far");
+async function reaches(daemon: DaemonProcess, t: ExecutionContext, space: Namespace, name = "far"): Promise<void> {
+  const before = await framesAt(space, name);
   const port = daemon.open(t, "vale0:client");
   port.send([numberedFrame(1, 0xff, 1)]);
   const deadline = Date.now() + patienceMs;
-  while ((await framesAt(away, "far")) === before)
+  while ((await framesAt(space, name)) === before)
     if (Date.now() > deadline) throw new Error(`no frame came: ${daemon.stderr}`);
   port.close();
   t.pass();
@@ -129,6 +129,57 @@ for (const [kind, spec] of kinds) {
     t.is((await daemon.cli("port", "add", `${spec},netns=${home.name}`)).status, 0, "its device is free again");
   });
 }
+
+test("tap: a port whose device is deleted makes it again, follows it, and comes back after a crash", async (t) => {
+  const spaces = namespaces(t, "tun");
+  if (!spaces) return;
+  const home = spaces.make("home");
+  const folder = testFolder(t);
+  const client = '[[port]]\nname = "vale0:client"\naccess = 5\n';
+  const tap = '[[port]]\nspec = "tap:near,mtu=1400"\ntrunk = [5, "7-9"]\nnative = 5\n';
+  writeFileSync(join(folder, "c.toml"), little + client + tap);
+  let daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+  const first = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+  t.is(first.interface, "near");
+  t.is(first.vlan, "trunk 5+7-9, native 5");
+  await reaches(daemon, t, home, "near");
+
+  home.ip("link", "set", "near", "down");
+  const down = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
+  t.is(down.id, first.id);
+  home.ip("link", "set", "near", "up");
+  await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+  await reaches(daemon, t, home, "near");
+
+  home.ip("link", "delete", "near");
+  const second = await portBecomes(daemon, "vale0:near", ({ id, state }) => state === "up" && id !== first.id);
+  t.is(second.vlan, first.vlan);
+  t.regex(home.ip("link", "show", "near"), /mtu 1400/);
+  await reaches(daemon, t, home, "near");
+
+  await daemon.end("SIGKILL");
+  t.throws(() => home.ip("link", "show", "near"), { message: /does not exist/ }, "it went with the daemon");
+  daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+  await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+  await reaches(daemon, t, home, "near");
+  const list = await daemon.cli("port", "list");
+  t.regex(list.stdout, /^vale0:near +tap +up .*near; 1 queue.*; trunk 5\+7-9, native 5$/m);
+});
+
+test("tap: a device that is moved to another namespace works on there", async (t) => {
+  const spaces = namespaces(t, "tun");
+  if (!spaces) return;
+  const [home, away] = [spaces.make("home"), spaces.make("away")];
+  const folder = testFolder(t);
+  writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "tap:near"\n`);
+  const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+  const { id } = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+  home.ip("link", "set", "near", "netns", away.name);
+  away.ip("link", "set", "near", "up");
+  await reaches(daemon, t, away, "near");
+  const there = await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
+  t.is(there.id, id, "it is the same attachment");
+});
 
 test("a device's name is taken, even while the device is away", async (t) => {
   const spaces = namespaces(t);

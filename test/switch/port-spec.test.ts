@@ -79,7 +79,7 @@ const bad: [text: string, message: string][] = [
   ],
   ["tap:t0,queues=0", 'port "tap:t0,queues=0": queues=0: write a whole number from 1 to 64'],
   ["tap:t0,queues=1,queues=2", 'port "tap:t0,queues=1,queues=2": queues is given twice'],
-  ["tap:t0,mtu=67", 'port "tap:t0,mtu=67": mtu=67: write a whole number from 68 to 65535'],
+  ["tap:t0,mtu=67", 'port "tap:t0,mtu=67": mtu=67: write a whole number from 68 to 9198'],
   [
     "tap:t0,mac=01:00:00:00:00:01",
     'port "tap:t0,mac=01:00:00:00:00:01": mac=01:00:00:00:00:01: write a station\'s address such as 02:00:00:00:00:01',
