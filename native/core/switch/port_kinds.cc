@@ -23,11 +23,11 @@ Status make(const std::string& name, const std::string& spec, const PortSite& si
   }
 }
 
-// One line for each kind, such as {"xdp", layout::kXdpPort, false, true, make<XdpPort>}; its header comes above.
+// One line for each kind; its header comes above.
 constexpr std::initializer_list<PortKind> kKinds = {
-    {"netmap", layout::kNetmapPort, false, true, make<NetmapPort>},
-    {"tap", layout::kTapPort, true, true, make<TapPort>},
-    {"xdp", layout::kXdpPort, false, true, make<XdpPort>},
+    {"netmap", layout::kNetmapPort, false, "+-*^/@{},", make<NetmapPort>},
+    {"tap", layout::kTapPort, true, ",", make<TapPort>},
+    {"xdp", layout::kXdpPort, false, "@,", make<XdpPort>},
 };
 
 constexpr char kNetns[] = ",netns=";
@@ -48,12 +48,9 @@ std::string port_kind_names() {
 }
 
 PortInterface interface_of(const PortKind& kind, const std::string& spec) {
-  if (!kind.has_interface) return {};
   const size_t begin = spec.find(':') + 1;
-  // netmap's names go on behind an interface's: rings, flags, pipes. A port of its own switches ("vale1:x") is no interface.
-  const bool netmap = kind.kind == layout::kNetmapPort;
-  PortInterface interface = {spec.substr(begin, spec.find_first_of(netmap ? "@,-*^/{}" : "@,", begin) - begin), ""};
-  if (netmap && interface.name.find(':') != std::string::npos) return {};
+  PortInterface interface = {spec.substr(begin, spec.find_first_of(kind.name_ends, begin) - begin), ""};
+  if (interface.name.find(':') != std::string::npos) return {};
   if (const size_t netns = spec.find(kNetns); netns != std::string::npos) {
     const size_t at = netns + sizeof kNetns - 1;
     interface.netns = spec.substr(at, spec.find(',', at) - at);

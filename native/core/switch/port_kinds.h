@@ -14,7 +14,7 @@ struct PortKind {
   const char* prefix;             // of a specification: "tap"
   layout::PortKind kind;
   bool makes_interface;           // its interface comes with the port, so nobody has to wait for it
-  bool has_interface;             // what stands behind the prefix is an interface of the operating system
+  const char* name_ends;          // which characters end the interface's name in a specification
   // Opens the device and makes the port. System calls and milliseconds: never on a forwarding thread.
   Status (*create)(const std::string& name, const std::string& spec, const PortSite& site, std::unique_ptr<Port>* port);
 };
@@ -29,7 +29,7 @@ struct PortInterface {
   // "eth0", "blue/eth0" in a network namespace; empty without an interface.
   std::string text() const { return netns.empty() ? name : netns + "/" + name; }
 };
-// What "xdp:eth0@1,netns=blue" stands on.
+// What "xdp:eth0@1,netns=blue" stands on. A port of the kernel's own VALE ("netmap:vale0:x") has none.
 PortInterface interface_of(const PortKind& kind, const std::string& spec);
 
 }  // namespace paste
