@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import test from "ava";
 import { packageRoot } from "../../native/load.js";
+import { namespaces } from "../support/namespaces.js";
 
 const folder = join(packageRoot(), "dist", "examples");
 const expected: Record<string, RegExp> = {
@@ -27,3 +28,12 @@ for (const [name, says] of Object.entries(expected))
     t.is(stderr, "");
     t.regex(stdout, says);
   });
+
+test("examples/two-namespaces.sh", async (t) => {
+  if (!namespaces(t, "tun", "ping")) return;
+  const { stdout } = await promisify(execFile)(join(packageRoot(), "examples", "two-namespaces.sh"), {
+    timeout: 60_000,
+  });
+  t.regex(stdout, /3 packets transmitted, 3 received, 0% packet loss/);
+  t.regex(stdout, /^vale0:red +tap +up /m);
+});
