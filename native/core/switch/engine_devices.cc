@@ -234,7 +234,11 @@ bool SwitchEngine::take_link_event(const LinkEvent& event) {
 void SwitchEngine::ask_for_link(const Wish& asked) {
   InterfaceInfo info;
   const std::lock_guard turn(devices_mutex_);
-  if (!devices_->interface_info(asked.interface.name, asked.interface.netns, &info).ok()) info = {};
+  if (Status status = devices_->interface_info(asked.interface.name, asked.interface.netns, &info); !status.ok()) {
+    // Only a namespace that is gone takes its interfaces along; without a broker to ask, nothing was heard of them.
+    if (status.code() != Code::kPort) return;
+    info = {};
+  }
   const std::lock_guard lock(mutex_);
   Standing* wish = wish_of(asked.name, asked.ticket);
   if (wish != nullptr && wish->phase == Standing::kUp && wish->interface_index != 0)
