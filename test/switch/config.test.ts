@@ -90,6 +90,11 @@ const bad: [title: string, text: string, ...problems: string[]][] = [
   ],
   ["a number out of range", "[daemon]\nthreads = 17\n", "c:2: daemon.threads: 17 is out of range: at most 16"],
   ["no whole number", "[daemon]\nthreads = 1.5\n", "c:2: daemon.threads: 1.5 is not a whole number"],
+  [
+    "a device of no kind",
+    '[daemon]\ndevices = [\n  "tap:*",\n  "eth0",\n]\n',
+    'c:2: daemon.devices[2]: "eth0": must be like "tap:*", "xdp:eth0", "netmap:*", "netns:blue" or "*"',
+  ],
   ["no power of two", "[switch]\nmacEntries = 1000\n", "c:2: switch.macEntries: 1000: must be a power of two"],
   [
     "a share over the whole",
