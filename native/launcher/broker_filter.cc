@@ -18,12 +18,16 @@ namespace {
 constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 #elif defined(__aarch64__)
 constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
-#else
-constexpr uint32_t kArchitecture = 0;
 #endif
 
-// Newer than the headers of older systems; the numbers are those of every processor.
-constexpr uint32_t kClone3 = 435, kRseq = 334;
+#if defined(__x86_64__) || defined(__aarch64__)
+// Newer than the headers of older systems.
+constexpr uint32_t kClone3 = 435;
+#if defined(__x86_64__)
+constexpr uint32_t kRseq = 334;
+#else
+constexpr uint32_t kRseq = 293;
+#endif
 
 constexpr uint32_t kCalls[] = {
     // requests and answers
@@ -31,22 +35,21 @@ constexpr uint32_t kCalls[] = {
     // devices
     SYS_openat, SYS_ioctl, SYS_socket, SYS_bind, SYS_sendto, SYS_recvfrom, SYS_bpf, SYS_readlinkat,
     // another namespace, in a thread
-    SYS_setns, SYS_fstatfs, SYS_capget, SYS_capset, SYS_clone, kClone3, SYS_set_robust_list, SYS_futex, SYS_exit,
+    SYS_setns, SYS_fstatfs, SYS_capget, SYS_capset, SYS_clone, kClone3, SYS_set_robust_list, kRseq, SYS_futex, SYS_exit,
     SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_prlimit64, SYS_sched_getaffinity, SYS_gettid, SYS_getpid,
     // memory, time, the end
     SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_getrandom, SYS_clock_gettime,
     SYS_restart_syscall, SYS_tgkill, SYS_exit_group,
 #if defined(__x86_64__)
-    SYS_open, SYS_readlink, kRseq,
-#elif defined(__aarch64__)
-    293,  // rseq
+    SYS_open, SYS_readlink,
 #endif
 };
+#endif
 
 }  // namespace
 
+#if defined(__x86_64__) || defined(__aarch64__)
 bool filter_broker_calls() {
-  if (kArchitecture == 0) return true;
   constexpr uint32_t kDeny = SECCOMP_RET_ERRNO | EPERM;
   std::vector<sock_filter> program;
   // A call of another architecture's numbering (32 bit, x32) is none of ours.
@@ -62,5 +65,8 @@ bool filter_broker_calls() {
   const sock_fprog filter = {static_cast<unsigned short>(program.size()), program.data()};
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
 }
+#else
+bool filter_broker_calls() { return true; }
+#endif
 
 }  // namespace paste

@@ -25,8 +25,11 @@
 namespace paste {
 namespace {
 
+// Newer than the headers of older systems: Linux 5.8 (linux/capability.h), 5.9 (the number is that of every processor).
+constexpr unsigned kCapBpf = 39;
+constexpr long kCloseRange = 436;
 constexpr uint64_t kDeviceCapabilities =
-    capability_bit(CAP_NET_ADMIN) | capability_bit(CAP_NET_RAW) | capability_bit(CAP_BPF);
+    capability_bit(CAP_NET_ADMIN) | capability_bit(CAP_NET_RAW) | capability_bit(kCapBpf);
 constexpr rlim_t kDescriptors = 65536;
 constexpr int kBrokerSocket = 3;
 
@@ -61,7 +64,7 @@ void raise_limits() {
 // which has no CAP_BPF, bpf() wants it too.
 void keep_broker_capabilities(const AllowList& allowed) {
   const uint64_t permitted = permitted_capabilities();
-  const bool has_bpf = prctl(PR_CAPBSET_READ, CAP_BPF, 0, 0, 0) >= 0;
+  const bool has_bpf = prctl(PR_CAPBSET_READ, kCapBpf, 0, 0, 0) >= 0;
   const uint64_t administrator = capability_bit(CAP_SYS_ADMIN);
   const uint64_t kept = kDeviceCapabilities | (allowed.any_netns() || !has_bpf ? administrator : 0);
   const uint64_t effective = kDeviceCapabilities | (has_bpf ? 0 : administrator);
@@ -70,8 +73,7 @@ void keep_broker_capabilities(const AllowList& allowed) {
 }
 
 void close_all_but(int kept) {
-  // close_range(2) is of Linux 5.9.
-  if (syscall(SYS_close_range, kept + 1, ~0u, 0) == 0) return;
+  if (syscall(kCloseRange, kept + 1, ~0u, 0) == 0) return;
   rlimit limit;
   const int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? static_cast<int>(limit.rlim_cur) : 1 << 20;
   for (int fd = kept + 1; fd < end; fd++) close(fd);

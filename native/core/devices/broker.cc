@@ -183,8 +183,8 @@ void serve_devices(int socket, Devices& devices, const AllowList& allowed) {
     reply.version = broker::kVersion;
     reply.sequence = size == static_cast<long>(sizeof request) ? request.sequence : 0;
     const char* fault = size < 0 ? "wrong descriptors" : fault_of(request, size, in.size());
-    const Status status =
-        fault == nullptr ? broker.answer(request, in, &reply, &out) : Status(Code::kUsage, std::string("the broker was sent ") + fault);
+    const Status status = fault == nullptr ? broker.answer(request, in, &reply, &out)
+                                           : Status(Code::kUsage, std::string("the broker was sent ") + fault);
     close_all(in);
     reply.code = static_cast<uint16_t>(status.code());
     reply.descriptors = static_cast<uint32_t>(out.size());

@@ -76,7 +76,8 @@ class RemoteDevices final : public Devices {
         !put(wanted.address, request.address))
       return too_long("tap:" + wanted.name);
     if (wanted.queues == 0 || wanted.queues > kQueuesMax)
-      return {Code::kUsage, "tap:" + wanted.name + ": 1 to " + std::to_string(kQueuesMax) + " queues, not " + std::to_string(wanted.queues)};
+      return {Code::kUsage, "tap:" + wanted.name + ": 1 to " + std::to_string(kQueuesMax) + " queues, not " +
+                                std::to_string(wanted.queues)};
     request.queue_count = wanted.queues;
     request.mtu = wanted.mtu;
     request.flags = (wanted.persist ? broker::kPersist : 0u) | (wanted.vnet_header ? broker::kVnetHeader : 0u);

@@ -26,8 +26,8 @@ Status check(const XdpRequest& request, const InterfaceInfo& info, bool queues_k
     // Where the driver does not tell how many it has, bind() will.
     const uint32_t count = queues_known ? std::max(info.rx_queues, info.tx_queues) : kQueuesMax;
     if (queue >= count)
-      return {Code::kPort, port + ": there is no queue " + std::to_string(queue) + ": " + (queues_known ? "the interface has " : "at most ") +
-                               std::to_string(count) + ", counted from 0 (`ethtool -l` tells, `ethtool -L` changes it)"};
+      return {Code::kPort, port + ": there is no queue " + std::to_string(queue) + ": " +
+                               (queues_known ? "the interface has " : "at most ") + std::to_string(count) + ", counted from 0 (`ethtool -l` tells, `ethtool -L` changes it)"};
   }
   return {};
 }
