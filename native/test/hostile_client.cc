@@ -91,9 +91,11 @@ Napi::Value hear(Napi::Env env, Raw& raw) {
 }
 
 void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& raw) {
-  // say(bytes, offerKind?, offerBytes?): false when it could not be sent.
+  // say(bytes, offerKind or descriptor?, offerBytes?): false when it could not be sent.
   add_function(env, object, "say", [raw](const Info& info) -> Napi::Value {
-    const int offer = info[1].IsString() ? make_offer(info[1].As<Napi::String>(), to_u64(info[2])) : -1;
+    const int offer = info[1].IsString()   ? make_offer(info[1].As<Napi::String>(), to_u64(info[2]))
+                      : info[1].IsNumber() ? fcntl(info[1].ToNumber().Int32Value(), F_DUPFD_CLOEXEC, 0)
+                                           : -1;
     const bool said = say(raw->connection, info[0].As<Bytes>(), offer);
     if (offer >= 0) close(offer);
     return Napi::Boolean::New(info.Env(), said);
@@ -117,6 +119,14 @@ void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& r
     double sum = 0;
     for (ssize_t got; (got = send(raw->fds[1], kRubbish, sizeof kRubbish, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;) sum += got;
     return Napi::Number::New(info.Env(), sum);
+  });
+  // The memory's descriptor: node:fs reads and writes it.
+  add_function(env, object, "memoryFd", [raw](const Info& info) -> Napi::Value { return Napi::Number::New(info.Env(), raw->fds[0]); });
+  add_function(env, object, "kick", [raw](const Info&) { (void)!send(raw->fds[1], "k", 1, MSG_DONTWAIT | MSG_NOSIGNAL); });
+  // Bytes that lie in the doorbell, taken out.
+  add_function(env, object, "kicks", [raw](const Info& info) -> Napi::Value {
+    char bytes[256];
+    return Napi::Number::New(info.Env(), static_cast<double>(recv(raw->fds[1], bytes, sizeof bytes, MSG_DONTWAIT)));
   });
   add_function(env, object, "shutDoorbell", [raw](const Info& info) { shutdown(raw->fds[1], info[0].ToNumber().Int32Value()); });
   add_function(env, object, "closeDoorbell", [raw](const Info&) {

@@ -60,7 +60,7 @@ struct Station {
 class Hub final : public PortsHost {
  public:
   ~Hub() override { stop(); }
-  Status on_attach(std::unique_ptr<ValePort> port) override {
+  Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions&) override {
     const std::lock_guard<std::mutex> hold(mutex_);
     if (stations_.count(port->name())) return Status(Code::kPort, "port " + port->name() + " is in use");
     Station& station = stations_[port->name()];

@@ -75,7 +75,11 @@ export type Offer = "sealed" | "unsealed" | "write-sealed" | "file" | "pipe";
 
 /** A connection to ports.sock without the library; calls return 0 or an errno where nothing else is said. */
 export interface RawClient {
-  say(bytes: Uint8Array, offer?: Offer, offerBytes?: number): boolean;
+  say(bytes: Uint8Array, offer?: Offer | number, offerBytes?: number): boolean;
+  memoryFd(): number;
+  kick(): void;
+  /** Bytes taken out of the doorbell; negative when there are none. */
+  kicks(): number;
   /** The next packet; null when the daemon hung up. Throws when it does neither for five seconds. Keeps the descriptors that come. */
   hear(): Buffer | null;
   truncate(bytes: number): number;

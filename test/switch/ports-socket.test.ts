@@ -1,6 +1,6 @@
 // ports.sock: what it answers to whom, what a client finds when its daemon dies and returns, and what clients' deaths leave behind.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -228,35 +228,65 @@ test("a daemon out of descriptors turns clients away, keeps those it has, and re
 
 // --- memory that is offered back ---------------------------------------------------------------------------------------------
 
-/** As the daemon lays it out: interfaces, rings, buffers, lines; with room for more than one port asks for. */
-const regionBytes = (() => {
-  const round = (value: number) => Math.ceil(value / 4096) * 4096;
-  const buffers = round(32 * 1024) + 18 * round(256 + 16 * 256) + (2 + 512 + 16384) * 2048;
-  return round(round(buffers) + 18 * 128);
-})();
-const offers: [Offer, number, boolean][] = [
-  ["sealed", regionBytes, true],
-  ["sealed", regionBytes - 4096 * 9000, false],
-  ["sealed", 4096, false],
-  ["sealed", 65 << 20, false],
-  ["sealed", 0, false],
-  ["unsealed", regionBytes, false],
-  ["write-sealed", regionBytes, false],
-  ["file", regionBytes, false],
-  ["pipe", 0, false],
+const offers: [Offer, number][] = [
+  ["sealed", 34 << 20],
+  ["sealed", 4096],
+  ["sealed", 65 << 20],
+  ["sealed", 0],
+  ["unsealed", 34 << 20],
+  ["write-sealed", 34 << 20],
+  ["file", 34 << 20],
+  ["pipe", 0],
 ];
-for (const [kind, bytes, taken] of offers)
-  test(`offered memory: ${kind}, ${bytes} bytes is ${taken ? "taken" : "not taken, new memory is given"}`, (t) => {
+for (const [kind, bytes] of offers)
+  test(`offered memory that no daemon made: ${kind}, ${bytes} bytes is not taken, new memory is given`, (t) => {
     const { hub, path } = listening();
     const raw = connectRaw(path)!;
     const token = Buffer.alloc(16, 7);
     raw.say(request({ flags: 1, token }), kind, bytes);
     const reply = raw.hear();
     t.is(errno(reply), 0);
+    t.is(reply?.readUInt32LE(24), 0);
+    t.true(memoryBytes(reply) > 1 << 20);
+    t.false(tokenOf(reply).equals(token));
+    t.is(raw.truncate(0), 1, "EPERM: new memory is sealed");
+    hub.stop();
+  });
+
+// Where the daemon that made the memory wrote how it is laid out: any client can write there.
+for (const [name, offset, value, taken] of [
+  ["as it was", 0, undefined, true],
+  ["without the daemon's mark", 0, 0, false],
+  ["no interfaces", 8, 0, false],
+  ["many interfaces", 8, 0xffffffff, false],
+  ["many rings", 12, 0xffffffff, false],
+  ["rings of 1 byte", 16, 1, false],
+  ["rings of 1 GiB", 16, 1 << 30, false],
+  ["many buffers", 20, 0xffffffff, false],
+  ["one buffer fewer than pages say", 20, 100, false],
+  ["buffers of no bytes", 24, 0, false],
+  ["buffers of 2 GiB", 24, 0x80000000, false],
+] as const)
+  test(`a daemon's memory offered to the next, ${name}: ${taken ? "taken" : "not taken, new memory is given"}`, (t) => {
+    const { hub, path } = listening();
+    const raw = connectRaw(path)!;
+    raw.say(request());
+    const first = raw.hear();
+    const memory = raw.memoryFd();
+    hub.stop();
+    if (value !== undefined) {
+      const word = Buffer.alloc(4);
+      word.writeUInt32LE(value);
+      writeSync(memory, word, 0, 4, memoryBytes(first) - 4096 + offset);
+    }
+    hub.listen(path);
+    const next = connectRaw(path)!;
+    next.say(request({ flags: 1, token: tokenOf(first) }), memory);
+    const reply = next.hear();
+    t.is(errno(reply), 0);
     t.is(reply?.readUInt32LE(24), taken ? 1 : 0);
-    t.is(memoryBytes(reply), regionBytes);
-    t.is(tokenOf(reply).equals(token), taken);
-    t.is(raw.truncate(0), taken ? 9 : 1, "EBADF: nothing was sent; or EPERM: new memory is sealed");
+    t.is(tokenOf(reply).equals(tokenOf(first)), taken);
+    t.deepEqual(hub.ports(), ["vale0:a"]);
     hub.stop();
   });
 

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/ports/netmap_records.h"
@@ -123,6 +122,20 @@ uint16_t NetmapControl::free_region_id() {
   return last_region_;
 }
 
+// From now on ports in it lend each other frames.
+void NetmapControl::share(ValeRegion& region) {
+  if (region.tag() != 0) return;
+  uint32_t tag = 1;
+  const auto used = [&](uint32_t wanted) {
+    return std::any_of(regions_.begin(), regions_.end(), [wanted](const Region& known) {
+      const std::shared_ptr<ValeRegion> alive = known.region.lock();
+      return alive && alive->tag() == wanted;
+    });
+  };
+  while (tag <= ValeRegion::kTagMax && used(tag)) tag++;
+  if (tag <= ValeRegion::kTagMax) region.share(tag);
+}
+
 bool NetmapControl::may_have(ControlCall& call, uint64_t bytes) {
   const uint64_t sum = bytes_of(call.client.uid) + bytes;
   if (sum <= options_.user_bytes_max) return true;
@@ -144,17 +157,14 @@ bool NetmapControl::make_region(ControlCall& call, const RegionPools& pools, uin
 }
 
 // Memory that the client kept: a region that is here already, or one of an earlier daemon's. False: make another.
-bool NetmapControl::region_before(ControlCall& call, uint16_t id, const RegionGeometry& geometry,
-                                  std::shared_ptr<ValeRegion>* region) {
+bool NetmapControl::region_before(ControlCall& call, uint16_t id, std::shared_ptr<ValeRegion>* region) {
   if (call.offered < 0) return false;
   for (const Region& known : regions_) {
     *region = known.uid == call.client.uid ? known.region.lock() : nullptr;
     if (*region && (*region)->is_same(call.offered)) return true;
   }
-  struct stat info;
-  RegionPools pools = RegionPools::global();
-  if (fstat(call.offered, &info) != 0) return false;
-  if (id != kGlobalRegion && !RegionPools::of_bytes(geometry, static_cast<uint64_t>(info.st_size), &pools)) return false;
+  RegionPools pools;
+  if (!ValeRegion::pools_of(call.offered, &pools) || (id != kGlobalRegion && RegionLayout(pools).bytes > kPrivateBytesMax)) return false;
   if (bytes_of(call.client.uid) + RegionLayout(pools).bytes > options_.user_bytes_max) return false;
   if (id == 0 || region_of_id(id, call.client.uid)) id = free_region_id();
   if (!ValeRegion::adopt(std::exchange(call.offered, -1), pools, id, region).ok()) return false;
@@ -164,20 +174,21 @@ bool NetmapControl::region_before(ControlCall& call, uint16_t id, const RegionGe
 
 bool NetmapControl::region_for(ControlCall& call, uint16_t id, const RegionGeometry& geometry, uint32_t extra,
                                std::shared_ptr<ValeRegion>* region) {
-  if (region_before(call, id, geometry, region)) {
+  if (region_before(call, id, region)) {
     call.reply.flags |= kAdopted;
+    if (id == kGlobalRegion) share(**region);
     return true;
   }
   const bool again = call.request.flags & kOffersMemory;
   if (id == kGlobalRegion) {
     *region = region_of_id(id, call.client.uid);
     if (!*region && !make_region(call, RegionPools::global(), id, region)) return false;
-    (*region)->share();
+    share(**region);
     return true;
   }
   if (id != 0) {
     *region = region_of_id(id, call.client.uid);
-    if (*region) return (*region)->share(), true;
+    if (*region) return share(**region), true;
     if (!again) return call.refuse(EINVAL, Code::kUsage, "no memory region has this id"), false;
   }
   if (Status status = check_geometry(geometry); !status.ok()) return call.refuse(status), false;
@@ -195,8 +206,8 @@ void NetmapControl::register_port(ControlCall& call) {
     case netmap::kNull: break;
     default: return call.refuse(EINVAL, Code::kUsage, "a vale port has no host rings, and no such mode");
   }
-  if (reg.nr_flags & (netmap::kMonitorRx | netmap::kMonitorTx | netmap::kZcopyMonitor))
-    return call.refuse(EOPNOTSUPP, Code::kUsage, "monitors are not served in user space");
+  if (reg.nr_flags & netmap::kZcopyMonitor)
+    return call.refuse(EOPNOTSUPP, Code::kUsage, "of monitors, those that copy are served in user space");
   reg.nr_extra_bufs = std::min(reg.nr_extra_bufs, kExtraMax);
   if (reg.nr_mode == netmap::kNull) return register_null(call, reg);
   Grant grant;
@@ -230,8 +241,9 @@ void NetmapControl::register_null(ControlCall& call, netmap::Register& reg) {
 // The port of this name, or a new one.
 bool NetmapControl::find_port(ControlCall& call, netmap::Register& reg, Grant* grant) {
   const std::string name = call.name();
+  if (reg.nr_flags & (netmap::kMonitorRx | netmap::kMonitorTx)) return make_monitor(call, reg, grant);
   std::shared_ptr<Port> port = port_of(name);
-  if (port && !port->persistent && !host_.on_change(port->full_name, port->session, [](ValePort&) {})) {
+  if (port && !port->persistent && !port->pipe && !host_.on_change(port->full_name, port->session, [](ValePort&) {})) {
     ports_.erase(port->name);  // its doorbell broke, or it is just being detached
     port = nullptr;
   }
@@ -246,6 +258,7 @@ bool NetmapControl::find_port(ControlCall& call, netmap::Register& reg, Grant* g
     grant->rings = grant->port->rings;
     return true;
   }
+  if (name.find_first_of("{}") != std::string::npos) return make_pipe(call, reg, grant);
   if (Status status = check_vale_name(name); !status.ok()) {
     const bool vale = name.starts_with("vale");
     return call.refuse(vale ? EINVAL : ENXIO, Code::kUsage, status.message()), false;
@@ -253,24 +266,39 @@ bool NetmapControl::find_port(ControlCall& call, netmap::Register& reg, Grant* g
   return make_port(call, reg, grant);
 }
 
+// Pipes of a port that is not open have its region already.
 bool NetmapControl::make_port(ControlCall& call, netmap::Register& reg, Grant* grant) {
   RegionGeometry geometry = netmap_geometry(reg, call.request.buffer_bytes);
   if (Status status = check_geometry(geometry); !status.ok()) return call.refuse(status), false;
-  if (!region_for(call, reg.nr_mem_id, geometry, reg.nr_extra_bufs, &grant->region)) return false;
-  geometry.buffer_bytes = grant->region->layout().pools.buffer_bytes;
-  const uint64_t before = call.request.flags & kOffersMemory ? reg.nr_offset : ~0ull;
-  const uint32_t place = grant->region->place_before(before, geometry);
-  if (Status status = grant->region->take_rings(geometry, place, &grant->rings); !status.ok())
-    return call.refuse(status), false;
-  grant->port = std::make_shared<Port>();
-  grant->port->name = grant->port->full_name = call.name();
-  grant->port->session = call.client.session;
-  grant->port->uid = call.client.uid;
-  grant->port->region = grant->region;
-  grant->port->rings = grant->rings;
+  if (reg.nr_mem_id == 0) grant->region = region_of_pipes(call.name());
+  if (!grant->region && !region_for(call, reg.nr_mem_id, geometry, reg.nr_extra_bufs, &grant->region)) return false;
+  if (!take_rings(call, reg, geometry, grant)) return false;
+  grant->port = new_port(call, *grant);
+  grant->port->full_name = call.name();
   // From here on it gives the rings back when it goes.
   grant->made = std::make_unique<ValePort>(call.name(), grant->region, grant->rings, clock_, call.client.session, false);
   return true;
+}
+
+// Fresh ones, or in adopted memory those that the interface of the earlier life named.
+bool NetmapControl::take_rings(ControlCall& call, const netmap::Register& reg, RegionGeometry geometry, Grant* grant) {
+  geometry.buffer_bytes = grant->region->layout().pools.buffer_bytes;
+  const uint64_t before = call.request.flags & kOffersMemory ? reg.nr_offset : ~0ull;
+  const uint32_t place = grant->region->place_before(before, geometry);
+  if (place != ValeRegion::kAnywhere) grant->peer_before = grant->region->peer_before(place, geometry);
+  if (Status status = grant->region->take_rings(geometry, place, &grant->rings); !status.ok())
+    return call.refuse(status), false;
+  return true;
+}
+
+std::shared_ptr<NetmapControl::Port> NetmapControl::new_port(const ControlCall& call, const Grant& grant) const {
+  auto port = std::make_shared<Port>();
+  port->name = call.name();
+  port->session = call.client.session;
+  port->uid = call.client.uid;
+  port->region = grant.region;
+  port->rings = grant.rings;
+  return port;
 }
 
 bool NetmapControl::rings_are_free(const Port& port, const BoundRings& wanted, bool exclusive) const {
@@ -291,10 +319,15 @@ bool NetmapControl::make_interface(ControlCall& call, netmap::Register& reg, Gra
     call.refuse(ENOMEM, Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
     return false;
   };
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return no_descriptors();
-  grant->doorbell.reset(new ValeAttachment(call.client, pair[0], grant->bound));
-  call.give[1] = pair[1];
+  if (grant->port && grant->port->pipe) {
+    call.give[1] = fcntl(grant->port->pipe->bells[grant->port->pipe_end], F_DUPFD_CLOEXEC, 0);
+    if (call.give[1] < 0) return no_descriptors();
+  } else {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return no_descriptors();
+    grant->doorbell = std::make_unique<ValeAttachment>(call.client, pair[0], grant->bound);
+    call.give[1] = pair[1];
+  }
   const bool adopted = call.reply.flags & kAdopted;
   if (!adopted && (call.give[0] = fcntl(grant->region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return no_descriptors();
   if (Status status = grant->region->take_interface(call.name(), grant->rings, grant->bound, before, &grant->interface);
@@ -307,9 +340,10 @@ bool NetmapControl::make_interface(ControlCall& call, netmap::Register& reg, Gra
 
 // To the switch, when the port is on one. The port may have gone there meanwhile: an operator detached it.
 bool NetmapControl::join(ControlCall& call, Grant& grant) {
+  if (grant.port->pipe) return join_pipe(grant), true;
   if (grant.made) {
     grant.made->add_attachment(std::move(grant.doorbell));
-    if (Status status = host_.on_attach(std::move(grant.made)); !status.ok()) return call.refuse(status), false;
+    if (Status status = host_.on_attach(std::move(grant.made), grant.mirror); !status.ok()) return call.refuse(status), false;
     ports_[grant.port->name] = grant.port;
     return true;
   }
@@ -381,6 +415,7 @@ void NetmapControl::leave(uint64_t session) {
 }
 
 void NetmapControl::leave_port(Port& port, uint64_t session) {
+  if (port.pipe) return leave_pipe(port);
   const bool last = std::none_of(holdings_.begin(), holdings_.end(), [&](const auto& h) { return h.second->port.get() == &port; });
   std::erase_if(port.waiting, [session](const auto& attachment) { return attachment->client.session == session; });
   if (port.persistent || !last) {

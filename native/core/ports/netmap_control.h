@@ -59,6 +59,7 @@ class NetmapControl {
   std::vector<uint64_t> sessions_of(uint64_t port_session) const;
 
  private:
+  struct Pipe;
   struct Port;
   struct Holding;
   struct Grant;
@@ -77,6 +78,13 @@ class NetmapControl {
   void register_null(ControlCall& call, netmap::Register& reg);
   bool find_port(ControlCall& call, netmap::Register& reg, Grant* grant);
   bool make_port(ControlCall& call, netmap::Register& reg, Grant* grant);
+  bool take_rings(ControlCall& call, const netmap::Register& reg, RegionGeometry geometry, Grant* grant);
+  std::shared_ptr<Port> new_port(const ControlCall& call, const Grant& grant) const;
+  bool make_monitor(ControlCall& call, netmap::Register& reg, Grant* grant);
+  bool make_pipe(ControlCall& call, netmap::Register& reg, Grant* grant);
+  void join_pipe(const Grant& grant);
+  void leave_pipe(Port& port);
+  std::shared_ptr<ValeRegion> region_of_pipes(const std::string& parent) const;
   bool rings_are_free(const Port& port, const BoundRings& wanted, bool exclusive) const;
   bool make_interface(ControlCall& call, netmap::Register& reg, Grant* grant);
   bool join(ControlCall& call, Grant& grant);
@@ -85,7 +93,8 @@ class NetmapControl {
   bool is_held(const Port& port) const;
   std::shared_ptr<Port> port_of(const std::string& name) const;
 
-  bool region_before(ControlCall& call, uint16_t id, const RegionGeometry& geometry, std::shared_ptr<ValeRegion>* region);
+  bool region_before(ControlCall& call, uint16_t id, std::shared_ptr<ValeRegion>* region);
+  void share(ValeRegion& region);
   bool region_for(ControlCall& call, uint16_t id, const RegionGeometry& geometry, uint32_t extra,
                   std::shared_ptr<ValeRegion>* region);
   bool make_region(ControlCall& call, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
@@ -99,6 +108,7 @@ class NetmapControl {
   PortsHost& host_;
   uint16_t last_region_ = 1;
   uint64_t attached_ = 0;      // persistent ports, so far
+  uint64_t monitors_ = 0;      // so far
   struct Region {
     std::weak_ptr<ValeRegion> region;
     uint16_t id;

@@ -73,7 +73,7 @@ void NetmapControl::port_header(ControlCall& call) {
   if (set && header.nr_hdr_len != 0 && header.nr_hdr_len != 10 && header.nr_hdr_len != 12)
     return call.refuse(EINVAL, Code::kUsage, "a virtio-net header has 0, 10 or 12 bytes");
   const std::shared_ptr<Port> port = port_of(call.name());
-  if (!port) return call.refuse(ENXIO, Code::kUsage, "no such vale port");
+  if (!port || port->pipe) return call.refuse(ENXIO, Code::kUsage, "no such vale port");
   if (!set) {
     header.nr_hdr_len = port->header_bytes;
     return call.answer(header);
@@ -138,9 +138,9 @@ void NetmapControl::attach_interface(ControlCall& call) {
   port.session = call.client.session | ++attached_ << 32;  // no connection's, and never the same again
   auto vale = std::make_unique<ValePort>(name, port.region, port.rings, clock_, port.session, true);
   vale->set_header_bytes(port.header_bytes);
-  for (auto& attachment : port.waiting) vale->add_attachment(std::move(attachment));
+  for (auto& attachment : port.waiting) vale->add_attachment(std::move(attachment), false);
   port.waiting.clear();
-  if (Status status = host_.on_attach(std::move(vale)); !status.ok()) return call.refuse(status);
+  if (Status status = host_.on_attach(std::move(vale), {}); !status.ok()) return call.refuse(status);
   port.full_name = name;
   tell_geometry(body.reg, port.rings.geometry);
   body.reg.nr_mem_id = port.region->id();

@@ -32,6 +32,16 @@ void tell_geometry(Body& body, const RegionGeometry& geometry) {
   body.nr_rx_slots = geometry.rx_slots;
 }
 
+// Two ends in one region; the data goes between them without the daemon. Both doorbells stay open here, so that one end's closing
+// does not reach the other.
+struct NetmapControl::Pipe {
+  ~Pipe();
+  std::string parent;            // the port that it is a pipe of
+  std::shared_ptr<ValeRegion> region;
+  PortRings ends[2];             // master, slave
+  int bells[2] = {-1, -1};
+};
+
 struct NetmapControl::Port {
   std::string name;              // as it is opened: "vale0:a", or "v0" for a persistent one
   std::string full_name;         // on its switch, "vale0:v0"; empty while a persistent port is on none
@@ -39,6 +49,8 @@ struct NetmapControl::Port {
   int32_t uid = -1;              // whose it is
   bool persistent = false;
   uint32_t header_bytes = 0;
+  std::shared_ptr<Pipe> pipe;    // it is an end of this pipe
+  uint32_t pipe_end = 0;         // 0 = master
   std::shared_ptr<ValeRegion> region;
   PortRings rings;
   std::vector<std::unique_ptr<ValeAttachment>> waiting;  // of a persistent port that is on no switch
@@ -64,7 +76,9 @@ struct NetmapControl::Grant {
   std::shared_ptr<ValeRegion> region;
   PortRings rings;
   BoundRings bound;
+  uint32_t peer_before = ValeRegion::kAnywhere;  // a pipe's other end, in adopted memory
   uint64_t interface = 0;
+  MirrorOptions mirror;            // of a monitor
   std::unique_ptr<ValeAttachment> doorbell;
 };
 

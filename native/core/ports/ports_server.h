@@ -9,6 +9,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "core/ports/port_options.h"
 #include "core/ports/vale_port.h"
 
 namespace paste {
@@ -19,8 +20,8 @@ class PortsHost {
  public:
   virtual ~PortsHost() = default;
   // A port has come, with its first attachment or, a persistent one, with any number. A failure's message is the client's answer
-  // (kPort: the name is in use; then it may try again).
-  virtual Status on_attach(std::unique_ptr<ValePort> port) = 0;
+  // (kPort: the name is in use; then it may try again). `mirror`: what a monitor listens to.
+  virtual Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) = 0;
   // Runs `change` where the port's owner thread does nothing else, and watches the doorbell that it has then. False when that
   // port is gone; then nothing ran.
   virtual bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) = 0;

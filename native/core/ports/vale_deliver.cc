@@ -131,6 +131,7 @@ inline uint32_t ValePort::write(RxView& rx, const Batch& batch, std::span<const 
   };
   for (uint32_t i = 0; i < ahead; i++) prefetch_slot(rx.advance(rx.tail, i));
 
+  const bool lending = plain && region_->tag() != 0;
   uint32_t at = rx.tail, promised = 0;
   uint64_t bytes = 0;
   uint32_t count = 0;
@@ -141,7 +142,7 @@ inline uint32_t ValePort::write(RxView& rx, const Batch& batch, std::span<const 
     bool filled;
     uint32_t length = frame.length;
     if (plain) {
-      filled = fill(rx, frame.bytes, length, &at);
+      filled = __builtin_expect(lending && take_over(rx, frame, &at), 0) || fill(rx, frame.bytes, length, &at);
     } else {
       FrameShape pieces;
       if (!shape_frame(vlan, frame, &pieces)) {
@@ -178,6 +179,20 @@ inline bool ValePort::fill(RxView& rx, const uint8_t* from, uint32_t length, uin
     left -= part;
     *at = rx.next(*at);
   }
+  return true;
+}
+
+// A frame that another port of this region lends: buffers change places. False: it is none, or somebody had it already.
+bool ValePort::take_over(RxView& rx, const Frame& frame, uint32_t* at) {
+  if (frame.store_offset != 0 || frame.buffer_block == 0 || frame.length > buffer_bytes_) return false;
+  const uint32_t index = load_slot(rx.slot + *at).buffer();
+  if (!names_buffer(index)) return false;
+  netmap::Slot* slot;
+  const uint32_t lent = region_->take_lent(frame.buffer_block, &slot);
+  if (lent == 0) return false;
+  store_slot(slot, SlotWord(index, frame.length, netmap::kBufChanged));
+  store_slot(rx.slot + *at, SlotWord(lent, frame.length, 0));
+  *at = rx.next(*at);
   return true;
 }
 

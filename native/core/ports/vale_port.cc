@@ -74,7 +74,24 @@ ValePort::ValePort(std::string name, std::shared_ptr<ValeRegion> region, const P
     promises_mask_ = std::bit_ceil(rx_count_ * g.rx_slots) - 1;
     promises_ = std::make_unique<uint8_t[]>(size_t{promises_mask_} + 1);
   }
-  if (persistent_) choose_doorbell();
+  if (!persistent_) return;
+  choose_doorbell();
+  resume();
+}
+
+// A persistent port's rings go on where they were when it was last on a switch. What is written there is any client's: every position
+// inside the ring will do.
+void ValePort::resume() {
+  const auto position = [](const uint32_t& field, uint32_t slots) {
+    const uint32_t value = load_relaxed(field);
+    return value < slots ? value : 0;
+  };
+  for (uint32_t i = 0; i < tx_count_; i++)
+    tx_[i].taken = tx_[i].released = position(tx_[i].sync->daemon.hwcur, tx_[i].slots);
+  for (uint32_t i = 0; i < rx_count_; i++) {
+    rx_[i].tail = position(rx_[i].sync->daemon.hwtail, rx_[i].slots);
+    rx_[i].head = position(rx_[i].sync->client.head, rx_[i].slots);
+  }
 }
 
 ValePort::~ValePort() {
@@ -86,8 +103,8 @@ layout::PortKind ValePort::kind() const { return layout::kValePort; }
 
 // --- attachments -----------------------------------------------------------------------------------------------------------
 
-void ValePort::add_attachment(std::unique_ptr<ValeAttachment> attachment) {
-  bind_rings(attachment->bound, 1);
+void ValePort::add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh) {
+  bind_rings(attachment->bound, 1, fresh);
   attachments_.push_back(std::move(attachment));
   choose_doorbell();
 }
@@ -97,7 +114,7 @@ std::unique_ptr<ValeAttachment> ValePort::remove_attachment(uint64_t session) {
     if ((*it)->client.session != session) continue;
     std::unique_ptr<ValeAttachment> left = std::move(*it);
     attachments_.erase(it);
-    bind_rings(left->bound, -1);
+    bind_rings(left->bound, -1, false);
     if (bells_ >= 0) epoll_ctl(bells_, EPOLL_CTL_DEL, left->doorbell, nullptr);
     choose_doorbell();
     look_alive();
@@ -106,14 +123,14 @@ std::unique_ptr<ValeAttachment> ValePort::remove_attachment(uint64_t session) {
   return nullptr;
 }
 
-void ValePort::bind_rings(const BoundRings& bound, int32_t by) {
+void ValePort::bind_rings(const BoundRings& bound, int32_t by, bool fresh) {
   const auto bind = [by](auto& ring) { ring.bound += static_cast<uint32_t>(by); };
   for (uint32_t i = bound.tx_first; i < bound.tx_first + bound.tx_count; i++) {
-    if (tx_[i].bound == 0) renew(tx_[i]);
+    if (tx_[i].bound == 0 && fresh) renew(tx_[i]);
     bind(tx_[i]);
   }
   for (uint32_t i = bound.rx_first; i < bound.rx_first + bound.rx_count; i++) {
-    if (rx_[i].bound == 0) renew(rx_[i]);
+    if (rx_[i].bound == 0 && fresh) renew(rx_[i]);
     bind(rx_[i]);
   }
   rx_bound_count_ = 0;

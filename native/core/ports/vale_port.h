@@ -7,6 +7,11 @@
 // are served in turn. A frame goes to the receive ring that its flow hash names among those that somebody is bound to, one with
 // a group address to the first of them; so frames of one flow stay in order, and with one ring all do.
 //
+// Ports that share a memory region by its id are one thread's and lend each other frames: a frame that goes from one of them to
+// another moves by its buffer, which changes places with the receive slot's. Everything else (what is looked up, logged, flooded,
+// sent to ports elsewhere) is the snapshot that was taken when it was received. Such ports trust each other: if the sender
+// rewrites the buffer meanwhile, its partner gets what is not in the log, and nobody else does.
+//
 // With a virtio-net header (10 or 12 bytes), every frame of the client's begins with one: it is taken off on the way in, and an
 // empty one put in front on the way out.
 #pragma once
@@ -85,7 +90,8 @@ class ValePort final : public Port {
 
   // --- before the port is attached, or in commands of its owner thread ---
   // After each of them the doorbell() may be another descriptor.
-  void add_attachment(std::unique_ptr<ValeAttachment> attachment);
+  // `fresh`: a ring that nobody had becomes empty first.
+  void add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh = true);
   // Null when there is none of that session.
   std::unique_ptr<ValeAttachment> remove_attachment(uint64_t session);
   // 0, 10 or 12; takes effect when no promise is open.
@@ -110,7 +116,8 @@ class ValePort final : public Port {
   uint32_t receive_ring(uint32_t number, Batch& batch, uint32_t max);
   Taken take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns, uint32_t* length, Drop* reason);
   Taken take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length, Drop* reason);
-  bool take_off_header(const uint8_t* header) const;
+  bool lend(Frame& frame, uint32_t tag, uint32_t ring, uint32_t slot);
+  void end_loans(const Batch& batch, std::span<const uint16_t> frames);
   void add_frame(Batch& batch, const uint8_t* bytes, uint32_t length, uint64_t time_ns);
   bool names_buffer(uint32_t buffer) const {
     return buffer - netmap::kReservedBuffers < buffer_count_ - netmap::kReservedBuffers;
@@ -140,13 +147,14 @@ class ValePort final : public Port {
   bool fill(RxView& rx, const uint8_t* bytes, uint32_t length, uint32_t* at);
   bool fill_pieces(RxView& rx, const FrameShape& pieces, uint32_t* at);
   bool take_rx_slot(RxView& rx, uint32_t at, uint32_t* buffer);
-  void publish(RxView& rx, uint32_t tail);
+  bool take_over(RxView& rx, const Frame& frame, uint32_t* at);
   void ring_doorbell(ValeAttachment& attachment);
   void ring_doorbells(const RingView& view, bool transmit, uint32_t number);
   void rang(ValeAttachment& attachment);
   void attachment_broke(ValeAttachment& attachment);
   void look_alive();
-  void bind_rings(const BoundRings& bound, int32_t by);
+  void bind_rings(const BoundRings& bound, int32_t by, bool fresh);
+  void resume();
   void renew(TxView& tx);
   void renew(RxView& rx);
   void choose_doorbell();
@@ -177,10 +185,12 @@ class ValePort final : public Port {
   std::unique_ptr<uint8_t[]> promises_;
   uint32_t promises_mask_ = 0, promises_made_ = 0, promises_kept_ = 0;
 
+  uint32_t lent_ = 0;             // received frames that may still be taken out of their slots: none is released meanwhile
   uint32_t last_count_ = 0;       // frames of the last receive() that unreceive() may take back
   uint32_t last_start_[kBatchFrames];
   uint32_t last_length_[kBatchFrames];
   uint8_t last_ring_[kBatchFrames];
+  bool last_lent_[kBatchFrames];
 };
 
 }  // namespace paste

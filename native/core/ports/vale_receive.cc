@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "core/ports/offload.h"
 #include "core/ports/vale_port.h"
 
 namespace paste {
@@ -13,12 +14,13 @@ constexpr uint32_t kLookahead = 8;         // slots whose buffers are on their w
 constexpr uint32_t kFramesPerReading = 16; // of the clock: 16 small frames take well under 1 us
 constexpr uint32_t kBytesPerReading = 8192;
 constexpr uint32_t kShareMin = 16;         // frames of a batch that each of several rings may give
-constexpr uint32_t kVnetHeaderBytesMax = 12;
 
-// struct virtio_net_hdr: a header that asks for nothing has no flag that matters and no GSO type. VIRTIO_NET_HDR_F_DATA_VALID (2)
-// only tells.
-bool plain_header(const uint8_t* header, uint32_t got, uint32_t wanted) {
-  return got == wanted && (header[0] & ~2u) == 0 && header[1] == 0;
+// Does what a frame's virtio-net header asks for, in the snapshot. False: it asks for what cannot be done, or lies.
+bool finish_frame(const uint8_t* bytes, uint32_t got, uint32_t wanted, uint8_t* frame, uint32_t length) {
+  VirtioNetHeader header = {};
+  if (got != wanted) return false;
+  std::memcpy(&header, bytes, got);
+  return header.gso_type == virtio::kGsoNone && finish_checksum(header, frame, length);
 }
 
 }  // namespace
@@ -116,6 +118,7 @@ uint32_t ValePort::receive_ring(uint32_t number, Batch& batch, uint32_t max) {
   uint64_t bytes = 0;
   uint32_t count = last_count_;
   max += count;
+  const uint32_t tag = header_bytes_ == 0 ? region_->tag() : 0;  // != 0: frames may be lent
   while (slots.left() > 0 && count < max) {
     if (frames_since == kFramesPerReading || bytes_since >= kBytesPerReading) {
       time_ns = clock_.now_ns();
@@ -131,6 +134,7 @@ uint32_t ValePort::receive_ring(uint32_t number, Batch& batch, uint32_t max) {
       last_start_[count] = start;
       last_length_[count] = length;
       last_ring_[count] = static_cast<uint8_t>(number);
+      last_lent_[count] = __builtin_expect(tag != 0, 0) && lend(batch.frames[batch.count - 1], tag, number, start);
       count++;
       bytes += length;
     } else if (became == Taken::kDropped) {
@@ -146,6 +150,17 @@ uint32_t ValePort::receive_ring(uint32_t number, Batch& batch, uint32_t max) {
   counters.copied_frames += got;
   last_count_ = count;
   return got;
+}
+
+// The last frame taken, if it lies in one slot. Its slot is kept until release().
+bool ValePort::lend(Frame& frame, uint32_t tag, uint32_t number, uint32_t slot) {
+  const TxView& tx = tx_[number];
+  const uint32_t index = load_slot(tx.slot + slot).buffer();
+  if (tx.next(slot) != tx.taken || !names_buffer(index)) return false;
+  frame.framed = false;  // so that release() comes after delivery
+  frame.buffer_block = region_->lend(tag, rings_.tx(number), slot, index);
+  lent_++;
+  return true;
 }
 
 // A frame that never enters the batch was received and dropped; once, even when its slots were taken back and come again.
@@ -194,7 +209,7 @@ inline void ValePort::add_frame(Batch& batch, const uint8_t* bytes, uint32_t len
 ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length,
                                      Drop* reason) {
   uint8_t* snapshot = batch.arena.take(kLiveFrameBytesMax);
-  uint8_t header[kVnetHeaderBytesMax];
+  uint8_t header[sizeof(VirtioNetHeader)];
   uint32_t gathered = 0, fragments = 0, header_got = 0;
   for (SlotWord word(first);; word = slots.take()) {
     uint32_t part = word.length();
@@ -220,7 +235,8 @@ ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t t
   batch.arena.give_back_to(snapshot);
   *length = gathered;
   if (*reason == Drop::kCount && gathered > 0 && gathered < kEthernetHeaderBytes) *reason = Drop::runt;
-  if (*reason == Drop::kCount && gathered > 0 && header_bytes_ != 0 && !plain_header(header, header_got, header_bytes_))
+  if (*reason == Drop::kCount && gathered > 0 && header_bytes_ != 0 &&
+      !finish_frame(header, header_got, header_bytes_, snapshot, gathered))
     *reason = Drop::bad_offload;
   if (*reason != Drop::kCount) return Taken::kDropped;
   if (gathered == 0) return Taken::kNothing;
@@ -237,14 +253,19 @@ void ValePort::unreceive(uint32_t count) {
     counters.received_bytes -= last_length_[i];
     tx.counted_slots += tx.distance(last_start_[i], tx.taken);
     tx.taken = last_start_[i];
+    if (last_lent_[i]) lent_--;
   }
   counters.received_frames -= count;
   counters.copied_frames -= count;
   last_count_ -= count;
 }
 
-// Everything was copied by receive(): the slots go back to the client at once, whichever batch this is.
-void ValePort::release(const Batch&, std::span<const uint16_t>) {
+// What was copied by receive() goes back to the client at once, whichever batch this is; not in front of what is lent.
+void ValePort::release(const Batch& batch, std::span<const uint16_t> frames) {
+  if (__builtin_expect(lent_ != 0, 0)) {
+    end_loans(batch, frames);
+    if (lent_ != 0) return;
+  }
   last_count_ = 0;
   for (uint32_t i = 0; i < tx_count_; i++) {
     TxView& tx = tx_[i];
@@ -255,6 +276,17 @@ void ValePort::release(const Batch&, std::span<const uint16_t>) {
     // A client that waits for room: see notify() for the fence.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     ring_doorbells(tx, true, i);
+  }
+}
+
+void ValePort::end_loans(const Batch& batch, std::span<const uint16_t> frames) {
+  for (const uint16_t i : frames) {
+    const Frame& frame = batch.frames[i];
+    if (frame.buffer_block == 0) continue;
+    lent_--;
+    if (region_->still_lent(frame.buffer_block)) continue;
+    counters.zero_copy_frames++;  // somebody took it: the snapshot was not what left
+    counters.copied_frames--;
   }
 }
 

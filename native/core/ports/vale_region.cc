@@ -23,6 +23,15 @@ constexpr uint32_t kSpareInterfaces = 31;
 constexpr uint32_t kSpareRings = 16;
 constexpr uint32_t kSpareBuffers = 16 * 1024;
 
+constexpr uint32_t kRegionRingsMax = 256;
+
+// On the last page.
+struct Stamp {
+  uint64_t magic;
+  RegionPools pools;
+};
+constexpr uint64_t kStampMagic = 0x31474552'54535350;  // "PSSTREG1"
+
 constexpr uint64_t round_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 std::string error_text() { return std::strerror(errno); }
@@ -102,30 +111,13 @@ RegionPools RegionPools::with_room(const RegionGeometry& g, uint32_t extra_buffe
   return pools;
 }
 
-bool RegionPools::of_bytes(const RegionGeometry& g, uint64_t bytes, RegionPools* pools) {
-  if (bytes > kPrivateBytesMax) return false;
-  const RegionPools least = of_port(g);
-  for (const bool room : {true, false}) {
-    *pools = least;
-    if (room) {
-      pools->interfaces += kSpareInterfaces;
-      pools->rings += kSpareRings;
-    }
-    if (RegionLayout(*pools).bytes > bytes) continue;
-    while (room && RegionLayout(*pools).bytes < bytes)
-      pools->buffers += std::max<uint32_t>(1, static_cast<uint32_t>((bytes - RegionLayout(*pools).bytes) / g.buffer_bytes));
-    if (RegionLayout(*pools).bytes == bytes) return true;
-  }
-  return false;
-}
-
 RegionPools RegionPools::global() { return {100, 200, 36864, 163840, 2048}; }
 
 RegionLayout::RegionLayout(const RegionPools& p) : pools(p) {
   rings = round_up(uint64_t{p.interfaces} * kInterfaceBytes, kPage);
   buffers = rings + uint64_t{p.rings} * p.ring_bytes;
   sync = round_up(buffers + uint64_t{p.buffers} * p.buffer_bytes, kPage);
-  bytes = round_up(sync + sizeof(netmap::RingSync) * p.rings, kPage);
+  bytes = round_up(sync + sizeof(netmap::RingSync) * p.rings, kPage) + kPage;  // the stamp's
 }
 
 // --- memory ------------------------------------------------------------------------------------------------------------------
@@ -139,8 +131,28 @@ Status ValeRegion::create(const RegionPools& pools, uint16_t id, std::shared_ptr
   if (Status status = made->map_shared(); !status.ok()) return status;
   if (fcntl(fd, F_ADD_SEALS, kSeals) != 0)
     return Status(Code::kResource, "its memory cannot be sealed (" + error_text() + ")");
+  const Stamp stamp = {kStampMagic, pools};
+  std::memcpy(made->memory_ + made->bytes() - kPage, &stamp, sizeof stamp);
   *region = std::move(made);
   return {};
+}
+
+// Whatever a client writes there, the layout that comes of it is bounded and fits the memory.
+bool ValeRegion::pools_of(int fd, RegionPools* pools) {
+  struct stat info;
+  Stamp stamp;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) < 2 * kPage ||
+      pread(fd, &stamp, sizeof stamp, info.st_size - static_cast<off_t>(kPage)) != sizeof stamp || stamp.magic != kStampMagic)
+    return false;
+  const RegionPools& p = stamp.pools;
+  const uint32_t ring_bytes_max = round_up(sizeof(netmap::Ring) + sizeof(netmap::Slot) * kRingSlotsMax, kPage);
+  if (p.interfaces == 0 || p.interfaces > 1024 || p.rings > kRegionRingsMax || p.ring_bytes % kPage != 0 || p.ring_bytes == 0 ||
+      p.ring_bytes > ring_bytes_max || p.buffer_bytes < kBufferBytesMin || p.buffer_bytes > kBufferBytesMax ||
+      p.buffer_bytes % 64 != 0 || p.buffers < netmap::kReservedBuffers || p.buffers > 1u << 20)
+    return false;
+  const uint64_t bytes = RegionLayout(p).bytes;
+  *pools = p;
+  return bytes == static_cast<uint64_t>(info.st_size) && bytes <= std::max(kPrivateBytesMax, RegionLayout(RegionPools::global()).bytes);
 }
 
 Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region) {
@@ -305,6 +317,34 @@ Status ValeRegion::take_interface(const std::string& name, const PortRings& ring
   return {};
 }
 
+void ValeRegion::link_rings(uint32_t one, uint32_t other) {
+  for (const auto& [from, to] : {std::pair{one, other}, std::pair{other, one}}) {
+    netmap::RingTail tail;
+    std::memcpy(&tail, ring(from)->sem, sizeof tail);
+    tail.peer = static_cast<int64_t>(layout_.ring(to)) - static_cast<int64_t>(layout_.ring(from));
+    std::memcpy(ring(from)->sem, &tail, sizeof tail);
+  }
+}
+
+// Both ends' own memory: whatever stands there, the daemon only copies it.
+void ValeRegion::renew_ring(uint32_t number) {
+  netmap::Ring* ring = this->ring(number);
+  netmap::RingSync* sync = ring_sync(number);
+  const uint32_t head = __atomic_load_n(&sync->client.head, __ATOMIC_RELAXED);
+  __atomic_store_n(&ring->head, head, __ATOMIC_RELAXED);
+  __atomic_store_n(&ring->cur, head, __ATOMIC_RELAXED);
+  __atomic_store_n(&ring->tail, __atomic_load_n(&sync->daemon.hwtail, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
+// Zeroed by the system as pages are touched: only rings that lend have any.
+void ValeRegion::share(uint32_t tag) {
+  if (tag_.load(std::memory_order_relaxed) != 0 || layout_.pools.rings > kRegionRingsMax) return;
+  void* lent = std::calloc(size_t{layout_.pools.rings} * kRingSlotsMax, sizeof(uint32_t));
+  if (lent == nullptr) return;  // then nothing is lent
+  lent_.reset(static_cast<uint32_t*>(lent));
+  tag_.store(tag, std::memory_order_release);
+}
+
 void ValeRegion::give_back_interface(uint64_t offset) {
   const std::lock_guard hold(mutex_);
   interface_taken_[offset / RegionLayout::kInterfaceBytes] = false;
@@ -354,6 +394,18 @@ uint32_t ValeRegion::place_before(uint64_t offset, const RegionGeometry& g) cons
     if (const uint32_t ring = ring_at(g.tx_rings + 1 + i); ring != kAnywhere && ring >= g.tx_rings + i)
       return ring - g.tx_rings - i;
   return kAnywhere;
+}
+
+uint32_t ValeRegion::peer_before(uint32_t place, const RegionGeometry& g) const {
+  if (place + g.tx_rings > layout_.pools.rings) return kAnywhere;
+  // The first transmit ring's peer is the first receive ring there, behind as many transmit rings as there are receive rings here.
+  netmap::RingTail tail;
+  std::memcpy(&tail, ring(place)->sem, sizeof tail);
+  const uint64_t peer = layout_.ring(place) + static_cast<uint64_t>(tail.peer);
+  if (tail.peer == 0 || peer < layout_.rings || peer >= layout_.buffers || (peer - layout_.rings) % layout_.pools.ring_bytes != 0)
+    return kAnywhere;
+  const uint64_t number = (peer - layout_.rings) / layout_.pools.ring_bytes;
+  return number >= g.rx_rings ? static_cast<uint32_t>(number) - g.rx_rings : kAnywhere;
 }
 
 // --- the client's side -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 //   ...        ring objects, of one size; each on pages of its own
 //   ...        buffers, of one size; 0 and 1 belong to nobody
 //   ...        RingSync, one for each ring object, on pages of their own; Ring::sem says where (netmap::RingTail)
+//   last page  how the rest is laid out, for a daemon that is offered the memory of an earlier one
 //
 // The daemon creates and seals it (SHRINK, GROW, SEAL) before the descriptor leaves, so that no client can make it shorter under
 // the daemon's loads. Pages come into being when an object is taken, not before: a region may have room to spare. A client may
@@ -16,10 +17,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -55,8 +58,6 @@ struct RegionPools {
   static RegionPools of_port(const RegionGeometry& geometry);
   // That, with room for more attachments, extra buffers and pipes, as far as 64 MiB allow.
   static RegionPools with_room(const RegionGeometry& geometry, uint32_t extra_buffers);
-  // What with_room() or of_port() made a region of this size from; false when neither did.
-  static bool of_bytes(const RegionGeometry& geometry, uint64_t bytes, RegionPools* pools);
   // netmap's defaults for its global region: 100 interfaces, 200 rings, 163840 buffers of 2048 bytes.
   static RegionPools global();
 };
@@ -95,6 +96,8 @@ class ValeRegion {
  public:
   // `id`: what netmap calls the memory id; 0 = it has none.
   static Status create(const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
+  // How memory that is offered was laid out. False: it is no region, or one too large to have been made here.
+  static bool pools_of(int fd, RegionPools* pools);
   // Takes over memory that a client kept from an earlier daemon: refused unless it is a sealed memfd of exactly this size.
   // Nothing in it is taken yet. `fd` is the region's from then on, also on failure.
   static Status adopt(int fd, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
@@ -108,9 +111,6 @@ class ValeRegion {
   const RegionLayout& layout() const { return layout_; }
   uint64_t bytes() const { return layout_.bytes; }
   bool adopted() const { return adopted_; }
-  // Ports share it by its id.
-  bool shared() const { return shared_.load(std::memory_order_relaxed); }
-  void share() { shared_.store(true, std::memory_order_relaxed); }
   netmap::Ring* ring(uint32_t i) const { return reinterpret_cast<netmap::Ring*>(memory_ + layout_.ring(i)); }
   netmap::RingSync* ring_sync(uint32_t i) const {
     return reinterpret_cast<netmap::RingSync*>(memory_ + layout_.ring_sync(i));
@@ -132,9 +132,38 @@ class ValeRegion {
   // Frees what the client left in the list, as netmap does at close: the first word of each buffer is zeroed.
   void give_back_extra(uint64_t interface);
 
+  // The two rings of a pipe, each the other's peer.
+  void link_rings(uint32_t one, uint32_t other);
+  // A pipe's ring whose end is opened again: the client's positions are put where the last one left them.
+  void renew_ring(uint32_t ring);
+
+  // --- lending, among ports that share the region by its id and are all one thread's ---
+  // A frame that lies in a transmit slot may be taken from there, once: its buffer goes into a receive slot, and the receive slot's
+  // buffer into the transmit slot. What is lent is known here, not read from the rings again.
+  // The mark of this region's frames, never 0 once it is shared. `tag`: 1..kTagMax, no other shared region's.
+  static constexpr uint32_t kTagMax = 4095;
+  void share(uint32_t tag);
+  uint32_t tag() const { return tag_.load(std::memory_order_acquire); }
+  // Owner thread only. What names the loan in Frame::buffer_block.
+  uint32_t lend(uint32_t tag, uint32_t ring, uint32_t slot, uint32_t buffer) {
+    lent_[ring * kRingSlotsMax + slot] = buffer;
+    return tag << 20 | ring << 12 | slot;
+  }
+  // The buffer behind a loan of this region's, which ends; 0: none, or taken already. `slot`: where it lies.
+  uint32_t take_lent(uint32_t loan, netmap::Slot** slot) {
+    const uint32_t tag = tag_.load(std::memory_order_relaxed);
+    if (tag == 0 || loan >> 20 != tag) return 0;
+    const uint32_t ring = loan >> 12 & 0xff, at = loan & 0xfff;
+    *slot = this->ring(ring)->slot + at;
+    return std::exchange(lent_[ring * kRingSlotsMax + at], 0);
+  }
+  bool still_lent(uint32_t loan) const { return lent_[(loan >> 12 & 0xff) * kRingSlotsMax + (loan & 0xfff)] != 0; }
+
   static constexpr uint32_t kAnywhere = ~0u;
   // The first ring of the port that an adopted interface at this offset named; kAnywhere when nothing there makes sense.
   uint32_t place_before(uint64_t interface, const RegionGeometry& geometry) const;
+  // Where rings at `place` said, in that life, that the first ring of their pipe's other end lies.
+  uint32_t peer_before(uint32_t place, const RegionGeometry& geometry) const;
 
  private:
   ValeRegion(int fd, const RegionPools& pools, uint16_t id)
@@ -150,7 +179,8 @@ class ValeRegion {
   int fd_;
   uint16_t id_;
   bool adopted_ = false;
-  std::atomic<bool> shared_{false};
+  std::atomic<uint32_t> tag_{0};
+  std::unique_ptr<uint32_t[], void (*)(void*)> lent_{nullptr, std::free};
   uint8_t* memory_ = nullptr;
   std::mutex mutex_;  // the pools
   std::vector<bool> interface_taken_, ring_taken_, buffer_taken_;

@@ -77,7 +77,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   using Views = std::vector<std::unique_ptr<SwitchView>>;
 
   // --- ports (engine_ports.cc), the mutex held ---
-  Status on_attach(std::unique_ptr<ValePort> port) override;
+  Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) override;
   bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override;
   void on_gone(const std::string& name, uint64_t session) override;
   uint32_t thread_of_region(const ValeRegion* region) const;

@@ -61,12 +61,12 @@ Status SwitchEngine::attach_port(std::unique_ptr<Port> port, const PortOptions& 
   return attach_locked(std::move(port), 0, options);
 }
 
-Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port) {
+Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) {
   const std::lock_guard lock(mutex_);
   const uint64_t session = port->session();
   const uint32_t thread = thread_of_region(port->region().get());
   const auto standing = standing_.find(port->name());
-  if (standing == standing_.end()) return attach_locked(std::move(port), session, {}, thread);
+  if (standing == standing_.end()) return attach_locked(std::move(port), session, {{}, mirror}, thread);
   if (standing->second.kind != nullptr) return {Code::kPort, port->name() + " is in use"};  // by a device, even while it is away
   return attach_locked(std::move(port), session, standing->second.options, thread);
 }
