@@ -67,8 +67,8 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
   out.add(
     "port_up",
     "gauge",
-    "0 while the port's device is away or its interface is down.",
-    stats.ports.map(({ name, state }) => [{ port: name }, state === "down" ? 0 : 1]),
+    "1 while a client, a source or a device is there, and its interface is up.",
+    stats.ports.map(({ name, state }) => [{ port: name }, state === "up" ? 1 : 0]),
   );
   out.add(
     "device_dropped_frames_total",

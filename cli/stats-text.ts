@@ -59,8 +59,17 @@ export function statsText(stats: DaemonStats): string {
           ["egress", "intended", "delivered", "refused"],
           egress,
         )}`,
+    ...(ports.some(({ device }) => total({ ...device }) > 0) ? [deviceText(ports)] : []),
     logText(stats),
   ].join("\n");
+}
+
+/** What the sums cannot know of. */
+function deviceText(ports: DaemonStats["ports"]): string {
+  return ports
+    .filter(({ device }) => total({ ...device }) > 0)
+    .map(({ name, device }) => `before ${name} could see them, its device dropped: ${formatReasons({ ...device })}\n`)
+    .join("");
 }
 
 function headText(stats: DaemonStats): string {

@@ -59,7 +59,7 @@ for (const [kind, spec] of kinds) {
     const folder = testFolder(t);
     writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "${spec}"\n`);
     let daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
-    await daemon.said("stderr", /^port vale0:near is down: .*no interface near/m);
+    await daemon.said("stderr", /^port vale0:near is down: there is no interface near;/m);
     const missing = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
     t.is(missing.kind, kind);
     t.is(missing.interface, "near");

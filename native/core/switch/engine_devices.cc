@@ -22,6 +22,8 @@ namespace {
 
 constexpr int kRetryMs = 100;                       // between two tries for a device that is away
 constexpr uint64_t kRetryNs = kRetryMs * 1'000'000ull;
+// A device that is there and refuses is asked less and less often, up to 3.2 s apart: each try may reset its queues.
+constexpr uint32_t kRetryDoublings = 5;
 
 constexpr uint32_t kFrameChunks = 16384;            // 32 MiB: 10 ms of 64-byte frames at 1.5 million a second
 constexpr uint32_t kFrameChunksMin = 512;
@@ -102,6 +104,8 @@ Status SwitchEngine::open_device(const std::string& name, uint64_t ticket) {
       found->phase = status.ok() ? Standing::kUp : Standing::kDown;
       found->reason = status.message();
       found->lost = false;
+      found->refusals = status.ok() || info.index == 0 ? 0 : found->refusals + 1;
+      found->retry_at_ns = monotonic_ns() + (kRetryNs << std::min(found->refusals, kRetryDoublings));
       found->interface_index = info.index;
       found->running = true;
       if (status.ok() && info.index != 0) follow_link(name, *found, info.index, info.up && info.running);
@@ -120,7 +124,7 @@ Status SwitchEngine::make_port(const std::string& name, const Standing& wish, st
   if (!wish.kind->makes_interface) {
     if (Status status = look(); !status.ok()) return status;
     if (!interface.name.empty() && info->index == 0)
-      return {Code::kPort, name + ": there is no interface " + interface.text() + "; `ip link` lists those there are"};
+      return {Code::kPort, "there is no interface " + interface.text() + "; `ip link` lists those there are"};
   }
   PortSite site;
   if (Status status = frame_memory(wish.thread, &site.memory); !status.ok()) return status;
@@ -178,7 +182,6 @@ void SwitchEngine::stop_device_keeper() {
 
 void SwitchEngine::keep_devices() {
   LinkWatch watch;
-  uint64_t retry_at_ns = 0;
   while (true) {
     std::vector<Wish> lost, away, asked;
     {
@@ -186,48 +189,44 @@ void SwitchEngine::keep_devices() {
       if (device_keeper_stops_) return;
       std::vector<LinkEvent> events;
       const bool whole = watch.read(&events);
-      bool retry = monotonic_ns() >= retry_at_ns;
-      for (const LinkEvent& event : events) retry |= take_link_event(event);
+      for (const LinkEvent& event : events) take_link_event(event);
+      const uint64_t now = monotonic_ns();
       for (auto& [name, wish] : standing_) {
         if (wish.kind == nullptr || wish.phase == Standing::kBusy) continue;
         const bool unheard = !wish.interface.name.empty() && (!whole || !wish.interface.netns.empty());
         if (wish.lost) lost.push_back({name, wish.ticket, wish.interface});
         else if (wish.phase == Standing::kUp && unheard) asked.push_back({name, wish.ticket, wish.interface});
-        else if (wish.phase == Standing::kDown && retry) away.push_back({name, wish.ticket, wish.interface});
+        else if (wish.phase == Standing::kDown && now >= wish.retry_at_ns) away.push_back({name, wish.ticket, wish.interface});
       }
-      if (retry) retry_at_ns = monotonic_ns() + kRetryNs;
     }
     for (const Wish& wish : asked) ask_for_link(wish);
     for (const Wish& wish : lost) take_away(wish);
     for (const Wish& wish : lost) try_again(wish);
     for (const Wish& wish : away) try_again(wish);
     pollfd fds[] = {{device_wake_, POLLIN, 0}, {watch.descriptor(), POLLIN, 0}};
-    poll(fds, 2, patience_ms());
+    poll(fds, 2, patience_ms(watch.descriptor() >= 0));
     uint64_t drained;
     if (::read(device_wake_, &drained, sizeof drained) < 0) PASTE_CHECK(errno == EAGAIN);
   }
 }
 
 // How long the keeper may sleep when nobody rings.
-int SwitchEngine::patience_ms() {
+int SwitchEngine::patience_ms(bool hears) {
   const std::lock_guard lock(mutex_);
   for (const auto& [name, wish] : standing_) {
     if (wish.kind == nullptr) continue;
-    if (wish.phase != Standing::kUp || wish.lost || !wish.interface.netns.empty()) return kRetryMs;
+    if (!hears || wish.phase != Standing::kUp || wish.lost || !wish.interface.netns.empty()) return kRetryMs;
   }
   return -1;
 }
 
-// True when a device that is away may be back.
-bool SwitchEngine::take_link_event(const LinkEvent& event) {
-  bool back = false;
+void SwitchEngine::take_link_event(const LinkEvent& event) {
   for (auto& [name, wish] : standing_) {
     if (wish.kind == nullptr || wish.interface.name.empty() || !wish.interface.netns.empty()) continue;
     if (wish.phase == Standing::kUp && wish.interface_index == event.index)
       follow_link(name, wish, event.gone ? 0 : event.index, event.running);
-    back |= wish.phase == Standing::kDown && !event.gone && wish.interface.name == event.name;
+    if (wish.phase == Standing::kDown && !event.gone && wish.interface.name == event.name) wish.retry_at_ns = 0;
   }
-  return back;
 }
 
 // Interfaces of other namespaces give no events here: they are asked for.

@@ -68,6 +68,8 @@ class SwitchEngine final : public Engine, private PortsHost {
     bool running = true;              // its interface, as the port was told
     uint32_t interface_index = 0;     // while up; 0: not known
     std::string reason;               // why it is down
+    uint32_t refusals = 0;            // of a device that is there, in a row
+    uint64_t retry_at_ns = 0;
   };
   struct Wish {
     std::string name;
@@ -107,8 +109,8 @@ class SwitchEngine final : public Engine, private PortsHost {
   void wake_device_keeper();
   void stop_device_keeper();
   void keep_devices();
-  int patience_ms();
-  bool take_link_event(const LinkEvent& event);
+  int patience_ms(bool hears);
+  void take_link_event(const LinkEvent& event);
   void ask_for_link(const Wish& asked);
   void follow_link(const std::string& name, Standing& wish, uint32_t index, bool running);
   void take_away(const Wish& gone);
