@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import type { PortInfo } from "../../native/engine.js";
+import { runCli } from "../cli/run-cli.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
 import { DaemonProcess, numberedFrame, testFolder } from "./daemon-process.js";
 
@@ -57,8 +58,9 @@ for (const [kind, spec] of kinds) {
     if (!spaces) return;
     const [home, away] = [spaces.make("home"), spaces.make("away")];
     const folder = testFolder(t);
-    writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "${spec}"\n`);
-    let daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+    writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "${spec}"\n[[rule]]\nname = "all"\n`);
+    const args = ["-f", "c.toml", "--store", "s.store", "--size", "64M"];
+    let daemon = await DaemonProcess.start(t, folder, args, { before: inside(home) });
     await daemon.said("stderr", /^port vale0:near is down: there is no interface near;/m);
     const missing = await portBecomes(daemon, "vale0:near", ({ state }) => state === "down");
     t.is(missing.kind, kind);
@@ -88,10 +90,12 @@ for (const [kind, spec] of kinds) {
     await reaches(daemon, t, away);
 
     await daemon.end("SIGKILL");
-    daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+    daemon = await DaemonProcess.start(t, folder, args, { before: inside(home) });
     await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
     await reaches(daemon, t, away);
     t.is(await daemon.end(), 0);
+    const verified = await runCli(["store", "verify", join(folder, "s.store")]);
+    t.is(verified.status, 0, verified.stderr);
   });
 
   test(`${kind}: a port of another namespace is followed, too`, async (t) => {
