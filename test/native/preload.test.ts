@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from "ava";
 import { liveSwitch } from "../support/live-switch.js";
 import { PortProgram, Programs } from "../support/programs.js";
+import { DaemonProcess, testFolder } from "../switch/daemon-process.js";
 
 const programs = new Programs();
 test.after.always(() => programs.remove());
@@ -19,6 +20,17 @@ const cases: Record<string, string[]> = {
     "pass-in-a-message",
     "keep-across-exec",
   ],
+  "control.c": [
+    "versions",
+    "malformed",
+    "unregistered",
+    "options",
+    "answers",
+    "older-interface",
+    "exclusive",
+    "persistent",
+  ],
+  "rings.c": ["rubbish", "fragments", "indirect", "swapped-buffers", "timestamps", "threads-on-two-rings"],
   "waiting.c": ["poll-mixed", "poll-for-room", "ppoll-masks", "select-mixed", "epoll-mixed", "many-waiters", "idle"],
 };
 
@@ -34,6 +46,11 @@ for (const [source, names] of Object.entries(cases))
       await succeeds(t, new PortProgram(programs.compile(source), [name], live.socket));
     });
 
+test("a program in C++, with threads and exceptions", async (t) => {
+  const live = await liveSwitch(t);
+  await succeeds(t, new PortProgram(programs.compile("ports.cc"), [], live.socket));
+});
+
 test("two programs: every frame arrives, in order", async (t) => {
   const live = await liveSwitch(t);
   const path = programs.compile("traffic.c");
@@ -42,4 +59,32 @@ test("two programs: every frame arrives, in order", async (t) => {
   const sender = new PortProgram(path, ["send", "vale0:a", "900"], live.socket);
   await succeeds(t, sender);
   await succeeds(t, receiver);
+});
+
+test("a daemon that is killed and comes back: the program keeps its memory, hears of it once, and goes on", async (t) => {
+  const folder = testFolder(t);
+  const first = await DaemonProcess.start(t, folder);
+  const program = new PortProgram(programs.compile("steady.c"), ["vale0:a", "vale0:b"], first.ports);
+  t.teardown(() => program.child.kill("SIGKILL"));
+  await program.said(/round/);
+  let daemon = first;
+  for (let life = 1; life <= 2; life++) {
+    daemon.child.kill("SIGKILL");
+    await daemon.ended;
+    const before = program.stdout.length;
+    daemon = await DaemonProcess.start(t, folder);
+    await program.said(new RegExp(`^[^]{${before},}round`));
+    const errors = program.stdout.match(/^error \d$/gm) ?? [];
+    // Once for each port and death.
+    t.deepEqual(errors.sort(), [...Array(life).fill("error 0"), ...Array(life).fill("error 1")]);
+  }
+  t.is(program.child.exitCode, null);
+});
+
+test("a port that is detached on purpose is gone for good", async (t) => {
+  const live = await liveSwitch(t);
+  const program = new PortProgram(programs.compile("detached.c"), ["vale0:a"], live.socket);
+  await program.said(/ready/);
+  await live.engine.detach("vale0:a");
+  await succeeds(t, program);
 });
