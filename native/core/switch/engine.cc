@@ -125,7 +125,8 @@ void SwitchEngine::quiesce() {
     return false;
   };
   const uint64_t give_up_ns = monotonic_ns() + kDrainNs;  // a failed medium lets go of it, too
-  while (started_ && on_its_way() && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // Asked twice: a mirrored frame may cross once more just when the first ring looks empty.
+  while (started_ && (on_its_way() || on_its_way()) && monotonic_ns() < give_up_ns) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   standing_.clear();
   while (!ports_.empty()) {
     const uint32_t thread = ports_.begin()->second.number >> 8;
