@@ -18,7 +18,7 @@ import { parse } from "smol-toml";
 import { PasteError } from "../logger/errors.js";
 import { becomeProgram, hasFileCapabilities } from "../native/host.js";
 import { packageRoot } from "../native/load.js";
-import { type Account, account, groupId } from "./accounts.js";
+import { account, groupId } from "./accounts.js";
 import { type Instance, locateInstance } from "./instance.js";
 
 export interface LaunchOptions {
@@ -65,8 +65,9 @@ export function dropCapabilities(options: LaunchOptions): void {
     );
   const args = settings.devices.flatMap((glob) => ["--allow", glob]);
   const groups = settings.group === undefined ? [] : [groupId(settings.group)];
+  // Also back to root, who could not touch what an earlier --user left.
+  if (process.getuid!() === 0) handOver(locateInstance(options), user ?? { uid: 0, gid: 0 });
   if (user && process.getuid!() === 0) {
-    handOver(locateInstance(options), user);
     args.push("--user", `${user.uid}:${user.gid}`);
     groups.push(...user.groups);
     process.env[startedAsVariable] = "0";
@@ -127,24 +128,28 @@ function mayUse(launcher: string): boolean {
   }
 }
 
-/** Root's folders of this instance, and what lies in them from earlier runs, for the user that the daemon becomes. */
-function handOver(instance: Instance, user: Account): void {
-  mkdirSync(dirname(instance.folder), { recursive: true, mode: 0o755 });
-  const made = mkdirSync(instance.folder, { recursive: true, mode: 0o700 }) !== undefined;
-  if (!lstatSync(instance.folder).isDirectory())
-    throw new PasteError("PRIVILEGE", `${instance.folder} is no folder: remove it, or use --control`);
+/** Root's folder of this instance, and what lies there from earlier runs, for the user that the daemon becomes. */
+function handOver(instance: Instance, owner: { uid: number; gid: number }): void {
+  const { folder, lock, store } = instance;
   // As everywhere: a folder that is not ours alone (a --control in /tmp) stays as it is.
-  if (made || basename(dirname(instance.folder)).startsWith("paste-switch"))
-    chownSync(instance.folder, user.uid, user.gid);
-  for (const file of [instance.lock, instance.store]) if (existsSync(file)) giveFile(file, user);
+  let ours = basename(dirname(folder)).startsWith("paste-switch");
+  if (owner.uid !== 0) {
+    mkdirSync(dirname(folder), { recursive: true, mode: 0o755 });
+    ours = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined || ours;
+  }
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  if (found && !found.isDirectory())
+    throw new PasteError("PRIVILEGE", `${folder} is no folder: remove it, or use --control`);
+  if (found && ours && found.uid !== owner.uid) chownSync(folder, owner.uid, owner.gid);
+  for (const file of ours ? [lock, store] : [store]) if (existsSync(file)) giveFile(file, owner);
 }
 
 /** Only a plain file with one name: the user may have put something else there. */
-function giveFile(path: string, user: Account): void {
+function giveFile(path: string, owner: { uid: number; gid: number }): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const found = fstatSync(fd);
-    if (found.isFile() && found.nlink === 1) fchownSync(fd, user.uid, user.gid);
+    if (found.isFile() && found.nlink === 1 && found.uid !== owner.uid) fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
   }

@@ -1,7 +1,7 @@
 // The daemon without capabilities: what it gave up, what works all the same, and what is said where nothing was to give up.
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { cliPath } from "../cli/run-cli.js";
 import { namespaces } from "../support/namespaces.js";
@@ -114,6 +114,25 @@ test("--user: the daemon is that user, its files too, and root still talks to it
   for (const path of [daemon.control, daemon.ports, join(folder, "s.store")]) t.is(statSync(path).uid, nobody, path);
   t.is((await daemon.cli("port", "add", `tap:t1,netns=${space.name}`)).stderr, "");
   t.is(await daemon.end(), 0);
+});
+
+test("an instance in its usual place goes to a user, and back to root", async (t) => {
+  if (!asRoot(t)) return;
+  if (spawnSync("setpriv", [`--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups", "test", "-r", cliPath]).status)
+    return skip(t, "other users may not read this folder");
+  const name = `test-${process.pid}-user`;
+  t.teardown(() => rmSync(join("/run/paste-switch", name), { recursive: true, force: true }));
+  const folder = testFolder(t);
+  const control = join("/run/paste-switch", name, "control.sock");
+  for (const [args, uid] of [
+    [["--user", `${nobody}:${nobody}`], nobody],
+    [[], 0],
+  ] as const) {
+    const daemon = await DaemonProcess.start(t, folder, [...args, "--control", control]);
+    for (const path of [control, dirname(control), `${control}.lock`]) t.is(statSync(path).uid, uid, path);
+    t.deepEqual(capabilitiesOf(daemon.child.pid!), bare(uid));
+    t.is(await daemon.end(), 0);
+  }
 });
 
 test("root without capabilities says why another user's store cannot be opened", async (t) => {
