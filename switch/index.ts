@@ -6,5 +6,6 @@ export { type DaemonConfig, loadConfig, parseConfig } from "./config.js";
 export { ControlClient } from "./control-client.js";
 export type { DaemonStats, MediumInfo } from "./control-protocol.js";
 export { type Instance, locateInstance } from "./instance.js";
+export { type PortSpec, parsePortSpec } from "./port-spec.js";
 export type { RuleState, RuleText } from "./rules.js";
 export { createSwitch, Switch, type SwitchOptions } from "./switch.js";

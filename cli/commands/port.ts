@@ -24,6 +24,7 @@ A port on something is called vale0:IF, or as is written in front of it: vale0:u
   every kind           access=VID; trunk=all or trunk=10+20-30, native=VID; mirror=PORT+PORT, mirror-direction=in|out|both
   tap                  ${optionNames("tap")}
   xdp                  ${optionNames("xdp")}
+  netmap               extmem, share, numbers of slots and rings
 A port whose interface goes is down, and comes back with it. Programs may open ports by themselves; what is added here lasts
 until the daemon stops, or for good with --save.`,
   );

@@ -295,7 +295,7 @@ void SwitchEngine::keep_house() {
       const uint32_t number = port->second.number;
       if (!workers_[number >> 8]->port_is_dead(number & 0xff)) continue;
       if (const auto wish = standing_.find(port->first); wish != standing_.end() && wish->second.kind != nullptr) {
-        if (!wish->second.lost) wish->second.reason = std::string("its device is gone: ") + port->second.port->state();
+        if (!wish->second.lost) wish->second.reason = "its device is gone";
         wish->second.lost = true;
         wake_device_keeper();
         continue;
