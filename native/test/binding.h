@@ -10,6 +10,8 @@ namespace paste::test {
 // Each binding file adds its functions to the exports; addon.cc calls them all.
 void add_crash(Napi::Env env, Napi::Object exports);
 void add_devices(Napi::Env env, Napi::Object exports);
+void add_frame_memory(Napi::Env env, Napi::Object exports);
+void add_offload(Napi::Env env, Napi::Object exports);
 void add_overtake(Napi::Env env, Napi::Object exports);
 void add_pmem(Napi::Env env, Napi::Object exports);
 void add_ports(Napi::Env env, Napi::Object exports);

@@ -1,0 +1,60 @@
+// What finishes checksums and cuts segments, for the tests: bytes in, bytes out.
+#include <cstring>
+#include <memory>
+
+#include "core/ports/offload.h"
+#include "test/binding.h"
+
+namespace paste::test {
+namespace {
+
+using Info = Napi::CallbackInfo;
+using Bytes = Napi::Uint8Array;
+
+VirtioNetHeader header_of(const Napi::Value& value) {
+  VirtioNetHeader header{};
+  const auto bytes = value.As<Bytes>();
+  std::memcpy(&header, bytes.Data(), std::min<size_t>(bytes.ByteLength(), sizeof header));
+  return header;
+}
+
+// Frames lie in memory of exactly their size, so that a sanitizer sees a byte too far.
+std::unique_ptr<uint8_t[]> copy_of(const Bytes& bytes) {
+  std::unique_ptr<uint8_t[]> copy(new uint8_t[bytes.ByteLength()]);
+  std::memcpy(copy.get(), bytes.Data(), bytes.ByteLength());
+  return copy;
+}
+
+// finishChecksum(header, frame): the frame, or null when the header does not fit it
+Napi::Value finish(const Info& info) {
+  const auto bytes = info[1].As<Bytes>();
+  const auto length = static_cast<uint32_t>(bytes.ByteLength());
+  const auto frame = copy_of(bytes);
+  if (!finish_checksum(header_of(info[0]), frame.get(), length)) return info.Env().Null();
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), frame.get(), length);
+}
+
+// segments(header, frame): the segments, or null
+Napi::Value segments(const Info& info) {
+  const auto bytes = info[1].As<Bytes>();
+  const auto frame = copy_of(bytes);
+  Segmenter segmenter;
+  if (!segmenter.begin(header_of(info[0]), frame.get(), static_cast<uint32_t>(bytes.ByteLength()))) return info.Env().Null();
+  Napi::Array list = Napi::Array::New(info.Env());
+  while (!segmenter.done()) {
+    const uint32_t length = segmenter.next_bytes();
+    std::unique_ptr<uint8_t[]> to(new uint8_t[length]);
+    PASTE_CHECK(segmenter.write(to.get()) == length);
+    list.Set(list.Length(), Napi::Buffer<uint8_t>::Copy(info.Env(), to.get(), length));
+  }
+  return list;
+}
+
+}  // namespace
+
+void add_offload(Napi::Env env, Napi::Object exports) {
+  add_function(env, exports, "finishChecksum", finish);
+  add_function(env, exports, "segments", segments);
+}
+
+}  // namespace paste::test
