@@ -28,6 +28,10 @@ void sleep_ms(long ms) {
   nanosleep(&pause, nullptr);
 }
 
+uint32_t wanted_chunks(const FrameMemoryOptions& options) {
+  return std::min(options.chunks == 0 ? kChunksDefault : options.chunks, options.chunks_max);
+}
+
 // A row of slots. Free chunks of a slot are a stack, its logged ones a queue in the order in which they were marked; both run
 // through next_, as a chunk is in one of them at most. Slots with free chunks are a stack, too: unlogged traffic stays in few lines.
 class SlotMemory final : public FrameMemory {
@@ -130,8 +134,7 @@ SlotMemory::~SlotMemory() {
 Status SlotMemory::fill_from_store(const FrameMemoryOptions& options, Region* region, BufferPool* pool) {
   const uint32_t least = (kChunksMin + per_slot_ - 1) / per_slot_;
   const uint32_t fair = pool->limit() / (options.chunks == 0 ? 8 : 2) / std::max(options.sharers, 1u);
-  const uint32_t chunks = options.chunks == 0 ? kChunksDefault : options.chunks;
-  const uint32_t wanted = std::min((chunks + per_slot_ - 1) / per_slot_, fair);
+  const uint32_t wanted = std::min((wanted_chunks(options) + per_slot_ - 1) / per_slot_, fair);
   if (wanted < least)
     return {Code::kResource, region->path() + " is too small to receive into: " + std::to_string(fair) +
                                  " of its blocks may be frame memory, at least " + std::to_string(least) + " are needed"};
@@ -401,7 +404,7 @@ Status FrameMemory::create(const FrameMemoryOptions& options, Region* region, Bu
     if (options.place == FrameMemoryPlace::kStore) return refused;
   }
   auto made = std::make_unique<SlotMemory>(options.chunk_bytes, kDramSlotChunks);
-  if (Status status = made->fill_from_dram(options.chunks == 0 ? kChunksDefault : options.chunks); !status.ok()) return status;
+  if (Status status = made->fill_from_dram(wanted_chunks(options)); !status.ok()) return status;
   made->say_why(options.place == FrameMemoryPlace::kDram ? "memory in DRAM was asked for" : refused.message());
   *memory = std::move(made);
   return {};

@@ -31,6 +31,7 @@ struct FrameMemoryOptions {
   uint32_t chunk_bytes = 2048;      // 2048 or 4096 (what an aligned UMEM takes)
   uint32_t chunks = 0;              // rounded up to whole blocks. 0 = kChunksDefault, in the store at most an eighth of what buffers
                                     // may have; more is taken when it is asked for, at most half of that
+  uint32_t chunks_max = ~0u;        // whatever is asked for
   uint32_t sharers = 1;             // memories that share the store, this one included: they share that eighth or half
   FrameMemoryPlace place = FrameMemoryPlace::kAuto;
 };

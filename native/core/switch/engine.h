@@ -36,7 +36,7 @@ struct EngineOptions {
   uint32_t socket_mode = 0600;
   std::vector<uint32_t> allowed_uids;   // besides the daemon's own (and root)
   uint32_t socket_gid = ~0u;            // != ~0: members may connect
-  FrameMemoryOptions frame_memory = {.chunks = 0};  // of each thread with ports on devices; 0: 16384, or what may be pinned
+  FrameMemoryOptions frame_memory;      // of each thread with ports on devices
   std::function<std::unique_ptr<Devices>()> devices = process_devices;  // asked once, for the first port on a device
 };
 

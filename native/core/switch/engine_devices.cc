@@ -2,11 +2,8 @@
 // away when it goes and made again when it is back. One thread, the device keeper, waits for all of that.
 //
 // Two mutexes: devices_mutex_ is held while a device is opened or closed, which may take long, and before mutex_, never after it.
-#include <linux/capability.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,24 +21,6 @@ constexpr int kRetryMs = 100;                       // between two tries for a d
 constexpr uint64_t kRetryNs = kRetryMs * 1'000'000ull;
 // A device that is there and refuses is asked less and less often, up to 3.2 s apart: each try may reset its queues.
 constexpr uint32_t kRetryDoublings = 5;
-
-constexpr uint32_t kFrameChunks = 16384;            // 32 MiB: 10 ms of 64-byte frames at 1.5 million a second
-constexpr uint32_t kFrameChunksMin = 512;
-
-bool may_lock_memory() {
-  __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  return syscall(SYS_capget, &head, data) == 0 && (data[0].effective >> CAP_IPC_LOCK & 1) != 0;
-}
-
-// What a device pins counts against RLIMIT_MEMLOCK, of which containers often have 8 MiB: half of it for all threads, since the
-// user's other programs have a share in it.
-uint32_t usual_chunks(uint32_t chunk_bytes, size_t threads) {
-  rlimit limit;
-  if (may_lock_memory() || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kFrameChunks;
-  const uint64_t fit = limit.rlim_cur / 2 / threads / chunk_bytes;
-  return static_cast<uint32_t>(std::clamp<uint64_t>(fit, kFrameChunksMin, kFrameChunks));
-}
 
 bool may_wait(const Status& status) { return status.code() == Code::kPort || status.code() == Code::kResource; }
 
@@ -145,11 +124,10 @@ Status SwitchEngine::frame_memory(uint32_t thread, FrameMemory** memory) {
   std::unique_ptr<FrameMemory>& place = frame_memories_[thread];
   if (!place) {
     FrameMemoryOptions options = options_.frame_memory;
-    if (options.chunks == 0) options.chunks = usual_chunks(options.chunk_bytes, workers_.size());
     options.sharers = static_cast<uint32_t>(workers_.size());
     // AF_XDP pins it: half of what may be pinned, for another daemon of this user may run, but never less than four batches.
     const uint64_t fair = pinnable_bytes() / 2 / options.sharers / options.chunk_bytes;
-    options.chunks = static_cast<uint32_t>(std::clamp<uint64_t>(fair, 4 * kBatchFrames, std::max(options.chunks, 4 * kBatchFrames)));
+    options.chunks_max = static_cast<uint32_t>(std::clamp<uint64_t>(fair, 4 * kBatchFrames, kNoChunk));
     Region* region = store_ ? &store_->region() : nullptr;
     if (Status status = FrameMemory::create(options, region, store_ ? store_->buffers() : nullptr, &place); !status.ok())
       return status;
