@@ -1,0 +1,406 @@
+// AF_XDP ports: hosts in namespaces of their own, each behind a veth pair whose other end is a port.
+import test, { type ExecutionContext } from "ava";
+import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo } from "../../native/engine.js";
+import { runCli } from "../cli/run-cli.js";
+import { arpRequest, checksumsRight, echoes, isTcp, transfer } from "../support/host-traffic.js";
+import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
+import { type Namespace, namespaces } from "../support/namespaces.js";
+import { scanStore } from "../support/native-store.js";
+
+interface Host {
+  ns: Namespace;
+  /** Its own end of the pair. */
+  device: string;
+  /** The switch's end, in `hub`; its port is vale0:END. */
+  end: string;
+  address: string;
+  port(): PortInfo;
+}
+interface Wanted {
+  engine?: Partial<EngineOptions>;
+  store?: StoreWanted;
+  /** Behind xdp:IF, for every host: "@1", ",mode=generic". */
+  options?: string;
+  port?: NativePortOptions[];
+  needs?: string[];
+  hosts?: number;
+  mtu?: number;
+  queues?: number;
+}
+interface Made {
+  s: LiveSwitch;
+  hosts: Host[];
+  /** The namespace of the switch's ends. */
+  hub: Namespace;
+}
+const memory: StoreWanted = { on: "memory", sizeBytes: 128 << 20 };
+const disk: StoreWanted = { on: "disk", sizeBytes: 64 << 20 };
+
+/** A switch with hosts on it; undefined: the test was skipped. `attach` false: the pairs are made, no port is. */
+async function hostsOn(t: ExecutionContext, wanted: Wanted = {}, attach = true): Promise<Made | undefined> {
+  const make = namespaces(t, "ping", ...(wanted.needs ?? []));
+  if (!make) return undefined;
+  const hub = make.make("hub");
+  const s = await liveSwitch(t, wanted.engine, wanted.store);
+  const hosts: Host[] = [];
+  for (let i = 0; i < (wanted.hosts ?? 2); i++) {
+    const ns = make.make(`h${i}`);
+    const host: Host = {
+      ns,
+      device: make.interfaceName(`h${i}`),
+      end: make.interfaceName(`s${i}`),
+      address: `10.77.0.${i + 1}`,
+      port: () => s.engine.stats().ports.find((port) => port.name === `vale0:${host.end}`)!,
+    };
+    connect(hub, host, wanted);
+    hosts.push(host);
+    const spec = `xdp:${host.end}${wanted.options ?? ""},netns=${hub.name}`;
+    if (attach) s.engine.attach(`vale0:${host.end}`, spec, wanted.port?.[i]);
+  }
+  return { s, hosts, hub };
+}
+
+function connect(hub: Namespace, host: Host, { mtu = 1500, queues = 1 }: Wanted = {}): void {
+  const many = ["mtu", String(mtu), "numrxqueues", String(queues), "numtxqueues", String(queues)];
+  const mac = `02:77:00:00:00:0${host.address.slice(-1)}`;
+  hub.ip(
+    ...["link", "add", "name", host.end, ...many, "type", "veth"],
+    ...["peer", "name", host.device, "address", mac, ...many, "netns", host.ns.name],
+  );
+  hub.ip("link", "set", host.end, "up");
+  host.ns.ip("address", "add", `${host.address}/24`, "dev", host.device);
+  host.ns.ip("link", "set", host.device, "up");
+}
+
+const ping = (from: Host, to: string, ...more: string[]) =>
+  from.ns.run("ping", "-c", "3", "-i", "0.05", "-W", "5", ...more, to);
+
+const framesIn = (path: string) =>
+  scanStore(path)
+    .blocks.flatMap((block) => block.records)
+    .filter((record) => record.type === 1);
+
+for (const [mode, queues] of [
+  ["native", 1],
+  ["generic", 1],
+  ["auto", 3],
+] as [string, number][])
+  test.serial(
+    `${mode} mode, ${queues} queues: ping, UDP, TCP with its hash; frames leave from where they came in`,
+    async (t) => {
+      const made = await hostsOn(t, { options: `,mode=${mode}`, queues });
+      if (!made) return;
+      const [a, b] = made.hosts as [Host, Host];
+      t.regex(a.port().detail, mode === "generic" ? /^generic, copy mode/ : /^native, copy mode/);
+      t.regex(a.port().detail, queues === 1 ? /, 1 queue/ : /, 3 queues/);
+      t.regex(await ping(a, b.address), / 0% packet loss/);
+      t.is(await echoes(a.ns, b.ns, b.address, 50, 1000), 50);
+      const [sent, got] = await transfer(a.ns, b.ns, b.address, 20 << 20);
+      t.is(got, sent);
+      t.is(sent.length, 64);
+      await made.s.settled();
+      const stats = made.s.engine.stats();
+      sumsHold(t, stats);
+      for (const { counters } of stats.ports) t.is(counters.inPlaceCopies, counters.deliveredCopies);
+      const { counters } = a.port();
+      // Native mode leaves veth no TSO; in generic mode a sender's segments are made here.
+      if (mode === "generic") t.true(counters.copiedFrames > 1000);
+      else t.is(counters.zeroCopyFrames, counters.receivedFrames);
+    },
+  );
+
+for (const mode of ["native", "generic"])
+  test.serial(
+    `what a host leaves to its device is done before a frame is logged or leaves: ${mode} mode`,
+    async (t) => {
+      const made = await hostsOn(t, { options: `,mode=${mode}`, store: memory });
+      if (!made) return;
+      const [a, b] = made.hosts as [Host, Host];
+      made.s.engine.setRules([rule("tcp or udp")], "tcp or udp");
+      const [sent, got] = await transfer(a.ns, b.ns, b.address, 4 << 20);
+      t.is(got, sent);
+      t.is(await echoes(a.ns, b.ns, b.address, 5, 1001), 5);
+      await made.s.settled();
+      const frames = framesIn(made.s.storePath).filter((record) => record.bytes.readUInt16BE(12) === 0x0800);
+      t.true(frames.filter((frame) => isTcp(frame.bytes)).length > 2800);
+      t.is(Math.max(...frames.map((frame) => frame.bytes.length)), 1514);
+      t.is(frames.filter((frame) => !checksumsRight(frame.bytes)).length, 0);
+    },
+  );
+
+test.serial("TCP and UDP in IPv6, whose checksums cover longer addresses", async (t) => {
+  const made = await hostsOn(t);
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  for (const [i, host] of made.hosts.entries()) {
+    await host.ns.run("sysctl", "-qw", `net.ipv6.conf.${host.device}.disable_ipv6=0`);
+    host.ns.ip("address", "add", `fd77::${i + 1}/64`, "dev", host.device, "nodad");
+  }
+  const [sent, got] = await transfer(a.ns, b.ns, "fd77::2", 4 << 20);
+  t.is(got, sent);
+  t.is(await echoes(a.ns, b.ns, "fd77::2", 10, 1000), 10);
+});
+
+test.serial(
+  "a store in memory is the UMEM: frames are marked where the kernel wrote them, and another process reads them",
+  async (t) => {
+    const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    t.regex(a.port().detail, /UMEM in the store/);
+    made.s.engine.setRules([rule("icmp")], "icmp");
+    t.regex(await ping(a, b.address, "-s", "1400", "-p", "5a"), / 0% packet loss/);
+    await made.s.settled();
+    const shown = await runCli(["export", "-r", made.s.storePath, "-F", "pcap", "-w", "-", "icmp"]);
+    t.is(shown.status, 0, shown.stderr);
+    const records = framesIn(made.s.storePath);
+    t.is(records.length, 6);
+    for (const record of records) {
+      t.is(record.flags & 1, 1, "marked");
+      t.true(record.bytes.subarray(60).every((byte) => byte === 0x5a));
+    }
+    t.is(a.port().counters.zeroCopyFrames, a.port().counters.receivedFrames);
+  },
+);
+
+test.serial(
+  "marking goes on or gives way to packing while the log keeps chunks; every frame is logged as it was sent",
+  async (t) => {
+    const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    made.s.engine.setRules([rule("tcp")], "tcp");
+    const [sent, got] = await transfer(a.ns, b.ns, b.address, 30 << 20);
+    t.is(got, sent);
+    await made.s.settled();
+    const stats = made.s.engine.stats();
+    sumsHold(t, stats);
+    const records = framesIn(made.s.storePath);
+    t.true(records.some((record) => (record.flags & 1) !== 0));
+    t.is(records.filter((record) => isTcp(record.bytes) && !checksumsRight(record.bytes)).length, 0);
+  },
+);
+
+test.serial("a store on a disk: UMEM in DRAM, frames are packed; umem=store says why it cannot be", async (t) => {
+  const made = await hostsOn(t, { store: disk, engine: { persist: "mark" } });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  t.regex(a.port().detail, /UMEM in DRAM.*not in the store: .* is on a disk/);
+  made.s.engine.setRules([rule("icmp")], "icmp");
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+  await made.s.settled();
+  const records = framesIn(made.s.storePath);
+  t.is(records.length, 6);
+  t.true(records.every((record) => (record.flags & 1) === 0));
+  made.s.engine.detach(`vale0:${a.end}`);
+  refused(t, made, `xdp:${a.end},netns=${made.hub.name},umem=store`, "RESOURCE", /cannot be in the store: .*disk/);
+});
+
+test.serial(
+  "umem=dram beside a store in memory: frames are packed, and cross between both memories by copying",
+  async (t) => {
+    const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } }, false);
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    made.s.engine.attach(`vale0:${a.end}`, `xdp:${a.end},netns=${made.hub.name},umem=dram`);
+    made.s.engine.attach(`vale0:${b.end}`, `xdp:${b.end},netns=${made.hub.name},umem=store`);
+    made.s.engine.setRules([rule("icmp")], "icmp");
+    t.regex(a.port().detail, /UMEM in DRAM/);
+    t.regex(b.port().detail, /UMEM in the store/);
+    t.regex(await ping(a, b.address), / 0% packet loss/);
+    await made.s.settled();
+    for (const { counters } of made.s.engine.stats().ports) t.is(counters.inPlaceCopies, 0);
+    t.deepEqual(new Set(framesIn(made.s.storePath).map((record) => record.flags & 1)), new Set([0, 1]));
+  },
+);
+
+for (const mode of ["native", "generic"])
+  test.serial(`frames of 9000 bytes, in several buffers: ${mode} mode`, async (t) => {
+    const made = await hostsOn(t, { mtu: 9000, options: `,mode=${mode}` });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    t.regex(a.port().detail, /frames of several buffers/);
+    for (const bytes of [1750, 1751, 1792, 2006, 2048, 4000, 8972])
+      t.regex(await ping(a, b.address, "-M", "do", "-s", String(bytes)), / 0% packet loss/, `${bytes} bytes`);
+    const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
+    t.is(got, sent);
+    await made.s.settled();
+    sumsHold(t, made.s.engine.stats());
+  });
+
+test.serial("VLANs: an access port's host answers untagged, and a trunk sees its VLAN", async (t) => {
+  const made = await hostsOn(t, { hosts: 1, port: [{ vlan: { policy: "access", vid: 7 } }] });
+  if (!made) return;
+  const host = made.hosts[0]!;
+  made.s.engine.attach("vale0:trunk", "", { vlan: { policy: "trunk", vid: 0 } });
+  const trunk = made.s.open("vale0:trunk");
+  let reply: Buffer | undefined;
+  trunk.send([arpRequest(host.address, true)]);
+  await until(() => {
+    for (const frame of trunk.receive()) if (frame.readUInt16BE(12) === 0x8100 && frame[25] === 2) reply = frame;
+    return reply !== undefined;
+  }, "the reply, tagged");
+  t.is(reply!.readUInt16BE(14), 7);
+  t.is(host.port().counters.inPlaceCopies, 0, "a frame whose tag goes is copied");
+});
+
+test.serial("a tagged frame of full length passes as it is, and a longer one is refused by name", async (t) => {
+  const made = await hostsOn(t, { hosts: 1, needs: ["tcpdump"] });
+  if (!made) return;
+  const host = made.hosts[0]!;
+  const dump = host.ns.start("tcpdump", "-i", host.device, "-e", "-n", "-l", "-c", "1", "vlan 7");
+  let seen = "";
+  dump.stdout!.on("data", (data) => (seen += data));
+  await new Promise((resolve) => dump.stderr!.once("data", resolve));
+  const port = made.s.open("vale0:local");
+  const tagged = Buffer.concat([arpRequest(host.address, true), Buffer.alloc(1518 - 64)]);
+  await until(() => {
+    port.send([tagged]);
+    return seen.includes("\n");
+  }, "the frame at the host");
+  t.regex(seen, /vlan 7/);
+  t.regex(seen, /length 1518/);
+  port.send([Buffer.concat([tagged, Buffer.alloc(1)])]);
+  await until(() => host.port().counters.refused.oversize === 1, "refused");
+});
+
+test.serial("two forwarding threads: what crosses between them is copied, and all sums hold", async (t) => {
+  const made = await hostsOn(t, { engine: { threads: 2 }, store: memory });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  t.not(a.port().thread, b.port().thread);
+  made.s.engine.setRules([rule("tcp")], "tcp");
+  const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
+  t.is(got, sent);
+  await made.s.settled();
+  sumsHold(t, made.s.engine.stats());
+  t.is(b.port().counters.inPlaceCopies, 0);
+});
+
+test.serial("one queue of several: @1 gets its frames, the others go to the kernel", async (t) => {
+  const made = await hostsOn(t, { queues: 2, hosts: 1 }, false);
+  if (!made) return;
+  const host = made.hosts[0]!;
+  made.s.engine.attach(`vale0:${host.end}`, `xdp:${host.end}@1,netns=${made.hub.name}`);
+  t.regex(host.port().detail, /, 1 queue/);
+  // The kernel itself has an address on the switch's end. Flows spread over the queues: it answers those that queue 0 brings.
+  made.hub.ip("address", "add", "10.77.0.9/24", "dev", host.end);
+  const macOf = (ns: Namespace, device: string) => /ether (\S+)/.exec(ns.ip("link", "show", device))![1]!;
+  made.hub.ip("neigh", "replace", host.address, "lladdr", macOf(host.ns, host.device), "dev", host.end);
+  host.ns.ip("neigh", "replace", "10.77.0.9", "lladdr", macOf(made.hub, host.end), "dev", host.device);
+  const echo = `const s=require("dgram").createSocket("udp4");s.on("message",(m,r)=>s.send(m,r.port,r.address));
+    s.bind(5001,()=>console.log("listening"))`;
+  const server = made.hub.start(process.execPath, "-e", echo);
+  await new Promise((resolve) => server.stdout!.once("data", resolve));
+  const flows = 64;
+  const ask = `let answers=0;for(let i=0;i<${flows};i++){const s=require("dgram").createSocket("udp4").bind(20000+i);
+    s.on("message",()=>{console.log(++answers)});s.send("x",5001,process.argv[1])}`;
+  let answers = 0;
+  host.ns.start(process.execPath, "-e", ask, "10.77.0.9").stdout!.on("data", (data) => {
+    answers = Number(String(data).trim().split("\n").at(-1));
+  });
+  await until(() => answers + host.port().counters.receivedFrames === flows, "every flow at one of both");
+  t.true(answers > 0 && answers < flows, `${answers} of ${flows} answered by the kernel`);
+});
+
+function refused(t: ExecutionContext, made: Made, spec: string, code: string, message: RegExp): void {
+  const error = asPasteError(t.throws(() => made.s.engine.attach("vale0:x", spec))) as {
+    code: string;
+    message: string;
+  };
+  t.is(error.code, code, `${spec}: ${error.message}`);
+  t.regex(error.message, message);
+}
+
+test.serial(
+  "what cannot be: no such interface or queue, another program, an MTU too large, zero-copy without a driver for it",
+  async (t) => {
+    const made = await hostsOn(t, { hosts: 1 }, false);
+    if (!made) return;
+    const { hub } = made;
+    const { end } = made.hosts[0]!;
+    const netns = `netns=${hub.name}`;
+    refused(t, made, `xdp:nothing0,${netns}`, "PORT", /no interface .*nothing0/);
+    refused(t, made, `xdp:${end}@7,${netns}`, "PORT", /no queue 7: the interface has 1, counted from 0/);
+    refused(t, made, `xdp:${end},${netns},copy=zero`, "PORT", /no zero-copy mode; use copy=copy/);
+    refused(t, made, `xdp:${end},${netns},umem=store`, "RESOURCE", /cannot be in the store: there is no store/);
+    refused(t, made, `xdp:lo,${netns}`, "PORT", /MTU is 65536, at most 9198 is possible/);
+    refused(t, made, `xdp:${end}@b,${netns}`, "USAGE", /@N for one receive queue/);
+    refused(t, made, `xdp:${end},mode=fast,${netns}`, "USAGE", /auto, native or generic/);
+    refused(t, made, `xdp:${end},copy=2,${netns}`, "USAGE", /auto, zero or copy/);
+    refused(t, made, `xdp:${end},colour=red,${netns}`, "USAGE", /takes mode, copy, umem, netns/);
+    made.s.engine.attach("vale0:first", `xdp:${end},${netns}`);
+    refused(t, made, `xdp:${end},${netns}`, "PORT", /another XDP program .*is attached/);
+    made.s.engine.detach("vale0:first");
+    made.s.engine.attach("vale0:second", `xdp:${end},${netns}`);
+    t.pass("a queue that was just left can be bound again");
+  },
+);
+
+test.serial("an interface that goes down refuses what is meant for it, and takes it again when it is up", async (t) => {
+  const made = await hostsOn(t);
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+  for (let round = 0; round < 3; round++) {
+    made.hub.ip("link", "set", b.end, "down");
+    await until(() => b.port().state === "down", "the port hears of it");
+    const before = b.port().counters.refused.down ?? 0;
+    await t.throwsAsync(ping(a, b.address, "-W", "0.2"));
+    t.true(b.port().counters.refused.down! > before, "refused as down");
+    made.hub.ip("link", "set", b.end, "up");
+    await until(() => b.port().state === "up", "the port hears of it");
+    t.regex(await ping(a, b.address), / 0% packet loss/);
+  }
+  await made.s.settled();
+  sumsHold(t, made.s.engine.stats());
+});
+
+test.serial("a device that is removed in use is waited for, and its port comes back with it", async (t) => {
+  const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  made.s.engine.setRules([rule("icmp")], "icmp");
+  a.ns.start("ping", "-f", "-q", b.address);
+  for (let round = 0; round < 3; round++) {
+    await until(() => b.port().counters.deliveredCopies > 100, "traffic");
+    made.hub.ip("link", "delete", b.end);
+    await until(() => b.port().state === "down", "its port is down");
+    connect(made.hub, b);
+    await until(() => b.port().state === "up", "its port is back");
+  }
+  t.regex(await ping(a, b.address), / 0% packet loss/);
+  await made.s.settled();
+  const stats = made.s.engine.stats();
+  t.is(stats.logged, stats.selected);
+});
+
+test.serial(
+  "a switch that is slower than its device: the kernel's drops are told apart from the port's, whose sums hold",
+  async (t) => {
+    const store: StoreWanted = { on: "memory", sizeBytes: 16 << 20, full: "block", blockTimeoutMs: 60_000 };
+    const made = await hostsOn(t, { store, engine: { persist: "pack" } });
+    if (!made) return;
+    const [a, b] = made.hosts as [Host, Host];
+    t.regex(await ping(a, b.address), / 0% packet loss/);
+    made.s.engine.setRules([rule("udp")], "udp");
+    const flood = `const s=require("dgram").createSocket("udp4"),b=Buffer.alloc(1400);s.on("error",()=>{});s.connect(9,process.argv[1],()=>{
+    const more=()=>{for(let i=0;i<64;i++)s.send(b);setImmediate(more)};more()})`;
+    const sender = a.ns.start(process.execPath, "-e", flood, b.address);
+    const lost = () => a.port().device.noBuffer + a.port().device.ringFull;
+    const blocked = () => made.s.engine.stats().ingressBlockedMs > 0;
+    await until(
+      () => blocked() && lost() > 0,
+      "the full store holds the port back, and the kernel has no buffers left",
+    );
+    sender.kill("SIGKILL");
+    // What was taken back is received again when there is room.
+    const before = a.port().counters.forwardedFrames;
+    await until(() => {
+      made.s.engine.trim(BigInt(made.s.engine.stats().logged));
+      return a.port().counters.forwardedFrames > before;
+    }, "the port goes on");
+    await made.s.settled();
+    sumsHold(t, made.s.engine.stats());
+  },
+);
