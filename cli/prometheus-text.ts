@@ -74,9 +74,11 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
     "device_dropped_frames_total",
     "counter",
     "Frames that the device or the kernel dropped before the port could see them.",
-    stats.ports.flatMap(({ name, device }) =>
-      Object.entries(device).map(([reason, count]): [Labels, number] => [{ port: name, reason }, count]),
-    ),
+    stats.ports
+      .filter(({ interface: on }) => on !== "")
+      .flatMap(({ name, device }) =>
+        Object.entries(device).map(([reason, count]): [Labels, number] => [{ port: name, reason }, count]),
+      ),
   );
   out.add("selected_frames_total", "counter", "Frames that a rule selected.", [[{}, stats.selected]]);
   out.add("logged_frames_total", "counter", "Frames that were logged.", [[{}, stats.logged]]);
