@@ -40,6 +40,12 @@
       "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--as-needed", "-Wl,-z,defs,-z,relro,-z,now"],
       "libraries": ["-ldl"],
     },
+    {
+      # The netmap program of `paste-switch bench run`.
+      "target_name": "netmap_bench",
+      "type": "executable",
+      "sources": ["<!@(node scripts/sources.mjs native/programs)"],
+    },
   ],
   "conditions": [
     ["with_tests==1", {

@@ -7,9 +7,10 @@ import { log } from "./log.js";
 import { storeFolder } from "./place.js";
 import { processes } from "./processes.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
+import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
 
-export const benches: Record<string, Bench> = { forward, log, processes, scan: scanning };
+export const benches: Record<string, Bench> = { forward, log, processes, run: runPrograms, scan: scanning };
 
 export interface BenchOptions {
   names: string[];
