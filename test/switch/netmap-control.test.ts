@@ -1,7 +1,17 @@
 // What a netmap program can ask for: modes, shared and exclusive ports, extra buffers, persistent ports, headers, memory ids, pipes
 // and monitors, on the real switch, with netmap's errors.
 import test, { type ExecutionContext } from "ava";
-import { frame, type LiveSwitch, liveSwitch, sumsHold, textOf, until } from "../support/live-switch.js";
+import type { EngineOptions } from "../../native/engine.js";
+import {
+  frame,
+  type LiveSwitch,
+  liveSwitch,
+  rule,
+  type StoreWanted,
+  sumsHold,
+  textOf,
+  until,
+} from "../support/live-switch.js";
 import { flags, NetmapError, NetmapUser, reqtypes, slotFlags } from "../support/netmap-user.js";
 import type { RequestFields } from "../support/ports-request.js";
 
@@ -12,8 +22,8 @@ interface Bench {
   user(): NetmapUser;
   open(name: string, fields?: RequestFields, before?: NetmapUser): NetmapUser;
 }
-async function bench(t: ExecutionContext): Promise<Bench> {
-  const s = await liveSwitch(t);
+async function bench(t: ExecutionContext, ...how: [Partial<EngineOptions>?, StoreWanted?]): Promise<Bench> {
+  const s = await liveSwitch(t, ...how);
   const users: NetmapUser[] = [];
   t.teardown(() => {
     for (const user of users) user.close();
@@ -483,6 +493,54 @@ test("a checksum that the sender left to its device is finished on the way", asy
   t.is(b.rx[0]!.receive()[0]!.readUInt16BE(40), ~sum & 0xffff);
 });
 
+test("a TCP frame longer than its wire leaves as segments, several receives long, and what lies about that is dropped", async (t) => {
+  const { open, user, s } = await bench(t);
+  const a = open("vale0:a", { registerFlags: flags.vnet, txSlots: 64 });
+  const b = open("vale0:b", { rxSlots: 1024 });
+  user().ask({ reqtype: reqtypes.hdrSet, name: "vale0:a" }, body(8, [[0, 4, 12]]));
+  const payload = Buffer.from(Array.from({ length: 30_000 }, (_, i) => (i * 7) & 0xff));
+  const head = frame(0, 1, "", 54);
+  head.writeUInt16BE(0x0800, 12);
+  head[14] = 0x45;
+  head.writeUInt16BE(40 + payload.length, 16);
+  head[22] = 64;
+  head[23] = 6;
+  head.writeUInt32BE(0x0a000001, 26);
+  head.writeUInt32BE(0x0a000002, 30);
+  head.writeUInt32BE(1000, 38);
+  head[46] = 0x50;
+  const virtio = (gsoType: number, size: number) => {
+    const header = Buffer.alloc(12);
+    header[0] = 1;
+    header[1] = gsoType;
+    header.writeUInt16LE(54, 2);
+    header.writeUInt16LE(size, 4);
+    header.writeUInt16LE(34, 6);
+    header.writeUInt16LE(16, 8);
+    return header;
+  };
+  const long = Buffer.concat([head, payload]);
+  for (const size of [1448, 100]) {
+    a.tx[0]!.send(Buffer.concat([virtio(1, size), long]));
+    const count = Math.ceil(payload.length / size);
+    await until(() => b.rx[0]!.waiting === count, `${count} segments`);
+    const segments = b.rx[0]!.receive();
+    t.deepEqual(Buffer.concat(segments.map((bytes) => bytes.subarray(54))), payload);
+    t.deepEqual(
+      segments.map((bytes) => [bytes.readUInt16BE(16), bytes.readUInt32BE(38)]),
+      segments.map((bytes, i) => [bytes.length - 14, 1000 + i * size]),
+    );
+  }
+  for (const bad of [virtio(1, 0), virtio(4, 1448), virtio(9, 1448), virtio(1, 20_000)])
+    a.tx[0]!.send(Buffer.concat([bad, long]));
+  const counters = () => s.engine.stats().ports.find((port) => port.name === "vale0:a")!.counters;
+  await until(() => counters().dropped.bad_offload === 4, "four lies");
+  a.tx[0]!.send(Buffer.concat([Buffer.alloc(12), frame(0, 1, "plain")]));
+  await until(() => b.rx[0]!.waiting === 1, "an ordinary frame");
+  t.deepEqual(b.rx[0]!.receive().map(textOf), ["plain"]);
+  sumsHold(t, s.engine.stats());
+});
+
 // --- memory ids --------------------------------------------------------------------------------------------------------------------
 
 for (const kind of ["global", "a port's own"])
@@ -539,6 +597,36 @@ test("ports that share memory: hostile slots are one frame's trouble", async (t)
   await until(() => a.rx[0]!.waiting > 0, "the switch at work");
   sumsHold(t, s.engine.stats());
 });
+
+for (const on of ["memory", "disk"] as const)
+  test(`lent frames are logged as they were received, and leave when they are durable (${on})`, async (t) => {
+    const { open, s } = await bench(t, { threads: 2, durability: "strict" }, { on });
+    s.engine.setRules([rule("")], "[]");
+    const a = open("vale0:a", { memId: 1, txSlots: 1024 });
+    const b = open("vale0:b", { memId: 1, rxSlots: 1024 });
+    const elsewhere = [open("vale0:c"), open("vale0:d")];
+    b.tx[0]!.send(frame(0, 2, "learn me"));
+    await until(() => a.rx[0]!.waiting === 1 && elsewhere.every((user) => user.rx[0]!.waiting === 1), "b to be known");
+    const sent = [...Array(600).keys()].map((i) => frame(2, 1, `n=${i};`, 60 + (i % 1500)));
+    const got: Buffer[] = [];
+    for (let i = 0; i < sent.length; i += 20) {
+      a.tx[0]!.send(...sent.slice(i, i + 20));
+      await until(() => {
+        got.push(...b.rx[0]!.receive());
+        return got.length === i + 20;
+      }, "what was sent");
+    }
+    t.true(got.every((bytes, i) => bytes.equals(sent[i]!)));
+    await s.settled();
+    const counters = s.engine.stats().ports.find((port) => port.name === "vale0:a")!.counters;
+    t.is(counters.zeroCopyFrames, 600);
+    const logged = (await s.logged()).slice(1);
+    t.deepEqual(
+      logged.map((one) => [one.text, one.length]),
+      sent.map((bytes) => [textOf(bytes), bytes.length]),
+    );
+    sumsHold(t, s.engine.stats());
+  });
 
 test("a null port: memory and extra buffers, no rings, nothing on the switch", async (t) => {
   const { open, s } = await bench(t);

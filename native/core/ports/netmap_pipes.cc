@@ -105,7 +105,9 @@ bool NetmapControl::make_monitor(ControlCall& call, netmap::Register& reg, Grant
   const std::string full_name = watched && !watched->full_name.empty() ? watched->full_name : name;
   if (Status status = check_vale_name(full_name); !status.ok() || (watched && watched->full_name.empty()))
     return call.refuse(EOPNOTSUPP, Code::kUsage, name + ": ports on a switch can be monitored"), false;
-  if (watched && watched->uid != call.client.uid && call.client.uid != 0)
+  // A port that is not a client's (a device, say) belongs to the daemon's user.
+  const int32_t owner = watched ? watched->uid : static_cast<int32_t>(geteuid());
+  if (owner != call.client.uid && call.client.uid != 0)
     return call.refuse(EPERM, Code::kPrivilege, name + " is another user's port"), false;
   const RegionGeometry geometry = netmap_geometry(reg, call.request.buffer_bytes);
   if (Status status = check_geometry(geometry); !status.ok()) return call.refuse(status), false;

@@ -79,6 +79,11 @@ ValePort::ValePort(std::string name, std::shared_ptr<ValeRegion> region, const P
   resume();
 }
 
+void ValePort::set_header_bytes(uint32_t bytes) {
+  wanted_header_bytes_ = bytes;
+  if (bytes != 0 && segments_ == nullptr) segments_ = std::make_unique<Segments>();
+}
+
 // A persistent port's rings go on where they were when it was last on a switch. What is written there is any client's: every position
 // inside the ring will do.
 void ValePort::resume() {
@@ -221,7 +226,7 @@ void ValePort::look_alive() {
 bool ValePort::arm() {
   for (uint32_t i = 0; i < tx_count_; i++) store_relaxed(tx_[i].sync->daemon.need_kick, 1);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  bool work = false;
+  bool work = segments_ != nullptr && !segments_->segmenter.done();
   for (uint32_t i = 0; i < tx_count_; i++)
     work |= tx_[i].bound != 0 && load_relaxed(tx_[i].sync->client.head) != tx_[i].taken;
   return work;

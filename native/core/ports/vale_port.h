@@ -13,7 +13,7 @@
 // rewrites the buffer meanwhile, its partner gets what is not in the log, and nobody else does.
 //
 // With a virtio-net header (10 or 12 bytes), every frame of the client's begins with one: it is taken off on the way in, and an
-// empty one put in front on the way out.
+// empty one put in front on the way out. What it asks for is done: checksums are finished, long frames segmented.
 #pragma once
 
 #include <atomic>
@@ -23,6 +23,7 @@
 
 #include "core/base/clock.h"
 #include "core/ports/line_copy.h"
+#include "core/ports/offload.h"
 #include "core/ports/port.h"
 #include "core/ports/vale_region.h"
 #include "core/ports/vale_ring.h"
@@ -95,7 +96,7 @@ class ValePort final : public Port {
   // Null when there is none of that session.
   std::unique_ptr<ValeAttachment> remove_attachment(uint64_t session);
   // 0, 10 or 12; takes effect when no promise is open.
-  void set_header_bytes(uint32_t bytes) { wanted_header_bytes_ = bytes; }
+  void set_header_bytes(uint32_t bytes);
 
   uint64_t session() const { return session_; }
   // Of the first attachment; read where attachments are not changed at the same time.
@@ -107,8 +108,15 @@ class ValePort final : public Port {
 
  private:
   class SlotReader;
-  // What became of the slots that one frame took; kDropped: *reason, and *length bytes.
-  enum class Taken : uint8_t { kFrame, kNothing, kDropped, kNoRoom };
+  // A frame that is longer than its wire, gathered, while its segments are handed out.
+  struct Segments {
+    Segmenter segmenter;
+    VirtioNetHeader header;
+    uint32_t length = 0, written = 0;
+    uint8_t bytes[kOffloadBytesMax] = {};
+  };
+  // What became of the slots that one frame took; kDropped: *reason, and *length bytes; kSegments: to be handed out.
+  enum class Taken : uint8_t { kFrame, kNothing, kDropped, kNoRoom, kSegments };
 
   bool client_head(const RingView& view, uint32_t from, uint32_t most, uint32_t* head) const;
   void reset_ring(RingView& view, uint32_t head, uint32_t tail);
@@ -116,6 +124,9 @@ class ValePort final : public Port {
   uint32_t receive_ring(uint32_t number, Batch& batch, uint32_t max);
   Taken take_frame(SlotReader& slots, Batch& batch, uint64_t time_ns, uint32_t* length, Drop* reason);
   Taken take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length, Drop* reason);
+  bool finish(const VirtioNetHeader& header, uint32_t header_got, uint8_t* frame, uint32_t length);
+  uint32_t hand_out_segments(Batch& batch, uint32_t max);
+  void take_back_segments(uint32_t count);
   bool lend(Frame& frame, uint32_t tag, uint32_t ring, uint32_t slot);
   void end_loans(const Batch& batch, std::span<const uint16_t> frames);
   void add_frame(Batch& batch, const uint8_t* bytes, uint32_t length, uint64_t time_ns);
@@ -185,6 +196,7 @@ class ValePort final : public Port {
   std::unique_ptr<uint8_t[]> promises_;
   uint32_t promises_mask_ = 0, promises_made_ = 0, promises_kept_ = 0;
 
+  std::unique_ptr<Segments> segments_;  // once the port had headers
   uint32_t lent_ = 0;             // received frames that may still be taken out of their slots: none is released meanwhile
   uint32_t last_count_ = 0;       // frames of the last receive() that unreceive() may take back
   uint32_t last_start_[kBatchFrames];

@@ -14,14 +14,7 @@ constexpr uint32_t kLookahead = 8;         // slots whose buffers are on their w
 constexpr uint32_t kFramesPerReading = 16; // of the clock: 16 small frames take well under 1 us
 constexpr uint32_t kBytesPerReading = 8192;
 constexpr uint32_t kShareMin = 16;         // frames of a batch that each of several rings may give
-
-// Does what a frame's virtio-net header asks for, in the snapshot. False: it asks for what cannot be done, or lies.
-bool finish_frame(const uint8_t* bytes, uint32_t got, uint32_t wanted, uint8_t* frame, uint32_t length) {
-  VirtioNetHeader header = {};
-  if (got != wanted) return false;
-  std::memcpy(&header, bytes, got);
-  return header.gso_type == virtio::kGsoNone && finish_checksum(header, frame, length);
-}
+constexpr uint8_t kSegment = 0xff;         // in the place of a ring's number: a segment, which has no slot of its own
 
 }  // namespace
 
@@ -91,11 +84,13 @@ uint32_t ValePort::receive(Batch& batch, uint32_t max) {
   last_count_ = 0;
   if (__builtin_expect(wanted_header_bytes_ != header_bytes_, 0)) change_header();
   max = std::min(max, kBatchFrames - batch.count);
+  if (__builtin_expect(segments_ != nullptr && !segments_->segmenter.done(), 0)) return hand_out_segments(batch, max);
   if (__builtin_expect(tx_count_ == 1, 1)) return receive_ring(0, batch, max);
   const uint32_t share = std::max(kShareMin, max / tx_count_);
   uint32_t count = 0, ring = tx_turn_;
   for (uint32_t n = 0; n < tx_count_ && count < max; n++) {
     if (tx_[ring].bound != 0) count += receive_ring(ring, batch, std::min(share, max - count));
+    if (segments_ != nullptr && !segments_->segmenter.done()) break;
     ring = ring + 1 == tx_count_ ? 0 : ring + 1;
   }
   tx_turn_ = ring;
@@ -142,14 +137,47 @@ uint32_t ValePort::receive_ring(uint32_t number, Batch& batch, uint32_t max) {
     }
     frames_since++;
     bytes_since += length;
+    if (became == Taken::kSegments) break;
     if (tx.counted_slots > 0) tx.counted_slots -= std::min(tx.counted_slots, tx.distance(start, tx.taken));
   }
-  const uint32_t got = count - last_count_;
+  uint32_t got = count - last_count_;
   counters.received_frames += got;
   counters.received_bytes += bytes;
   counters.copied_frames += got;
   last_count_ = count;
+  if (__builtin_expect(segments_ != nullptr && !segments_->segmenter.done(), 0)) got += hand_out_segments(batch, max - count);
   return got;
+}
+
+// Segments are the last that a receive() appends, and of one frame: unreceive() can go back among them.
+uint32_t ValePort::hand_out_segments(Batch& batch, uint32_t max) {
+  const uint64_t time_ns = clock_.now_ns();
+  Segmenter& segmenter = segments_->segmenter;
+  uint32_t count = 0;
+  for (; count < max && !segmenter.done() && batch.arena.room() >= 64 + kLiveFrameBytesMax; count++) {
+    const uint32_t length = segmenter.next_bytes();
+    uint8_t* snapshot = batch.arena.take(length);
+    segmenter.write(snapshot);
+    std::memset(snapshot + length, 0, (64 - length % 64) % 64);
+    add_frame(batch, snapshot, length, time_ns);
+    segments_->written++;
+    last_ring_[last_count_] = kSegment;
+    last_lent_[last_count_] = false;
+    last_length_[last_count_++] = length;
+    counters.received_bytes += length;
+  }
+  counters.received_frames += count;
+  counters.copied_frames += count;
+  return count;
+}
+
+// The frame is still in its place: begins again, and passes over what stays handed out.
+void ValePort::take_back_segments(uint32_t count) {
+  const uint32_t stays = segments_->written - count;
+  uint8_t passed[kLiveFrameBytesMax];
+  PASTE_CHECK(segments_->segmenter.begin(segments_->header, segments_->bytes, segments_->length));
+  for (uint32_t i = 0; i < stays; i++) segments_->segmenter.write(passed);
+  segments_->written = stays;
 }
 
 // The last frame taken, if it lies in one slot. Its slot is kept until release().
@@ -209,24 +237,26 @@ inline void ValePort::add_frame(Batch& batch, const uint8_t* bytes, uint32_t len
 ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t time_ns, uint64_t first, uint32_t* length,
                                      Drop* reason) {
   uint8_t* snapshot = batch.arena.take(kLiveFrameBytesMax);
-  uint8_t header[sizeof(VirtioNetHeader)];
+  uint8_t* to = snapshot;
+  uint32_t most = kLiveFrameBytesMax;
+  VirtioNetHeader header = {};
   uint32_t gathered = 0, fragments = 0, header_got = 0;
   for (SlotWord word(first);; word = slots.take()) {
     uint32_t part = word.length();
     if (part > 0 && *reason == Drop::kCount) {
       // The header lies in the first slot, in front of the frame or alone.
       const uint32_t before = fragments == 0 ? std::min(part, header_bytes_) : 0;
-      const uint8_t* from = buffer(word.buffer()) + before;
       if (!names_buffer(word.buffer()) || part > buffer_bytes_ || (word.flags() & netmap::kIndirect)) {
         *reason = Drop::bad_slot;
-      } else if (gathered + part - before > kLiveFrameBytesMax) {
-        *reason = Drop::oversize;
       } else {
-        std::memcpy(header, from - before, before);
+        const uint8_t* from = buffer(word.buffer());
+        std::memcpy(&header, from, before);
         header_got += before;
         part -= before;
-        std::memcpy(snapshot + gathered, from, part);
-        gathered += part;
+        if (header.gso_type != virtio::kGsoNone) to = segments_->bytes, most = kOffloadBytesMax;
+        if (gathered + part > most) *reason = Drop::oversize;
+        else std::memcpy(to + gathered, from + before, part);
+        if (*reason == Drop::kCount) gathered += part;
       }
     }
     if (++fragments > netmap::kFragmentsMax && *reason == Drop::kCount) *reason = Drop::broken_chain;
@@ -235,26 +265,44 @@ ValePort::Taken ValePort::take_chain(SlotReader& slots, Batch& batch, uint64_t t
   batch.arena.give_back_to(snapshot);
   *length = gathered;
   if (*reason == Drop::kCount && gathered > 0 && gathered < kEthernetHeaderBytes) *reason = Drop::runt;
-  if (*reason == Drop::kCount && gathered > 0 && header_bytes_ != 0 &&
-      !finish_frame(header, header_got, header_bytes_, snapshot, gathered))
+  if (*reason == Drop::kCount && gathered > 0 && header_bytes_ != 0 && !finish(header, header_got, to, gathered))
     *reason = Drop::bad_offload;
   if (*reason != Drop::kCount) return Taken::kDropped;
   if (gathered == 0) return Taken::kNothing;
+  if (to != snapshot) return *length = 0, Taken::kSegments;
   PASTE_CHECK(batch.arena.take(gathered) == snapshot);
   std::memset(snapshot + gathered, 0, (64 - gathered % 64) % 64);
   add_frame(batch, snapshot, gathered, time_ns);
   return Taken::kFrame;
 }
 
+// Does what a frame's virtio-net header asks for, or begins it. False: it asks for what cannot be done, or lies.
+bool ValePort::finish(const VirtioNetHeader& header, uint32_t header_got, uint8_t* frame, uint32_t length) {
+  if (header_got != header_bytes_) return false;
+  if (header.gso_type == virtio::kGsoNone) return finish_checksum(header, frame, length);
+  segments_->header = header;
+  segments_->length = length;
+  segments_->written = 0;
+  if (segments_->segmenter.begin(header, frame, length) && segments_->segmenter.next_bytes() <= kLiveFrameBytesMax) return true;
+  segments_->segmenter.end();
+  return false;
+}
+
 void ValePort::unreceive(uint32_t count) {
   PASTE_CHECK(count <= last_count_);
+  uint32_t segments = 0;
   for (uint32_t i = last_count_; i-- > last_count_ - count;) {
-    TxView& tx = tx_[last_ring_[i]];
     counters.received_bytes -= last_length_[i];
+    if (last_ring_[i] == kSegment) {
+      segments++;
+      continue;
+    }
+    TxView& tx = tx_[last_ring_[i]];
     tx.counted_slots += tx.distance(last_start_[i], tx.taken);
     tx.taken = last_start_[i];
     if (last_lent_[i]) lent_--;
   }
+  if (segments != 0) take_back_segments(segments);
   counters.received_frames -= count;
   counters.copied_frames -= count;
   last_count_ -= count;
