@@ -92,6 +92,7 @@ class NetmapControl {
   void leave_port(Port& port, uint64_t session);
   bool is_held(const Port& port) const;
   std::shared_ptr<Port> port_of(const std::string& name) const;
+  std::shared_ptr<Port> port_or_parent(const std::string& name) const;
 
   bool region_before(ControlCall& call, uint16_t id, std::shared_ptr<ValeRegion>* region);
   void share(ValeRegion& region);

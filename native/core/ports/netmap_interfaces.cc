@@ -9,6 +9,19 @@ namespace paste {
 
 using namespace ports_protocol;
 
+namespace {
+
+// "vale0:a" of "vale0:a{1", and of itself.
+std::string parent_of(const std::string& name) { return name.substr(0, name.find_first_of("{}")); }
+
+}  // namespace
+
+// What a pipe's end would be like before it is there: its parent has the rings and the memory that it would get.
+std::shared_ptr<NetmapControl::Port> NetmapControl::port_or_parent(const std::string& name) const {
+  std::shared_ptr<Port> port = port_of(name);
+  return port ? port : port_of(parent_of(name));
+}
+
 void NetmapControl::port_info(ControlCall& call) {
   auto info = call.body<netmap::PortInfo>();
   const std::string name = call.name();
@@ -21,13 +34,13 @@ void NetmapControl::port_info(ControlCall& call) {
     return call.answer(info);
   }
   RegionGeometry geometry;
-  if (const std::shared_ptr<Port> port = port_of(name)) {
+  if (const std::shared_ptr<Port> port = port_or_parent(name)) {
     geometry = port->rings.geometry;
     info.nr_memsize = port->region->bytes();
     info.nr_mem_id = port->region->id();
   } else {
     // As netmap, which makes the port for the question and lets it go again.
-    if (Status status = check_vale_name(name); !status.ok())
+    if (Status status = check_vale_name(parent_of(name)); !status.ok())
       return call.refuse(name.starts_with("vale") ? EINVAL : ENXIO, Code::kUsage, status.message());
     geometry = netmap_geometry(info, 0);
     info.nr_memsize = RegionLayout(RegionPools::with_room(geometry, 0)).bytes;
@@ -42,13 +55,13 @@ void NetmapControl::pools_info(ControlCall& call) {
   if (name.empty()) return call.refuse(EINVAL, Code::kUsage, "whose pools? A name is needed");
   auto info = call.body<netmap::PoolsInfo>();
   RegionPools pools;
-  if (const std::shared_ptr<Port> port = port_of(name)) {
+  if (const std::shared_ptr<Port> port = port_or_parent(name)) {
     pools = port->region->layout().pools;
     info.nr_mem_id = port->region->id();
   } else if (const std::shared_ptr<ValeRegion> region =
                  info.nr_mem_id == 0 ? nullptr : region_of_id(info.nr_mem_id, call.client.uid)) {
     pools = region->layout().pools;
-  } else if (Status status = check_vale_name(name); !status.ok()) {
+  } else if (Status status = check_vale_name(parent_of(name)); !status.ok()) {
     return call.refuse(name.starts_with("vale") ? EINVAL : ENXIO, Code::kUsage, status.message());
   } else {
     pools = RegionPools::with_room({}, 0);

@@ -31,7 +31,9 @@ bool NetmapControl::make_pipe(ControlCall& call, netmap::Register& reg, Grant* g
   const size_t at = name.find_first_of("{}");
   const std::string parent = name.substr(0, at), id = name.substr(at + 1);
   const std::shared_ptr<Port> owner = port_of(parent);
-  if (!check_vale_name("vale:" + id).ok() || (!owner && !check_vale_name(parent).ok()))
+  // A parent that is not there needs no switch either: netmap makes a persistent port of its name for as long as the pipe stands.
+  const bool named = owner || check_vale_name(parent).ok() || check_vale_name("vale:" + parent).ok();
+  if (!check_vale_name("vale:" + id).ok() || !named)
     return call.refuse(EINVAL, Code::kUsage, "a pipe is called vale0:a{ID (one end) and vale0:a}ID (the other)"), false;
   if (owner && owner->uid != call.client.uid && call.client.uid != 0)
     return call.refuse(EPERM, Code::kPrivilege, parent + " is another user's port"), false;
