@@ -115,8 +115,9 @@ PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attach
   const auto wish = standing_.find(name);
   if (wish != standing_.end() && wish->second.kind != nullptr) {
     info.interface = wish->second.interface.text();
-    if (!wish->second.running) {
-      info.state = "down";
+    // A system call of the port may have said so before the link event did.
+    if (!wish->second.running) info.state = "down";
+    if (info.state == "down") {
       info.detail = "interface " + info.interface + " is down" + (info.detail.empty() ? "" : "; " + info.detail);
     }
   }
