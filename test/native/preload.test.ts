@@ -16,6 +16,7 @@ const cases: Record<string, string[]> = {
     "close-all",
     "fork-and-share",
     "exit-in-a-batch",
+    "sync-and-exit",
     "close-in-a-handler",
     "pass-in-a-message",
     "keep-across-exec",

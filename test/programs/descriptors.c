@@ -130,6 +130,26 @@ static void exit_in_a_batch(void) {
   pass_frames(&b, &c, 100);
 }
 
+/* What was handed over before the end arrives. */
+static void sync_and_exit(void) {
+  struct port b = port_open("vale0:b");
+  for (int i = 0; i < 50; i++) {
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      struct port a = port_open("vale0:a");
+      CHECK(put_frames(NETMAP_TXRING(a.nifp, 0), 0, 500) == 500);
+      CHECK(ioctl(a.fd, NIOCTXSYNC, NULL) == 0);
+      _exit(0);
+    }
+    for (uint32_t next = 0; next < 500;) {
+      CHECK(wait_port(&b, POLLIN) == POLLIN);
+      take_frames(NETMAP_RXRING(b.nifp, 0), &next);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+  }
+}
+
 static volatile int fd_for_handler;
 static void close_it(int signal) {
   (void)signal;
@@ -227,6 +247,7 @@ int main(int argc, char **argv) {
       {"close-all", close_all},
       {"fork-and-share", fork_and_share},
       {"exit-in-a-batch", exit_in_a_batch},
+      {"sync-and-exit", sync_and_exit},
       {"close-in-a-handler", close_in_a_handler},
       {"pass-in-a-message", pass_in_a_message},
       {"keep-across-exec", keep_across_exec},

@@ -226,10 +226,14 @@ void ValePort::look_alive() {
 bool ValePort::arm() {
   for (uint32_t i = 0; i < tx_count_; i++) store_relaxed(tx_[i].sync->daemon.need_kick, 1);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  bool work = segments_ != nullptr && !segments_->segmenter.done();
+  return has_waiting();
+}
+
+bool ValePort::has_waiting() const {
+  bool waiting = segments_ != nullptr && !segments_->segmenter.done();
   for (uint32_t i = 0; i < tx_count_; i++)
-    work |= tx_[i].bound != 0 && load_relaxed(tx_[i].sync->client.head) != tx_[i].taken;
-  return work;
+    waiting |= tx_[i].bound != 0 && load_relaxed(tx_[i].sync->client.head) != tx_[i].taken;
+  return waiting;
 }
 
 void ValePort::disarm() {

@@ -95,6 +95,8 @@ class ValePort final : public Port {
   void add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh = true);
   // Null when there is none of that session.
   std::unique_ptr<ValeAttachment> remove_attachment(uint64_t session);
+  // Whether a client has published frames that were not received yet.
+  bool has_waiting() const;
   // 0, 10 or 12; takes effect when no promise is open.
   void set_header_bytes(uint32_t bytes);
 

@@ -8,7 +8,11 @@
 #include "core/switch/scratch.h"
 
 namespace paste {
+
 namespace {
+
+// More than the fullest port fills: 16 rings of 4096 slots, 256 frames a round.
+constexpr uint32_t kLastRounds = 512;
 
 std::string switch_name_of(const std::string& port) { return port.substr(0, port.find(':')); }
 
@@ -94,7 +98,12 @@ uint32_t SwitchEngine::thread_of_region(const ValeRegion* region) const {
   return kAnyThread;
 }
 
+// What a client published before it ended still enters the switch, as it would from a kernel's port: a program may sync and exit.
+// Each look is one round of the port's thread; another process that holds the memory cannot make it many.
 void SwitchEngine::on_gone(const std::string& name, uint64_t session) {
+  bool waiting = true;
+  for (uint32_t rounds = 0; waiting && rounds < kLastRounds; rounds++)
+    if (!on_change(name, session, [&waiting](ValePort& port) { waiting = port.has_waiting(); })) break;
   const std::lock_guard lock(mutex_);
   const auto it = ports_.find(name);
   if (it != ports_.end() && it->second.session == session) detach_locked(it);
