@@ -678,8 +678,10 @@ test("a pipe without its parent: a region of its own, which the parent gets; an 
     again.raw.kick();
     return same && slave.raw.kicks() > 0;
   }, "the end to be opened again");
-  for (const bad of ["vale0:p{", "vale0:p}", "vale0:p{a b", "vale{1", "v7{1"]) refused(t, EINVAL, () => open(bad));
+  for (const bad of ["vale0:p{", "vale0:p}", "vale0:p{a b", "vale{1", "v-7{1"]) refused(t, EINVAL, () => open(bad));
   refused(t, EINVAL, () => open("vale0:p{x", { mode: 3 }));
+  const [free, peer] = [open("v7{1"), open("v7}1")];
+  t.is(peer.tx[0]!.at + peer.tx[0]!.peer, free.rx[0]!.at, "a parent that nobody made is a name and no more");
 });
 
 // --- monitors --------------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ bool NetmapControl::make_pipe(ControlCall& call, netmap::Register& reg, Grant* g
   const std::string parent = name.substr(0, at), id = name.substr(at + 1);
   const std::shared_ptr<Port> owner = port_of(parent);
   // A parent that is not there needs no switch either: netmap makes a persistent port of its name for as long as the pipe stands.
-  const bool named = owner || check_vale_name(parent).ok() || check_vale_name("vale:" + parent).ok();
+  const bool named = owner || check_vale_name(parent).ok() || (!parent.starts_with("vale") && check_vale_name("vale:" + parent).ok());
   if (!check_vale_name("vale:" + id).ok() || !named)
     return call.refuse(EINVAL, Code::kUsage, "a pipe is called vale0:a{ID (one end) and vale0:a}ID (the other)"), false;
   if (owner && owner->uid != call.client.uid && call.client.uid != 0)
