@@ -71,7 +71,26 @@ export interface EndResult {
   lastNs: bigint;
 }
 
+/** A sender on an interface of this process's network namespace. */
+export interface PacketSourceOptions {
+  interface: string;
+  /** Without the checksum of the wire; 60 to 9216. Default 64. */
+  frameBytes?: number;
+  /** 0 = until the time is over. */
+  framesMax?: number;
+  durationMs?: number;
+  /** Numbers of stations: 02:00:00:00:00:00 plus the number. */
+  to?: number;
+  from?: number;
+}
+
+export interface PacketSourceResult {
+  frames: number;
+  elapsedNs: number;
+}
+
 interface BenchAddon {
+  benchPacketSource(options: PacketSourceOptions): Promise<PacketSourceResult>;
   benchForward(sides: ForwardSide[], rounds: number): Promise<ForwardResult[]>;
   benchSource(options: EndOptions): Promise<EndResult>;
   benchSink(options: EndOptions): Promise<EndResult>;
@@ -94,3 +113,6 @@ export const benchForward = (sides: ForwardSide[], rounds: number): Promise<Forw
 export const benchSource = (options: EndOptions): Promise<EndResult> => coded(addon().benchSource(options));
 /** Receives and checks them. */
 export const benchSink = (options: EndOptions): Promise<EndResult> => coded(addon().benchSink(options));
+/** Sends frames of one size, as fast as the kernel takes them. Needs CAP_NET_RAW. */
+export const benchPacketSource = (options: PacketSourceOptions): Promise<PacketSourceResult> =>
+  coded(addon().benchPacketSource(options));

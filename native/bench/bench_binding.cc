@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bench/forward.h"
+#include "bench/packet_source.h"
 #include "bench/processes.h"
 
 namespace {
@@ -152,10 +153,32 @@ Napi::Value bench_end(const Info& info) {
   return job->start();
 }
 
+// benchPacketSource(options): Promise<PacketSourceResult>; see native/bench.ts
+Napi::Value bench_packet_source(const Info& info) {
+  const Napi::Object given = info[0].As<Napi::Object>();
+  PacketSourceOptions options;
+  options.interface = text(given, "interface");
+  options.frame_bytes = small(given, "frameBytes", options.frame_bytes);
+  options.frames_max = whole(given, "framesMax", options.frames_max);
+  options.duration_ms = small(given, "durationMs", options.duration_ms);
+  options.to = whole(given, "to", options.to);
+  options.from = whole(given, "from", options.from);
+  auto* job = new Job<PacketSourceResult>(
+      info.Env(), [options](PacketSourceResult* result) { return run_packet_source(options, result); },
+      [](Napi::Env env, const PacketSourceResult& result) -> Napi::Value {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("frames", number(env, result.frames));
+        o.Set("elapsedNs", number(env, result.elapsed_ns));
+        return o;
+      });
+  return job->start();
+}
+
 }  // namespace
 
 void init_bench(Napi::Env env, Napi::Object exports) {
   exports.Set("benchForward", Napi::Function::New(env, bench_forward, "benchForward"));
   exports.Set("benchSource", Napi::Function::New(env, bench_end<run_source>, "benchSource"));
+  exports.Set("benchPacketSource", Napi::Function::New(env, bench_packet_source, "benchPacketSource"));
   exports.Set("benchSink", Napi::Function::New(env, bench_end<run_sink>, "benchSink"));
 }

@@ -5,12 +5,20 @@ import type { Bench } from "./bench.js";
 import { forward } from "./forward.js";
 import { log } from "./log.js";
 import { storeFolder } from "./place.js";
+import { ports } from "./ports.js";
 import { processes } from "./processes.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
 
-export const benches: Record<string, Bench> = { forward, log, processes, run: runPrograms, scan: scanning };
+export const benches: Record<string, Bench> = {
+  forward,
+  log,
+  ports,
+  processes,
+  run: runPrograms,
+  scan: scanning,
+};
 
 export interface BenchOptions {
   names: string[];
