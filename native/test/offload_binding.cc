@@ -1,6 +1,7 @@
 // What finishes checksums and cuts segments, for the tests: bytes in, bytes out.
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "core/ports/offload.h"
 #include "test/binding.h"
@@ -50,10 +51,35 @@ Napi::Value segments(const Info& info) {
   return list;
 }
 
+// join(frames): { count, header, frame }, how many of them go together and as what; or null
+Napi::Value join(const Info& info) {
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<std::unique_ptr<uint8_t[]>> frames;
+  std::vector<uint32_t> lengths;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    frames.push_back(copy_of(list.Get(i).As<Bytes>()));
+    lengths.push_back(static_cast<uint32_t>(list.Get(i).As<Bytes>().ByteLength()));
+  }
+  Joiner joiner;
+  if (!joiner.begin(frames[0].get(), lengths[0])) return info.Env().Null();
+  while (joiner.count() < frames.size() && joiner.add(frames[joiner.count()].get(), lengths[joiner.count()])) continue;
+  VirtioNetHeader header;
+  std::vector<uint8_t> whole(joiner.header_bytes());
+  joiner.finish(&header, whole.data());
+  for (uint32_t i = 0; i < joiner.count(); ++i)
+    whole.insert(whole.end(), frames[i].get() + joiner.header_bytes(), frames[i].get() + lengths[i]);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("count", joiner.count());
+  result.Set("header", Napi::Buffer<uint8_t>::Copy(info.Env(), reinterpret_cast<const uint8_t*>(&header), sizeof header));
+  result.Set("frame", Napi::Buffer<uint8_t>::Copy(info.Env(), whole.data(), whole.size()));
+  return result;
+}
+
 }  // namespace
 
 void add_offload(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "finishChecksum", finish);
+  add_function(env, exports, "join", join);
   add_function(env, exports, "segments", segments);
 }
 

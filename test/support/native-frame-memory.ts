@@ -35,7 +35,9 @@ export interface TestFrameMemory {
   close(): void;
 }
 
-export const { frameMemory, tellingFrames, finishChecksum, segments } = loadAddon("paste_switch_test") as unknown as {
+export const { frameMemory, tellingFrames, finishChecksum, join, segments } = loadAddon(
+  "paste_switch_test",
+) as unknown as {
   /** `place`: 0 auto, 1 store, 2 DRAM. Without a path there is no store. */
   frameMemory(
     path: string | undefined,
@@ -44,5 +46,7 @@ export const { frameMemory, tellingFrames, finishChecksum, segments } = loadAddo
   /** Reads such a store once. */
   tellingFrames(path: string): ReadTally;
   finishChecksum(header: Uint8Array, frame: Uint8Array): Buffer | null;
+  /** How many of the frames, which follow each other, go together, and as what; null: not even the first. */
+  join(frames: readonly Uint8Array[]): { count: number; header: Buffer; frame: Buffer } | null;
   segments(header: Uint8Array, frame: Uint8Array): Buffer[] | null;
 };

@@ -1,6 +1,6 @@
 // Checksums and segments against ones computed here, from random frames; and headers that lie.
 import test from "ava";
-import { finishChecksum, segments } from "../support/native-frame-memory.js";
+import { finishChecksum, join, segments } from "../support/native-frame-memory.js";
 
 /** A small generator with a seed, so that a failure can be repeated. */
 function randomFrom(seed: number): (below: number) => number {
@@ -225,3 +225,49 @@ test("property: rubbish is refused or cut within the frame, whatever it says", (
   }
   t.true(taken > 100);
 });
+
+/** A TCP frame as a plain sender's, cut into segments. */
+function plainSegments(random: (below: number) => number, size: number): Buffer[] {
+  for (;;) {
+    const made = randomFrame(random, size + random(size * 30), { tcp: true });
+    const plain = made.l3 === 14 && made.l4 - made.l3 === (made.ipv6 ? 40 : 20);
+    made.frame[made.l4 + 13] = random(2) === 0 ? 0x10 : 0x18;
+    if (plain && made.frame.length < 65_000) return segments(header(made, size), made.frame)!;
+  }
+}
+
+for (const seed of [11, 12])
+  test(`property: segments that are joined and cut again are what they were (seed ${seed})`, (t) => {
+    const random = randomFrom(seed);
+    for (let round = 0; round < 40; round++) {
+      const cut = plainSegments(random, 100 + random(1400));
+      const whole = join(cut)!;
+      t.is(whole.count, cut.length);
+      if (cut.length === 1) continue;
+      t.deepEqual(segments(whole.header, whole.frame), cut);
+    }
+  });
+
+for (const [what, spoil] of [
+  ["a wrong checksum", (piece) => (piece[piece.length - 1]! ^= 1)],
+  ["a gap", undefined],
+  ["another flag", () => {}],
+] as [string, ((piece: Buffer) => unknown) | undefined][])
+  test(`joined: not over ${what}`, (t) => {
+    const random = randomFrom(21);
+    let cut = plainSegments(random, 500);
+    while (cut.length < 6) cut = plainSegments(random, 500);
+    const ipv6 = cut[0]!.readUInt16BE(12) === 0x86dd;
+    if (spoil) spoil(cut[3]!);
+    else cut.splice(3, 1);
+    if (what === "another flag") {
+      // URG, with the checksum made right again.
+      const tcp = ipv6 ? 54 : 34;
+      cut[3]![tcp + 13]! |= 0x20;
+      const sum = wordSum(cut[3]!.subarray(tcp + 16, tcp + 18), 0xffff - 0x20);
+      cut[3]!.writeUInt16BE(sum, tcp + 16);
+    }
+    t.is(join(cut)!.count, 3);
+    const first = cut.slice(3);
+    if (what !== "a gap") t.is(join(first), null, "nor does it begin one");
+  });

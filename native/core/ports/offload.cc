@@ -6,7 +6,7 @@ namespace paste {
 namespace {
 
 constexpr uint8_t kTcp = 6, kUdp = 17;
-constexpr uint8_t kFin = 0x01, kPush = 0x08, kCwr = 0x80;  // of TCP's flags
+constexpr uint8_t kFin = 0x01, kPush = 0x08, kAck = 0x10, kCwr = 0x80;  // of TCP's flags
 constexpr uint32_t kExtensionsMax = 8;                     // headers between IPv6 and its transport
 
 uint32_t big16(const uint8_t* at) { return static_cast<uint32_t>(at[0] << 8 | at[1]); }
@@ -174,6 +174,89 @@ void Segmenter::fix_transport(uint8_t* to, uint32_t length) const {
   uint64_t sum = ipv6_ ? checksum_add(0, ip + 8, 32) : checksum_add(0, ip + 12, 8);
   sum += bytes + (tcp_ ? kTcp : kUdp);
   put_checksum(field, checksum_add(sum, at, bytes));
+}
+
+bool Joiner::begin(const uint8_t* frame, uint32_t length) {
+  constexpr uint32_t at = kEthernetHeaderBytes;
+  if (length < at + 40) return false;
+  const uint8_t* const ip = frame + at;
+  const uint32_t type = big16(frame + 12);
+  ipv6_ = type == 0x86dd;
+  if (ipv6_) {
+    if (length < at + 60 || ip[0] >> 4 != 6 || ip[6] != kTcp || 40 + big16(ip + 4) != length - at) return false;
+  } else if (type != 0x0800 || ip[0] != 0x45 || ip[9] != kTcp || big16(ip + 2) != length - at || (big16(ip + 6) & 0x3fff) != 0) {
+    return false;
+  }
+  transport_ = at + (ipv6_ ? 40 : 20);
+  const uint32_t offset = 4u * (frame[transport_ + 12] >> 4);
+  header_bytes_ = transport_ + offset;
+  if (offset < 20 || header_bytes_ >= length || frame[transport_ + 13] != kAck || !checksum_right(frame, length)) return false;
+  first_ = frame;
+  size_ = payload_ = length - header_bytes_;
+  count_ = 1;
+  push_ = 0;
+  open_ = true;
+  return true;
+}
+
+bool Joiner::add(const uint8_t* frame, uint32_t length) {
+  if (!open_ || length <= header_bytes_ || length - header_bytes_ > size_ || payload_ + size_ > kPayloadMax) return false;
+  const uint8_t* const ip = frame + kEthernetHeaderBytes;
+  const uint8_t* const ip_first = first_ + kEthernetHeaderBytes;
+  const uint8_t* const tcp = frame + transport_;
+  const uint8_t* const tcp_first = first_ + transport_;
+  if (std::memcmp(frame, first_, kEthernetHeaderBytes) != 0) return false;
+  if (ipv6_) {
+    if (std::memcmp(ip, ip_first, 4) != 0 || 40 + big16(ip + 4) != length - kEthernetHeaderBytes ||
+        std::memcmp(ip + 6, ip_first + 6, 34) != 0)
+      return false;
+  } else if (std::memcmp(ip, ip_first, 2) != 0 || big16(ip + 2) != length - kEthernetHeaderBytes ||
+             big16(ip + 4) != ((big16(ip_first + 4) + count_) & 0xffff) || std::memcmp(ip + 6, ip_first + 6, 4) != 0 ||
+             std::memcmp(ip + 12, ip_first + 12, 8) != 0) {
+    return false;
+  }
+  // Ports; acknowledgement and data offset; window; urgent pointer and options.
+  if (std::memcmp(tcp, tcp_first, 4) != 0 || big32(tcp + 4) != static_cast<uint32_t>(big32(tcp_first + 4) + payload_) ||
+      std::memcmp(tcp + 8, tcp_first + 8, 5) != 0 || (tcp[13] & static_cast<uint8_t>(~kPush)) != kAck ||
+      std::memcmp(tcp + 14, tcp_first + 14, 2) != 0 ||
+      std::memcmp(tcp + 18, tcp_first + 18, header_bytes_ - transport_ - 18) != 0 || !checksum_right(frame, length))
+    return false;
+  payload_ += length - header_bytes_;
+  count_ += 1;
+  push_ = tcp[13] & kPush;
+  open_ = push_ == 0 && length - header_bytes_ == size_;  // what is shorter or pushed is the last
+  return true;
+}
+
+bool Joiner::checksum_right(const uint8_t* frame, uint32_t length) const {
+  const uint8_t* const ip = frame + kEthernetHeaderBytes;
+  if (!ipv6_ && checksum_fold(checksum_add(0, ip, 20)) != 0) return false;
+  const uint64_t addresses = ipv6_ ? checksum_add(0, ip + 8, 32) : checksum_add(0, ip + 12, 8);
+  return checksum_fold(checksum_add(addresses + kTcp + (length - transport_), frame + transport_, length - transport_)) == 0;
+}
+
+void Joiner::finish(VirtioNetHeader* header, uint8_t* head) const {
+  *header = {};
+  header->flags = virtio::kNeedsChecksum;
+  header->gso_type = ipv6_ ? virtio::kGsoTcp6 : virtio::kGsoTcp4;
+  header->header_length = static_cast<uint16_t>(header_bytes_);
+  header->gso_size = static_cast<uint16_t>(size_);
+  header->csum_start = static_cast<uint16_t>(transport_);
+  header->csum_offset = 16;
+  std::memcpy(head, first_, header_bytes_);
+  uint8_t* const ip = head + kEthernetHeaderBytes;
+  const uint32_t segment = header_bytes_ - transport_ + payload_;
+  if (ipv6_) {
+    put16(ip + 4, segment);
+  } else {
+    put16(ip + 2, 20 + segment);
+    put16(ip + 10, 0);
+    put16(ip + 10, checksum_fold(checksum_add(0, ip, 20)));
+  }
+  head[transport_ + 13] |= push_;
+  // What the kernel, or whoever cuts it, adds the rest to: the pseudo header's sum, not inverted.
+  const uint64_t addresses = ipv6_ ? checksum_add(0, ip + 8, 32) : checksum_add(0, ip + 12, 8);
+  put16(head + transport_ + 16, static_cast<uint16_t>(~checksum_fold(addresses + kTcp + segment)));
 }
 
 }  // namespace paste

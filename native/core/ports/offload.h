@@ -72,4 +72,29 @@ class Segmenter {
   bool ipv6_ = false, tcp_ = false;
 };
 
+// The other way round: TCP segments that follow each other in one flow, as one frame for a kernel that takes such frames. What comes
+// out, cut again, is what went in: headers alike but for length, sequence, PSH on the last and IPv4's identification; every
+// checksum was right, for the kernel will not look. Only plain frames: no VLAN tag, no IP options, no flags but ACK and PSH.
+class Joiner {
+ public:
+  // Begins with this frame; false when nothing can follow it.
+  bool begin(const uint8_t* frame, uint32_t length);
+  // Takes the frame too, if it is the next one.
+  bool add(const uint8_t* frame, uint32_t length);
+  uint32_t count() const { return count_; }
+  uint32_t header_bytes() const { return header_bytes_; }  // in front of the payload, in each of the frames
+  // The headers of all of them in header_bytes() bytes, and what stands in front; the payloads follow, one behind the other.
+  void finish(VirtioNetHeader* header, uint8_t* head) const;
+
+ private:
+  static constexpr uint32_t kPayloadMax = 65535 - 120;
+  bool checksum_right(const uint8_t* frame, uint32_t length) const;
+
+  const uint8_t* first_ = nullptr;
+  uint32_t transport_ = 0, header_bytes_ = 0;
+  uint32_t size_ = 0, payload_ = 0, count_ = 0;
+  bool ipv6_ = false, open_ = false;
+  uint8_t push_ = 0;
+};
+
 }  // namespace paste

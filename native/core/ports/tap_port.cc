@@ -20,6 +20,7 @@ constexpr uint32_t kOffloadStart = 64;       // where a frame begins in a chunk 
 constexpr uint32_t kLongBufferBytes = (kLiveFrameBytesMax + 63) / 64 * 64;
 constexpr uint32_t kLongBuffers = 2 * kBatchFrames;
 constexpr uint32_t kRestBytes = kOffloadBytesMax;
+constexpr uint32_t kJoinedMax = 64;          // segments that leave in one call
 constexpr uint32_t kQuotaMin = 16;           // frames that a queue may give at once, however many queues there are
 // linux/if_tun.h: TUNSETOFFLOAD. USO is from Linux 6.2.
 constexpr uint32_t kTunChecksum = 0x01, kTunTso4 = 0x02, kTunTso6 = 0x04, kTunTsoEcn = 0x08;
@@ -313,11 +314,50 @@ uint32_t TapPort::reserve(const Batch&, std::span<const uint16_t> frames) {
 uint32_t TapPort::deliver(const Batch& batch, std::span<const uint16_t> frames) {
   uint32_t count = 0;
   uint64_t bytes = 0;
-  while (count < frames.size() && write_frame(batch.frames[frames[count]], &bytes)) count++;
+  while (count < frames.size()) {
+    const uint32_t joined = options_.offload && !vlan.aware() ? write_joined(batch, frames.subspan(count), &bytes) : 0;
+    if (joined == 0 && !write_frame(batch.frames[frames[count]], &bytes)) break;
+    count += std::max(joined, 1u);
+  }
   counters.delivered_copies += count;
   counters.delivered_bytes += bytes;
   counters.refused[static_cast<size_t>(why_)] += frames.size() - count;
   return count;
+}
+
+// Segments that follow each other, in one call; 0 when the first one stands alone, or the kernel did not take them together.
+uint32_t TapPort::write_joined(const Batch& batch, std::span<const uint16_t> frames, uint64_t* bytes) {
+  const Frame& first = batch.frames[frames[0]];
+  Joiner joiner;
+  if (frames.size() < 2 || !joiner.begin(first.bytes, first.length)) return 0;
+  iovec parts[2 + kJoinedMax];
+  const uint32_t start = joiner.header_bytes();
+  const auto add_part = [&](const Frame& frame) {
+    parts[1 + joiner.count()] = {const_cast<uint8_t*>(frame.bytes) + start, frame.length - start};
+  };
+  add_part(first);
+  uint64_t length = first.length;
+  while (joiner.count() < std::min<size_t>(frames.size(), kJoinedMax)) {
+    const Frame& next = batch.frames[frames[joiner.count()]];
+    if (!joiner.add(next.bytes, next.length)) break;
+    add_part(next);
+    length += next.length;
+  }
+  if (joiner.count() < 2) return 0;
+  VirtioNetHeader header;
+  uint8_t head[kSegmentHeadersMax];
+  joiner.finish(&header, head);
+  parts[0] = {&header, kHeaderBytes};
+  parts[1] = {head, start};
+  if (writev(queue_of(first), parts, static_cast<int>(2 + joiner.count())) < 0) return 0;
+  *bytes += length;
+  return joiner.count();
+}
+
+// One flow stays in one queue, so that its order holds.
+int TapPort::queue_of(const Frame& frame) const {
+  const size_t queue = queues_.size() == 1 ? 0 : frame_facts(frame.bytes, frame.length).flow_hash % queues_.size();
+  return queues_[queue].fd;
 }
 
 bool TapPort::write_frame(const Frame& frame, uint64_t* bytes) {
@@ -334,9 +374,7 @@ bool TapPort::write_frame(const Frame& frame, uint64_t* bytes) {
   } else {
     parts[count++] = {const_cast<uint8_t*>(frame.bytes), frame.length};
   }
-  // One flow stays in one queue, so that its order holds.
-  const size_t queue = queues_.size() == 1 ? 0 : frame_facts(frame.bytes, frame.length).flow_hash % queues_.size();
-  const int fd = queues_[queue].fd;
+  const int fd = queue_of(frame);
   const ssize_t put = count == 1 ? write(fd, parts[0].iov_base, parts[0].iov_len) : writev(fd, parts, count);
   if (__builtin_expect(put < 0, 0)) {
     note_error(errno);
