@@ -331,6 +331,7 @@ NetmapFile* adopt_descriptor(int fd) {
   if (ask(*file, request, &reply, &got) == 0) {
     std::memcpy(file->name, reply.name, sizeof file->name);
     take_attachment(*file, reply, got);
+    file->shared = file->pipe;  // a pipe's bell is one for all who have this end
   }
   if (got.memory >= 0) sys::close(got.memory);
   if (got.doorbell >= 0) sys::close(got.doorbell);

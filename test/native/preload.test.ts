@@ -20,6 +20,7 @@ const cases: Record<string, string[]> = {
     "close-in-a-handler",
     "pass-in-a-message",
     "keep-across-exec",
+    "keep-pipe-across-exec",
   ],
   "control.c": [
     "versions",
@@ -31,7 +32,16 @@ const cases: Record<string, string[]> = {
     "exclusive",
     "persistent",
   ],
-  "rings.c": ["rubbish", "fragments", "indirect", "swapped-buffers", "timestamps", "threads-on-two-rings"],
+  "rings.c": [
+    "rubbish",
+    "fragments",
+    "indirect",
+    "swapped-buffers",
+    "timestamps",
+    "threads-on-two-rings",
+    "pipes",
+    "pipe-between-processes",
+  ],
   "waiting.c": ["poll-mixed", "poll-for-room", "ppoll-masks", "select-mixed", "epoll-mixed", "many-waiters", "idle"],
 };
 

@@ -213,8 +213,8 @@ static void pass_in_a_message(void) {
   pass_frames(&b, &a, 100);
 }
 
-static void keep_across_exec(void) {
-  struct port a = port_open("vale0:a");
+static void exec_with(const char *name, const char *then) {
+  struct port a = port_open(name);
   char fd[16], offset[32], size[32];
   snprintf(fd, sizeof fd, "%d", a.fd);
   snprintf(offset, sizeof offset, "%llu", (unsigned long long)a.reg.nr_offset);
@@ -222,21 +222,25 @@ static void keep_across_exec(void) {
   setenv("TEST_FD", fd, 1);
   setenv("TEST_OFFSET", offset, 1);
   setenv("TEST_SIZE", size, 1);
-  execl("/proc/self/exe", "descriptors", "go-on-after-exec", (char *)NULL);
+  execl("/proc/self/exe", "descriptors", then, (char *)NULL);
   CHECK(0);
 }
+static void keep_across_exec(void) { exec_with("vale0:a", "go-on-after-exec"); }
+static void keep_pipe_across_exec(void) { exec_with("vale0:a{1", "go-on-with-pipe"); }
 
-static void go_on_after_exec(void) {
+static void go_on(const char *other) {
   struct port a;
   memset(&a, 0, sizeof a);
   a.fd = atoi(getenv("TEST_FD"));
   a.reg.nr_offset = strtoull(getenv("TEST_OFFSET"), NULL, 10);
   a.reg.nr_memsize = strtoull(getenv("TEST_SIZE"), NULL, 10);
   CHECK(port_map(&a) == 0);
-  struct port b = port_open("vale0:b");
+  struct port b = port_open(other);
   pass_frames(&a, &b, 100);
   pass_frames(&b, &a, 100);
 }
+static void go_on_after_exec(void) { go_on("vale0:b"); }
+static void go_on_with_pipe(void) { go_on("vale0:a}1"); }
 
 int main(int argc, char **argv) {
   static const struct test_case cases[] = {
@@ -251,7 +255,9 @@ int main(int argc, char **argv) {
       {"close-in-a-handler", close_in_a_handler},
       {"pass-in-a-message", pass_in_a_message},
       {"keep-across-exec", keep_across_exec},
+      {"keep-pipe-across-exec", keep_pipe_across_exec},
       {"go-on-after-exec", go_on_after_exec},
+      {"go-on-with-pipe", go_on_with_pipe},
       {NULL, NULL},
   };
   return run_case(cases, argc, argv);

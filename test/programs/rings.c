@@ -230,7 +230,12 @@ static void pipes(void) {
   /* And back; then one end goes, the other lives. */
   pass_frames(&slave, &master, 20);
   close_port(&slave);
-  CHECK(ioctl(master.fd, NIOCTXSYNC, NULL) == 0);
+  CHECK(wait_port(&master, POLLOUT) == POLLOUT);
+  watched.events = POLLIN;
+  CHECK(poll(&watched, 1, 50) == 0);
+  slave = port_open("vale0:a}1");
+  pass_frames(&master, &slave, 20);
+  pass_frames(&slave, &master, 20);
 }
 
 static void pipe_between_processes(void) {

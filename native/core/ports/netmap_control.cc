@@ -48,6 +48,11 @@ bool overlap(uint32_t first, uint32_t count, uint32_t other, uint32_t other_coun
   return first < other + other_count && other < first + count;
 }
 
+bool no_descriptors(ControlCall& call) {
+  call.refuse(ENOMEM, Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
+  return false;
+}
+
 }  // namespace
 
 ControlCall::~ControlCall() {
@@ -211,24 +216,25 @@ bool NetmapControl::rings_are_free(const Port& port, const BoundRings& wanted, b
   return true;
 }
 
+// The client's end of its doorbell; a pipe's is there, and leads to the other end.
+bool NetmapControl::make_doorbell(ControlCall& call, Grant* grant) {
+  if (grant->port && grant->port->pipe) {
+    call.give[1] = fcntl(grant->port->pipe->bells[grant->port->pipe_end], F_DUPFD_CLOEXEC, 0);
+    return call.give[1] >= 0 || no_descriptors(call);
+  }
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return no_descriptors(call);
+  grant->doorbell = std::make_unique<ValeAttachment>(call.client, pair[0], grant->bound);
+  call.give[1] = pair[1];
+  return true;
+}
+
 // The interface, extra buffers and the two descriptors.
 bool NetmapControl::make_interface(ControlCall& call, netmap::Register& reg, Grant* grant) {
   const uint64_t before = call.request.flags & kOffersMemory ? reg.nr_offset : ~0ull;
-  const auto no_descriptors = [&] {
-    call.refuse(ENOMEM, Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
-    return false;
-  };
-  if (grant->port && grant->port->pipe) {
-    call.give[1] = fcntl(grant->port->pipe->bells[grant->port->pipe_end], F_DUPFD_CLOEXEC, 0);
-    if (call.give[1] < 0) return no_descriptors();
-  } else {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return no_descriptors();
-    grant->doorbell = std::make_unique<ValeAttachment>(call.client, pair[0], grant->bound);
-    call.give[1] = pair[1];
-  }
+  if (!make_doorbell(call, grant)) return false;
   const bool adopted = call.reply.flags & kAdopted;
-  if (!adopted && (call.give[0] = fcntl(grant->region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return no_descriptors();
+  if (!adopted && (call.give[0] = fcntl(grant->region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return no_descriptors(call);
   if (Status status = grant->region->take_interface(call.name(), grant->rings, grant->bound, before, &grant->interface);
       !status.ok())
     return call.refuse(status), false;
@@ -286,16 +292,13 @@ void NetmapControl::attachment_again(ControlCall& call) {
   if (found == holdings_.end() || !found->second->port)
     return call.refuse(ENXIO, Code::kUsage, "this connection has no port");
   Holding& holding = *found->second;
+  if (holding.doorbells == kDoorbellsMax) return call.refuse(ENOMEM, Code::kResource, "no more doorbells for this connection");
   Grant grant;
   grant.port = holding.port;
-  int pair[2];
-  if (holding.doorbells == kDoorbellsMax || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-    return call.refuse(ENOMEM, Code::kResource, "no more doorbells for this connection");
-  grant.doorbell.reset(new ValeAttachment(call.client, pair[0], holding.bound));
-  call.give[1] = pair[1];
-  call.give[0] = fcntl(holding.region->fd(), F_DUPFD_CLOEXEC, 0);
-  if (call.give[0] < 0) return call.refuse(ENOMEM, Code::kResource, "the daemon has no descriptors left");
-  if (!join(call, grant)) return;
+  grant.bound = holding.bound;
+  if (!make_doorbell(call, &grant)) return;
+  if ((call.give[0] = fcntl(holding.region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return void(no_descriptors(call));
+  if (!holding.port->pipe && !join(call, grant)) return;
   holding.doorbells++;
   std::strncpy(call.reply.name, holding.port->name.c_str(), sizeof call.reply.name - 1);
   std::memcpy(call.reply.token, holding.token, kTokenBytes);

@@ -86,6 +86,7 @@ class NetmapControl {
   void leave_pipe(Port& port);
   std::shared_ptr<ValeRegion> region_of_pipes(const std::string& parent) const;
   bool rings_are_free(const Port& port, const BoundRings& wanted, bool exclusive) const;
+  bool make_doorbell(ControlCall& call, Grant* grant);
   bool make_interface(ControlCall& call, netmap::Register& reg, Grant* grant);
   bool join(ControlCall& call, Grant& grant);
   void hand_over(ControlCall& call, netmap::Register& reg, Grant grant);
