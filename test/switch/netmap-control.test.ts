@@ -186,6 +186,27 @@ test("two programs on one port: the port lives as long as one does, and both are
   sumsHold(t, s.engine.stats());
 });
 
+test("an operator detaches a port: all of its programs are told, and a persistent one can go back on its switch", async (t) => {
+  const { s, open, user } = await bench(t);
+  const users = [open("vale0:a"), open("vale0:a")];
+  user().ask({ reqtype: reqtypes.newIf, name: "v0" }, Buffer.alloc(16));
+  user().ask({ reqtype: reqtypes.valeAttach, name: "vale0:v0" }, Buffer.alloc(64));
+  users.push(open("v0"));
+  for (const name of ["vale0:a", "vale0:v0"]) s.engine.detach(name);
+  for (const one of users) {
+    const bye = one.raw.hear()!;
+    t.deepEqual([bye.length, bye.readUInt16LE(6)], [272, 3]);
+    t.is(one.raw.hear(), null);
+  }
+  t.deepEqual(ports(s), []);
+  const again = open("vale0:a");
+  const v0 = open("v0");
+  user().ask({ reqtype: reqtypes.valeAttach, name: "vale0:v0" }, Buffer.alloc(64));
+  v0.tx[0]!.send(frame(0, 1, "back"));
+  await until(() => again.rx[0]!.waiting === 1, "a frame");
+  t.deepEqual(again.rx[0]!.receive().map(textOf), ["back"]);
+});
+
 test("a program that breaks its doorbell hurts itself only: its neighbour on the port goes on", async (t) => {
   const { s, open } = await bench(t);
   const hostile = open("vale0:a");

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -147,8 +148,8 @@ bool NetmapControl::find_port(ControlCall& call, netmap::Register& reg, Grant* g
   const std::string name = call.name();
   if (reg.nr_flags & (netmap::kMonitorRx | netmap::kMonitorTx)) return make_monitor(call, reg, grant);
   std::shared_ptr<Port> port = port_of(name);
-  if (port && !port->persistent && !port->pipe && !host_.on_change(port->full_name, port->session, [](ValePort&) {})) {
-    ports_.erase(port->name);  // its doorbell broke, or it is just being detached
+  if (port && !still_there(*port) && !port->persistent) {
+    ports_.erase(port->name);
     port = nullptr;
   }
   if (port) {
@@ -256,9 +257,29 @@ bool NetmapControl::join(ControlCall& call, Grant& grant) {
     grant.port->waiting.push_back(std::move(grant.doorbell));
     return true;
   }
-  const auto add = [&](ValePort& port) { port.add_attachment(std::move(grant.doorbell)); };
+  const int bells = make_bells(call);
+  if (bells < 0) return false;
+  const auto add = [&](ValePort& port) {
+    port.give_bells(bells);
+    port.add_attachment(std::move(grant.doorbell));
+  };
   if (host_.on_change(grant.port->full_name, grant.port->session, add)) return true;
+  close(bells);
   call.refuse(EBUSY, Code::kPort, grant.port->name + " is just being detached");
+  return false;
+}
+
+int NetmapControl::make_bells(ControlCall& call) {
+  const int bells = epoll_create1(EPOLL_CLOEXEC);
+  if (bells < 0)
+    call.refuse(ENOMEM, Code::kResource, std::string("the daemon has no descriptors left (") + std::strerror(errno) + ")");
+  return bells;
+}
+
+// An operator, or a broken doorbell, may have taken a port off its switch without a request.
+bool NetmapControl::still_there(Port& port) {
+  if (port.full_name.empty() || host_.on_change(port.full_name, port.session, [](ValePort&) {})) return true;
+  if (port.persistent) port.full_name.clear();
   return false;
 }
 

@@ -89,6 +89,8 @@ class NetmapControl {
   bool make_doorbell(ControlCall& call, Grant* grant);
   bool make_interface(ControlCall& call, netmap::Register& reg, Grant* grant);
   bool join(ControlCall& call, Grant& grant);
+  int make_bells(ControlCall& call);
+  bool still_there(Port& port);
   void hand_over(ControlCall& call, netmap::Register& reg, Grant grant);
   void leave_port(Port& port, uint64_t session);
   bool is_held(const Port& port) const;

@@ -147,14 +147,20 @@ void NetmapControl::attach_interface(ControlCall& call) {
     return call.refuse(port_of(name) ? EBUSY : ENXIO, Code::kPort, "no persistent port is called so");
   Port& port = *it->second;
   if (port.uid != call.client.uid && call.client.uid != 0) return call.refuse(EPERM, Code::kPrivilege, "it is another user's port");
+  still_there(port);
   if (!port.full_name.empty()) return call.refuse(EBUSY, Code::kPort, port.name + " is on a switch already: " + port.full_name);
+  const int bells = make_bells(call);
+  if (bells < 0) return;
   port.session = call.client.session | ++attached_ << 32;  // no connection's, and never the same again
   auto vale = std::make_unique<ValePort>(name, port.region, port.rings, clock_, port.session, true);
+  vale->give_bells(bells);
   vale->set_header_bytes(port.header_bytes);
-  for (auto& attachment : port.waiting) vale->add_attachment(std::move(attachment), false);
-  port.waiting.clear();
   if (Status status = host_.on_attach(std::move(vale), {}); !status.ok()) return call.refuse(status);
   port.full_name = name;
+  host_.on_change(name, port.session, [&](ValePort& attached) {
+    for (auto& attachment : port.waiting) attached.add_attachment(std::move(attachment), false);
+    port.waiting.clear();
+  });
   tell_geometry(body.reg, port.rings.geometry);
   body.reg.nr_mem_id = port.region->id();
   body.port_index = 0;

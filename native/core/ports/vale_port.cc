@@ -74,9 +74,7 @@ ValePort::ValePort(std::string name, std::shared_ptr<ValeRegion> region, const P
     promises_mask_ = std::bit_ceil(rx_count_ * g.rx_slots) - 1;
     promises_ = std::make_unique<uint8_t[]>(size_t{promises_mask_} + 1);
   }
-  if (!persistent_) return;
-  choose_doorbell();
-  resume();
+  if (persistent_) resume();
 }
 
 void ValePort::set_header_bytes(uint32_t bytes) {
@@ -107,6 +105,11 @@ ValePort::~ValePort() {
 layout::PortKind ValePort::kind() const { return layout::kValePort; }
 
 // --- attachments -----------------------------------------------------------------------------------------------------------
+
+void ValePort::give_bells(int epoll) {
+  if (bells_ >= 0) ::close(epoll);
+  else bells_ = epoll;
+}
 
 void ValePort::add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh) {
   bind_rings(attachment->bound, 1, fresh);
@@ -164,7 +167,6 @@ void ValePort::choose_doorbell() {
     doorbell_ = attachments_[0]->doorbell;
     return;
   }
-  if (bells_ < 0) bells_ = epoll_create1(EPOLL_CLOEXEC);
   doorbell_ = bells_;
   for (const auto& attachment : attachments_) {
     epoll_event event = {EPOLLIN, {.ptr = attachment.get()}};

@@ -90,6 +90,9 @@ class ValePort final : public Port {
   const char* state() const override { return alive() ? "up" : "gone"; }
 
   // --- before the port is attached, or in commands of its owner thread ---
+  // A port of more than one attachment, or of none, needs an epoll descriptor, which is the port's from then on; made beforehand,
+  // where it may fail.
+  void give_bells(int epoll);
   // After each of them the doorbell() may be another descriptor.
   // `fresh`: a ring that nobody had becomes empty first.
   void add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh = true);
@@ -179,7 +182,7 @@ class ValePort final : public Port {
   const uint64_t session_;
   const bool persistent_;
   int doorbell_ = -1;        // the only attachment's, or bells_
-  int bells_ = -1;           // epoll over all doorbells; made when there is not exactly one attachment
+  int bells_ = -1;           // epoll over all doorbells, where there is not exactly one
   LongCopy copy_long_;
   uint8_t* buffers_;
   uint32_t buffer_bytes_;

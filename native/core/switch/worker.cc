@@ -276,9 +276,9 @@ void Worker::add_port(Port* port, uint16_t index, const SwitchView* view, bool m
 void Worker::change_doorbell(uint16_t index, int before) {
   const int now = slots_[index].port->doorbell();
   if (now == before || epoll_ < 0) return;
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, before, nullptr);
+  if (before >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, before, nullptr);
   epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
-  PASTE_CHECK(epoll_ctl(epoll_, EPOLL_CTL_ADD, now, &event) == 0);
+  PASTE_CHECK(now < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, now, &event) == 0);
 }
 
 void Worker::remove_port(uint16_t index) {
