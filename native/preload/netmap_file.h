@@ -54,7 +54,7 @@ struct NetmapFile : Object {
   bool error_told = false;            // POLLERR has said that the daemon went away
   int64_t lost_ns = 0;                // since when
   int64_t retry_ns = 0;               // not before
-  uint32_t idle_syncs = 0;            // that found nothing: time to see whether the daemon is there
+  uint32_t idle_syncs = 0;            // since the daemon last showed that it is there
 
   int memory_fd = -1;
   uint8_t* memory = nullptr;

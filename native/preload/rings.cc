@@ -131,6 +131,11 @@ uint32_t hwtail_of(const RingView& view, bool transmit) {
   return view.peer && transmit ? pipe_tail(view) : position(view.sync->daemon.hwtail, view.slots);
 }
 
+// Frames that move show that the daemon is there; but through a pipe they move without it.
+void note_traffic(NetmapFile& file) {
+  if (!file.pipe) file.idle_syncs = 0;
+}
+
 // See vale_port.cc for why no wake-up is lost.
 bool sync_tx_ring(NetmapFile& file, const RingView& view) {
   netmap::Ring* ring = view.ring;
@@ -145,14 +150,13 @@ bool sync_tx_ring(NetmapFile& file, const RingView& view) {
     fetch_indirect(view, published, head);
     store_relaxed(view.sync->client.cur, cur);
     store_release(view.sync->client.head, head);
-    file.idle_syncs = 0;
+    note_traffic(file);
     if (!view.peer) {
       std::atomic_thread_fence(std::memory_order_seq_cst);
       if (load_relaxed(view.sync->daemon.need_kick)) ring_doorbell(file);
     }
-  } else {
-    file.idle_syncs++;
   }
+  file.idle_syncs++;
   if (view.peer && head != position(view.sync->daemon.hwcur, view.slots)) move_through_pipe(file, view, head);
   store_relaxed(ring->tail, hwtail_of(view, true));
   return true;
@@ -175,10 +179,8 @@ bool sync_rx_ring(NetmapFile& file, const RingView& view) {
       if (load_relaxed(view.peer_sync->client.need_kick)) ring_doorbell(file);
     }
   }
-  if (load_relaxed(ring->tail) != tail)
-    file.idle_syncs = 0;
-  else
-    file.idle_syncs++;
+  file.idle_syncs++;
+  if (load_relaxed(ring->tail) != tail) note_traffic(file);
   store_relaxed(ring->tail, tail);
   if (ring->flags & kTimestamp) {
     timespec now;
@@ -190,7 +192,7 @@ bool sync_rx_ring(NetmapFile& file, const RingView& view) {
 
 bool empty(const RingView& view) { return load_relaxed(view.ring->cur) == load_relaxed(view.ring->tail); }
 
-// A program that never sleeps would never hear that the daemon is gone.
+// A program that never sleeps would never hear that the daemon is gone, nor would an end of a pipe that is never idle.
 void look_when_idle(NetmapFile& file) {
   if (file.idle_syncs < kIdleSyncs) return;
   file.idle_syncs = 0;

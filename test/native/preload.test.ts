@@ -72,25 +72,26 @@ test("two programs: every frame arrives, in order", async (t) => {
   await succeeds(t, receiver);
 });
 
-test("a daemon that is killed and comes back: the program keeps its memory, hears of it once, and goes on", async (t) => {
-  const folder = testFolder(t);
-  const first = await DaemonProcess.start(t, folder);
-  const program = new PortProgram(programs.compile("steady.c"), ["vale0:a", "vale0:b"], first.ports);
-  t.teardown(() => program.child.kill("SIGKILL"));
-  await program.said(/round/);
-  let daemon = first;
-  for (let life = 1; life <= 2; life++) {
-    daemon.child.kill("SIGKILL");
-    await daemon.ended;
-    const before = program.stdout.length;
-    daemon = await DaemonProcess.start(t, folder);
-    await program.said(new RegExp(`^[^]{${before},}round`));
-    const errors = program.stdout.match(/^error \d$/gm) ?? [];
-    // Once for each port and death.
-    t.deepEqual(errors.sort(), [...Array(life).fill("error 0"), ...Array(life).fill("error 1")]);
-  }
-  t.is(program.child.exitCode, null);
-});
+for (const [what, names] of Object.entries({ ports: ["vale0:a", "vale0:b"], "a pipe": ["vale0:a{1", "vale0:a}1"] }))
+  test(`a daemon that is killed and comes back: ${what} of a program that keeps its memory, hears of it once, and goes on`, async (t) => {
+    const folder = testFolder(t);
+    let daemon = await DaemonProcess.start(t, folder);
+    const program = new PortProgram(programs.compile("steady.c"), names, daemon.ports);
+    t.teardown(() => program.child.kill("SIGKILL"));
+    await program.said(/round/);
+    for (let life = 1; life <= 2; life++) {
+      daemon.child.kill("SIGKILL");
+      await daemon.ended;
+      daemon = await DaemonProcess.start(t, folder);
+      const before = program.stdout.length;
+      await program.said(new RegExp(`^(?:[^]*error ){${2 * life}}[^]*round`));
+      await program.said(new RegExp(`^[^]{${before},}round`));
+      const errors = program.stdout.match(/^error \d$/gm) ?? [];
+      // Once for each descriptor and death.
+      t.deepEqual(errors.sort(), [...Array(life).fill("error 0"), ...Array(life).fill("error 1")]);
+    }
+    t.is(program.child.exitCode, null);
+  });
 
 test("a port that is detached on purpose is gone for good", async (t) => {
   const live = await liveSwitch(t);
