@@ -156,7 +156,7 @@ async function ofSize(wires: Wires, engine: NativeEngine, frameBytes: number, ef
       unit: "frames/s",
       samples: perSecond,
       note,
-      ...(i > 0 ? { pairedWith: "linux bridge" } : {}),
+      ...(i > 0 ? { pairedWith: sides[i - 1]!.what } : {}),
     });
     if (i > 0) rows.push({ ...common, what: `${what}, CPU of the switch's process`, unit: "ns/frame", samples: cpuNs });
   }

@@ -117,7 +117,7 @@ Status XdpPort::choose_memory(const PortSite& site) {
 }
 
 Status XdpPort::bind_queues(Devices& devices, const XdpDevice& device) {
-  const XdpUmem::Request request = {device.info.index, options_.copy, may_zero_copy(device), fragments_};
+  XdpUmem::Request request = {device.info.index, options_.copy, may_zero_copy(device), fragments_};
   const uint32_t count = static_cast<uint32_t>(sockets_.size());
   transmit_queues_ = std::clamp(device.info.tx_queues, 1u, count);
   // A quarter of the memory for what the kernel receives into; the rest is on its way, being sent, or the log's.
@@ -125,6 +125,7 @@ Status XdpPort::bind_queues(Devices& devices, const XdpDevice& device) {
   promised_.reserve(count * kXdpRingEntries);
   for (auto& socket : sockets_) {
     if (Status status = umem_->bind(*socket, request, &zero_copy_); !status.ok()) return status;
+    request.may_zero_copy = zero_copy_;  // the other queues are as the first
     if (Status status = devices.insert_socket(map_, socket->queue(), socket->fd()); !status.ok()) return status;
   }
   return {};
