@@ -323,6 +323,30 @@ test("a daemon's memory offered to the next with rubbish in its interface, rings
   hub.stop();
 });
 
+test("one user's regions are bounded together: then ENOMEM, and room again when a port goes", async (t) => {
+  const hub = makeHub();
+  const path = socketPath();
+  hub.listen(path, 2000, 64, 80 << 20);
+  const raws = ["vale0:a", "vale0:b", "vale0:c"].map((name) => {
+    const raw = connectRaw(path)!;
+    raw.say(request({ name }));
+    return { raw, reply: raw.hear() };
+  });
+  t.deepEqual(
+    raws.map(({ reply }) => errno(reply)),
+    [0, 0, ENOMEM],
+  );
+  t.regex(text(raws[2]!.reply) ?? "", /more than 80 MiB/);
+  const global = connectRaw(path)!;
+  global.say(request({ name: "vale0:g", memId: 1 }));
+  t.is(errno(global.hear()), ENOMEM);
+  raws[0]!.raw.close();
+  await until(() => !hub.ports().includes("vale0:a"), "a port to go");
+  raws[2]!.raw.say(request({ name: "vale0:c" }));
+  t.is(errno(raws[2]!.raw.hear()), 0);
+  hub.stop();
+});
+
 test("a client with its predecessor's token takes its place; one without does not", async (t) => {
   const { hub, path } = listening();
   const exclusive = { registerFlags: 0x800 };
