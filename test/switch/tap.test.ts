@@ -262,6 +262,20 @@ test("an interface that goes down refuses what is meant for it, and takes it aga
   sumsHold(t, made.s.engine.stats());
 });
 
+test("a full store that blocks holds frames back in their port; they come again in order, and none twice", async (t) => {
+  const store: StoreWanted = { on: "memory", sizeBytes: 16 << 20, full: "block", blockTimeoutMs: 20 };
+  const made = await hostsOn(t, { store, engine: { persist: "pack" } });
+  if (!made) return;
+  const [a, b] = made.hosts as [Host, Host];
+  made.s.engine.setRules([rule("tcp")], "tcp");
+  const [sent, got] = await transfer(a, b, 20 << 20);
+  t.is(got, sent);
+  await made.s.settled();
+  const stats = made.s.engine.stats();
+  t.true(stats.notLogged.block_timeout! > 0 && stats.ingressBlockedMs > 0, "it was full, and it waited");
+  sumsHold(t, stats);
+});
+
 test("a device that is deleted in use comes back with its port", async (t) => {
   const made = await hostsOn(t);
   if (!made) return;
