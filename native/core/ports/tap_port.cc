@@ -1,7 +1,6 @@
 #include "core/ports/tap_port.h"
 
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/ports/long_buffers.h"
 #include "core/switch/flow_hash.h"
 
 namespace paste {
@@ -17,8 +17,6 @@ namespace {
 
 constexpr uint32_t kHeaderBytes = sizeof(VirtioNetHeader);
 constexpr uint32_t kOffloadStart = 64;       // where a frame begins in a chunk behind its virtio-net header
-constexpr uint32_t kLongBufferBytes = (kLiveFrameBytesMax + 63) / 64 * 64;
-constexpr uint32_t kLongBuffers = 2 * kBatchFrames;
 constexpr uint32_t kRestBytes = kOffloadBytesMax;
 constexpr uint32_t kJoinedMax = 64;          // segments that leave in one call
 constexpr uint32_t kQuotaMin = 16;           // frames that a queue may give at once, however many queues there are
@@ -26,41 +24,6 @@ constexpr uint32_t kQuotaMin = 16;           // frames that a queue may give at 
 constexpr uint32_t kTunChecksum = 0x01, kTunTso4 = 0x02, kTunTso6 = 0x04, kTunTsoEcn = 0x08;
 
 }  // namespace
-
-// Buffers for frames that are longer than a chunk, or segments of that length. Mapped, and touched when they are first used.
-class TapPort::LongBuffers {
- public:
-  LongBuffers() {
-    void* const memory = mmap(nullptr, size_t{kLongBuffers} * kLongBufferBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    memory_ = memory == MAP_FAILED ? nullptr : static_cast<uint8_t*>(memory);
-    free_.reserve(kLongBuffers);
-    for (uint32_t i = kLongBuffers; i-- > 0;) free_.push_back(static_cast<uint16_t>(i));
-  }
-  ~LongBuffers() {
-    if (memory_ != nullptr) munmap(memory_, size_t{kLongBuffers} * kLongBufferBytes);
-  }
-  bool ok() const { return memory_ != nullptr; }
-  void populate() {
-    for (size_t at = 0; at < size_t{kLongBuffers} * kLongBufferBytes; at += 4096) reinterpret_cast<volatile uint8_t*>(memory_)[at] = 0;
-  }
-  bool empty() const { return free_.empty(); }
-  uint8_t* take() {
-    PASTE_CHECK(!free_.empty());
-    const uint32_t index = free_.back();
-    free_.pop_back();
-    return memory_ + size_t{index} * kLongBufferBytes;
-  }
-  void give_back(const uint8_t* bytes) {
-    const auto index = static_cast<size_t>(bytes - memory_) / kLongBufferBytes;
-    PASTE_CHECK(index < kLongBuffers);
-    free_.push_back(static_cast<uint16_t>(index));
-  }
-
- private:
-  uint8_t* memory_;
-  std::vector<uint16_t> free_;
-};
 
 Status TapPort::create(const std::string& name, const std::string& spec, const PortSite& site, std::unique_ptr<TapPort>* port) {
   TapOptions options;

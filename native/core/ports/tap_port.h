@@ -21,6 +21,8 @@
 
 namespace paste {
 
+class LongBuffers;
+
 struct TapOptions {
   TapRequest request;
   bool offload = true;
@@ -70,7 +72,6 @@ class TapPort final : public Port {
     bool armed = false;    // a frame will ring
   };
   enum class Read { kFrame, kDropped, kEmpty, kNoRoom };
-  class LongBuffers;
 
   TapPort(std::string name, const TapOptions& options, const PortSite& site);
   Read read_frame(Queue& queue, Held* held);
