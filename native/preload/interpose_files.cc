@@ -31,7 +31,8 @@ bool is_device(int folder, const char* path) {
   if (folder != AT_FDCWD) {
     char digits[12];
     size_t count = 0;
-    for (unsigned n = static_cast<unsigned>(folder); count == 0 || n > 0; n /= 10) digits[count++] = static_cast<char>('0' + n % 10);
+    for (unsigned n = static_cast<unsigned>(folder); count == 0 || n > 0; n /= 10)
+      digits[count++] = static_cast<char>('0' + n % 10);
     std::strcpy(link, "/proc/self/fd/");
     size_t end = std::strlen(link);
     while (count > 0) link[end++] = digits[--count];

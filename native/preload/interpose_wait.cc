@@ -13,8 +13,8 @@ int failed(int error) {
   return -1;
 }
 
-// What one call sleeps on, taken apart: `ordinary` is the program's list with netmap's entries blanked out, watches[i] belongs to entry
-// owner[i] of it. A descriptor of an epoll set with netmap members stands for all of them.
+// What one call sleeps on, taken apart: `ordinary` is the program's list with netmap's entries blanked out, watches[i] belongs
+// to entry owner[i] of it. A descriptor of an epoll set with netmap members stands for all of them.
 struct Parts {
   pollfd* ordinary;
   Watch* watches;
@@ -24,7 +24,7 @@ struct Parts {
 };
 
 size_t parts_bytes(size_t fds, size_t watches) {
-  return fds * sizeof(pollfd) + watches * (sizeof(Watch) + sizeof(uint32_t)) + kernel_entries(fds, watches) * sizeof(pollfd) + 64;
+  return (fds + kernel_entries(fds, watches)) * sizeof(pollfd) + watches * (sizeof(Watch) + sizeof(uint32_t)) + 64;
 }
 
 Parts lay_out(void* memory, size_t fds, size_t watches) {

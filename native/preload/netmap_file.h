@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <sys/un.h>
 
 #include "core/ports/netmap_abi.h"
 #include "core/ports/ports_protocol.h"
@@ -77,6 +78,18 @@ struct NetmapFile : Object {
 int open_netmap(bool close_on_exec);
 // The file behind a descriptor that came from another process, by exec or in a message, held; null when it is none of ours.
 NetmapFile* adopt_descriptor(int fd);
+// Where the daemon is, from the environment; an empty path when that does not say.
+const sockaddr_un& daemon_address();
+// Waits, not for long, until the daemon has taken what was published.
+void linger(NetmapFile& file);
+// The program's fork(): what is shared now, and in the child what threads that are not there any more had locked.
+void before_fork();
+void after_fork_in_child();
+// In a child of vfork(), whose memory is its parent's: what it does with descriptors must not be noted there.
+bool in_borrowed_memory();
+
+// --- connection.cc ----------------------------------------------------------------------------------------------------------
+
 // Sends one request and waits for its answer: 0 or an errno. REGISTER brings descriptors: taken when `descriptors` is given.
 // With the lock held.
 struct Descriptors {
@@ -92,15 +105,16 @@ void look(NetmapFile& file, const Waker* mine);
 void read_doorbell(NetmapFile& file);
 // Tries to come back when the daemon went away, no more often than is good. With the lock held. True: the file is up.
 bool come_back(NetmapFile& file);
+// Asks once more for what the connection registered, in a process that came to hold it.
+void attach_again(NetmapFile& file);
+
+// --- memory.cc --------------------------------------------------------------------------------------------------------------
+
 // The program's mmap(): the memory of the attachment, or MAP_FAILED with errno.
 void* map_netmap(NetmapFile& file, void* address, size_t bytes, int protection, int flags, int64_t offset);
-// Waits, not for long, until the daemon has taken what was published.
-void linger(NetmapFile& file);
-// The program's fork(): what is shared now, and in the child what threads that are not there any more had locked.
-void before_fork();
-void after_fork_in_child();
-// In a child of vfork(), whose memory is its parent's: what it does with descriptors must not be noted there.
-bool in_borrowed_memory();
+// Maps `bytes` of the memory behind `fd`, which stays the caller's, in the place of what was there before.
+bool take_memory(NetmapFile& file, int fd, uint64_t bytes);
+void drop_memory(NetmapFile& file);
 
 // --- rings.cc ---------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // Which descriptors of the program are ours: a table from descriptor to object, read without a lock.
 //
-// An object lives as long as descriptors name it or calls use it; both are one count. Memory of objects is never given back to the
-// system, so that a call may look at an object that another thread is closing: it can only find its count at zero.
+// An object lives as long as descriptors name it or calls use it; both are one count. Memory of objects is never given back to
+// the system, so that a call may look at an object that another thread is closing: it can only find its count at zero.
 #pragma once
 
 #include <atomic>

@@ -80,8 +80,9 @@ void fetch_indirect(const RingView& view, uint32_t from, uint32_t to) {
 
 // --- pipes -----------------------------------------------------------------------------------------------------------------
 //
-// A transmit ring and the receive ring at the other end. Slots move one by one, buffers change places; a slot is free again for the
-// sender when the receiver has given back what it got, so that a sender waits for a receiver that does not read, as in netmap.
+// A transmit ring and the receive ring at the other end. Slots move one by one, buffers change places; a slot is free again
+// for the sender when the receiver has given back what it got, so that a sender waits for a receiver that does not read, as in
+// netmap.
 
 // Slots at the other end that the receiver has not given back.
 uint32_t in_flight(const RingView& view) {

@@ -1,5 +1,5 @@
-// System calls without the C library between: safe in signal handlers, and never our own interposed functions. Each returns what
-// the kernel returned, or -1 with errno set.
+// System calls without the C library between: safe in signal handlers, and never our own interposed functions. Each returns
+// what the kernel returned, or -1 with errno set.
 #pragma once
 
 #include <cerrno>

@@ -17,7 +17,8 @@ inline bool copy_user(void* ours, uint64_t theirs, size_t bytes, bool out) {
   const sys::KeepErrno keep;
   const iovec here = {ours, bytes};
   const iovec there = {reinterpret_cast<void*>(theirs), bytes};
-  const long moved = ::syscall(out ? SYS_process_vm_writev : SYS_process_vm_readv, sys::process(), &here, 1UL, &there, 1UL, 0UL);
+  const long call = out ? SYS_process_vm_writev : SYS_process_vm_readv;
+  const long moved = ::syscall(call, sys::process(), &here, 1UL, &there, 1UL, 0UL);
   if (moved == static_cast<long>(bytes)) return true;
   if (moved >= 0 || errno == EFAULT) return false;
   if (out)

@@ -13,8 +13,8 @@ struct Watch {
   short revents;     // out
 };
 
-// As ppoll(): sets revents of both kinds, returns how many have any, 0 at `deadline_ns` (CLOCK_MONOTONIC; negative: never), or -1
-// with errno. `scratch` has room for kernel_entries(count, watches) entries. Ordinary descriptors are looked at with every
+// As ppoll(): sets revents of both kinds, returns how many have any, 0 at `deadline_ns` (CLOCK_MONOTONIC; negative: never), or
+// -1 with errno. `scratch` has room for kernel_entries(count, watches) entries. Ordinary descriptors are looked at with every
 // call, as the kernel does, also when a netmap file is ready at once.
 int wait_for(pollfd* fds, nfds_t count, Watch* watches, uint32_t watch_count, int64_t deadline_ns, const sigset_t* mask,
              pollfd* scratch);

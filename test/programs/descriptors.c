@@ -78,7 +78,7 @@ static void duplicates(void) {
 
 static void close_all(void) {
   struct port a = port_open("vale0:a"), b = port_open("vale0:b");
-  /* What daemons do when they start: everything that may be open is closed. The library's own descriptors are no concern of theirs. */
+  /* What daemons do when they start: everything that may be open is closed. The library's own descriptors are not. */
   for (int fd = 3; fd < 1024; fd++)
     if (fd != a.fd && fd != b.fd) close(fd);
   pass_frames(&a, &b, 50);

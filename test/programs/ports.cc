@@ -20,7 +20,8 @@ class Port {
 
   void wait(short events, int timeout_ms = 10000) {
     pollfd watched = {port_.fd, events, 0};
-    if (poll(&watched, 1, timeout_ms) != 1 || (watched.revents & POLLERR)) throw std::runtime_error("no " + std::to_string(events));
+    if (poll(&watched, 1, timeout_ms) != 1 || (watched.revents & POLLERR))
+      throw std::runtime_error("no " + std::to_string(events));
   }
   void send(const std::vector<std::string> &texts) {
     netmap_ring *ring = NETMAP_TXRING(port_.nifp, 0);

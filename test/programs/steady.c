@@ -1,5 +1,6 @@
-/* steady NAME PEER: two ports in one program; frames go round by round, each awaited, and the program says what it saw: "round N" when frames
- * arrived, "error" when poll() said POLLERR. It never registers again: what the daemon's end takes away must come back by itself. */
+/* steady NAME PEER: two ports in one program; frames go from one to the other, and the program says what it saw: "round N"
+ * when frames arrived, "error I" when poll() said POLLERR of one. It never registers again: what the daemon's end takes away
+ * must come back by itself. */
 #include "cases.h"
 
 int main(int argc, char **argv) {
@@ -13,7 +14,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 2; i++)
       if (watched[i].revents & POLLERR) printf("error %d\n", i);
     uint32_t seen = 0;
-    for (; rx->head != rx->tail; rx->head = rx->cur = ring_next(rx, rx->head)) seen = frame_number(NETMAP_BUF(rx, rx->slot[rx->head].buf_idx));
+    for (; rx->head != rx->tail; rx->head = rx->cur = ring_next(rx, rx->head))
+      seen = frame_number(NETMAP_BUF(rx, rx->slot[rx->head].buf_idx));
     if (seen > 0 && round % 50 == 0) printf("round %u\n", seen);
     fflush(stdout);
     usleep(1000);
