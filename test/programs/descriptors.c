@@ -225,6 +225,31 @@ static void exec_with(const char *name, const char *then) {
   execl("/proc/self/exe", "descriptors", then, (char *)NULL);
   CHECK(0);
 }
+static int open_descriptors(void) {
+  int count = 0;
+  char path[32];
+  for (int fd = 0; fd < 2048; fd++) {
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct stat info;
+    count += lstat(path, &info) == 0;
+  }
+  return count;
+}
+
+static void nothing_left_over(void) {
+  int before = 0;
+  for (int i = 0; i < 20; i++) {
+    struct port a = port_open("vale0:a");
+    struct pollfd watched = {a.fd, POLLIN, 0};
+    CHECK(poll(&watched, 1, 1) == 0);
+    const int copy = dup(a.fd);
+    close_port(&a);
+    CHECK(close(copy) == 0);
+    if (i == 0) before = open_descriptors(); /* what is kept for the next sleep is there from the first on */
+  }
+  CHECK(open_descriptors() == before);
+}
+
 static void keep_across_exec(void) { exec_with("vale0:a", "go-on-after-exec"); }
 static void keep_pipe_across_exec(void) { exec_with("vale0:a{1", "go-on-with-pipe"); }
 
@@ -251,6 +276,7 @@ int main(int argc, char **argv) {
       {"close-all", close_all},
       {"fork-and-share", fork_and_share},
       {"exit-in-a-batch", exit_in_a_batch},
+      {"nothing-left-over", nothing_left_over},
       {"sync-and-exit", sync_and_exit},
       {"close-in-a-handler", close_in_a_handler},
       {"pass-in-a-message", pass_in_a_message},

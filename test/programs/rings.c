@@ -238,6 +238,33 @@ static void pipes(void) {
   pass_frames(&slave, &master, 20);
 }
 
+static void monitors(void) {
+  set_up();
+  struct port seen_at_a, seen_at_b;
+  memset(&seen_at_a, 0, sizeof seen_at_a);
+  memset(&seen_at_b, 0, sizeof seen_at_b);
+  seen_at_a.reg.nr_flags = NR_MONITOR_TX;
+  seen_at_b.reg.nr_flags = NR_MONITOR_RX;
+  seen_at_a.fd = open("/dev/netmap", O_RDWR);
+  seen_at_b.fd = open("/dev/netmap", O_RDWR);
+  CHECK(port_register(&seen_at_a, "vale0:a") == 0 && port_map(&seen_at_a) == 0);
+  CHECK(port_register(&seen_at_b, "vale0:b") == 0 && port_map(&seen_at_b) == 0);
+  CHECK(put_frames(NETMAP_TXRING(a.nifp, 0), 0, 30) == 30);
+  CHECK(ioctl(a.fd, NIOCTXSYNC, NULL) == 0);
+  /* Each monitor has its copies before anybody has read; then the port itself still has its own. */
+  const struct port *readers[] = {&seen_at_a, &seen_at_b, &b};
+  for (int i = 0; i < 3; i++)
+    for (uint32_t next = 0; next < 30;) {
+      CHECK(wait_port(readers[i], POLLIN) == POLLIN);
+      take_frames(NETMAP_RXRING(readers[i]->nifp, 0), &next);
+    }
+  struct port zero_copy;
+  memset(&zero_copy, 0, sizeof zero_copy);
+  zero_copy.fd = open("/dev/netmap", O_RDWR);
+  zero_copy.reg.nr_flags = NR_MONITOR_RX | NR_ZCOPY_MON;
+  CHECK(port_register(&zero_copy, "vale0:b") == EOPNOTSUPP);
+}
+
 static void pipe_between_processes(void) {
   struct port master = port_open("vale0:a{1");
   const pid_t child = fork();
@@ -270,6 +297,7 @@ int main(int argc, char **argv) {
       {"timestamps", timestamps},
       {"threads-on-two-rings", threads_on_two_rings},
       {"pipes", pipes},
+      {"monitors", monitors},
       {"pipe-between-processes", pipe_between_processes},
       {NULL, NULL},
   };
