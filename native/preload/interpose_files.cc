@@ -212,6 +212,13 @@ int paste_stat(const char* path, struct stat* info) PASTE_INSTEAD_OF(stat);
 int paste_stat64(const char* path, struct stat* info) PASTE_INSTEAD_OF(stat64);
 int paste_xstat(int version, const char* path, struct stat* info) PASTE_INSTEAD_OF(__xstat);
 int paste_xstat64(int version, const char* path, struct stat* info) PASTE_INSTEAD_OF(__xstat64);
+int paste_lstat(const char* path, struct stat* info) PASTE_INSTEAD_OF(lstat);
+int paste_lstat64(const char* path, struct stat* info) PASTE_INSTEAD_OF(lstat64);
+int paste_lxstat(int version, const char* path, struct stat* info) PASTE_INSTEAD_OF(__lxstat);
+int paste_lxstat64(int version, const char* path, struct stat* info) PASTE_INSTEAD_OF(__lxstat64);
+int paste_fstatat(int folder, const char* path, struct stat* info, int flags) PASTE_INSTEAD_OF(fstatat);
+int paste_fstatat64(int folder, const char* path, struct stat* info, int flags) PASTE_INSTEAD_OF(fstatat64);
+ssize_t paste_read_chk(int fd, void* to, size_t bytes, size_t room) PASTE_INSTEAD_OF(__read_chk);
 int paste_access(const char* path, int mode) PASTE_INSTEAD_OF(access);
 
 #define PASTE_MODE(flags)                                   \
@@ -299,6 +306,10 @@ ssize_t paste_read(int fd, void* to, size_t bytes) {
   const Libc* c = libc();
   return c && c->read ? c->read(fd, to, bytes) : sys::read(fd, to, bytes);
 }
+ssize_t paste_read_chk(int fd, void* to, size_t bytes, size_t room) {
+  if (bytes > room) __builtin_trap();
+  return paste_read(fd, to, bytes);
+}
 ssize_t paste_write(int fd, const void* from, size_t bytes) {
   if (!nothing_is_ours() && is_netmap(fd)) return not_readable();
   const Libc* c = libc();
@@ -343,6 +354,30 @@ int paste_xstat(int version, const char* path, struct stat* info) {
   return static_cast<int>(::syscall(SYS_newfstatat, AT_FDCWD, path, info, 0));
 }
 int paste_xstat64(int version, const char* path, struct stat* info) { return paste_xstat(version, path, info); }
+int paste_lstat(const char* path, struct stat* info) {
+  if (is_device(AT_FDCWD, path)) return stat_device(info);
+  const Libc* c = libc();
+  if (c && c->lstat) return c->lstat(path, info);
+  return static_cast<int>(::syscall(SYS_newfstatat, AT_FDCWD, path, info, AT_SYMLINK_NOFOLLOW));
+}
+int paste_lstat64(const char* path, struct stat* info) { return paste_lstat(path, info); }
+int paste_lxstat(int version, const char* path, struct stat* info) {
+  if (is_device(AT_FDCWD, path)) return stat_device(info);
+  const Libc* c = libc();
+  if (c && c->lxstat) return c->lxstat(version, path, info);
+  return static_cast<int>(::syscall(SYS_newfstatat, AT_FDCWD, path, info, AT_SYMLINK_NOFOLLOW));
+}
+int paste_lxstat64(int version, const char* path, struct stat* info) { return paste_lxstat(version, path, info); }
+int paste_fstatat(int folder, const char* path, struct stat* info, int flags) {
+  if (is_device(folder, path)) return stat_device(info);
+  if (path && *path == 0 && (flags & AT_EMPTY_PATH) && !nothing_is_ours() && is_netmap(folder)) return stat_device(info);
+  const Libc* c = libc();
+  if (c && c->fstatat) return c->fstatat(folder, path, info, flags);
+  return static_cast<int>(::syscall(SYS_newfstatat, folder, path, info, flags));
+}
+int paste_fstatat64(int folder, const char* path, struct stat* info, int flags) {
+  return paste_fstatat(folder, path, info, flags);
+}
 int paste_access(const char* path, int mode) {
   if (is_device(AT_FDCWD, path)) return 0;
   const Libc* c = libc();

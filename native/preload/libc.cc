@@ -48,6 +48,7 @@ void look_up() {
   find(table.xstat, "__xstat");
   find(table.lstat, "lstat");
   find(table.lxstat, "__lxstat");
+  find(table.fstatat, "fstatat");
   find(table.access, "access");
 }
 

@@ -41,6 +41,7 @@ struct Libc {
   int (*xstat)(int, const char*, struct stat*);
   int (*lstat)(const char*, struct stat*);
   int (*lxstat)(int, const char*, struct stat*);
+  int (*fstatat)(int, const char*, struct stat*, int);
   int (*access)(const char*, int);
 };
 

@@ -41,7 +41,7 @@ void drop_memory(NetmapFile& file) {
 
 bool take_memory(NetmapFile& file, int fd, uint64_t bytes) {
   struct stat info;
-  if (::fstatat(fd, "", &info, AT_EMPTY_PATH) != 0 || static_cast<uint64_t>(info.st_size) < bytes || bytes == 0)
+  if (::syscall(SYS_fstat, fd, &info) != 0 || static_cast<uint64_t>(info.st_size) < bytes || bytes == 0)
     return false;
   void* memory = map_aligned(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
   if (memory == MAP_FAILED) return false;

@@ -25,6 +25,10 @@ static void looks_like_a_device(void) {
   CHECK(fd >= 0);
   CHECK(fstat(fd, &info) == 0 && S_ISCHR(info.st_mode));
   CHECK(stat("/dev/netmap", &info) == 0 && S_ISCHR(info.st_mode));
+  CHECK(lstat("/dev/netmap", &info) == 0 && S_ISCHR(info.st_mode));
+  CHECK(fstatat(AT_FDCWD, "/dev/netmap", &info, 0) == 0 && S_ISCHR(info.st_mode));
+  CHECK(fstatat(fd, "", &info, AT_EMPTY_PATH) == 0 && S_ISCHR(info.st_mode));
+  CHECK(lstat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode) && stat("/", &info) == 0 && S_ISDIR(info.st_mode));
   CHECK(access("/dev/netmap", R_OK | W_OK) == 0);
   CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
   CHECK(read(fd, &byte, 1) == -1 && errno == EINVAL);
