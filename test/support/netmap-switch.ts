@@ -24,10 +24,10 @@ for (const port of ports) {
     say({ name, spec, code, message });
   }
 }
-say("ready");
 process.on("SIGTERM", async () => {
   say(engine.stats().ports);
   await engine.drain();
   process.exit(0);
 });
 setInterval(() => {}, 1 << 30);
+say("ready");

@@ -52,13 +52,15 @@ NetmapPort::NetmapPort(std::string name, const NetmapSpec& spec, const PortSite&
     : name_(std::move(name)), clock_(*site.clock), device_(std::move(device)), memory_(device_->store_memory()),
       copy_long_(choose_long_copy()), buffer_bytes_(device_->buffer_bytes()),
       segment_(spec.mode == netmap::kNicAndHost && !spec.monitor()) {
+  // Another program may hold the port, too, and have ruined its ring.
+  const auto start = [](const netmap::Ring* ring) { return ring->head < ring->num_slots ? ring->head : 0; };
   const auto add_rx = [&](netmap::Ring* ring, bool host) {
-    rx_.push_back({ring, ring->num_slots, ring->head, ring->head, host});
+    rx_.push_back({ring, ring->num_slots, start(ring), start(ring), host});
   };
   for (netmap::Ring* ring : device_->nic_rx()) add_rx(ring, false);
   for (netmap::Ring* ring : device_->host_rx()) add_rx(ring, true);
   const auto add_tx = [&](const std::vector<netmap::Ring*>& rings) {
-    if (!rings.empty()) tx_.push_back({rings[0], rings[0]->num_slots, rings[0]->head, 0});
+    if (!rings.empty()) tx_.push_back({rings[0], rings[0]->num_slots, start(rings[0]), 0});
   };
   add_tx(device_->nic_tx());
   add_tx(device_->host_tx());
@@ -123,7 +125,7 @@ uint32_t NetmapPort::receive(Batch& batch, uint32_t max) {
   counters.received_frames += last_count_;
   counters.received_bytes += bytes;
   uint32_t in_place = 0;
-  for (uint32_t i = 0; i < last_count_; i++) in_place += last_[i].swapped;
+  for (uint32_t i = 0; i < last_count_; i++) in_place += last_[i].spare != kNoChunk;
   counters.zero_copy_frames += in_place;
   counters.copied_frames += last_count_ - in_place;
   PASTE_CHECK(batch.count - first == last_count_);
@@ -146,7 +148,7 @@ NetmapPort::Became NetmapPort::take_frame(RxRing& rx, Batch& batch, uint64_t tim
   Drop reason = Drop::kCount;
   uint32_t length = slot.len;
   uint8_t* snapshot = nullptr;
-  bool in_place = false;
+  uint32_t spare = kNoChunk;
   if (slots > 1) {
     if (!gather(rx, at, slots, batch, &reason, &length, &snapshot)) {
       drop_slots(rx, at, slots, reason, length);
@@ -163,14 +165,14 @@ NetmapPort::Became NetmapPort::take_frame(RxRing& rx, Batch& batch, uint64_t tim
       return Became::kNothing;
     }
     frame.length = frame.wire_length = length;
-    in_place = memory_ && !segment_ && take_in_place(rx.ring->slot + at, slot, frame);
-    if (!in_place) {
+    if (memory_ && !segment_) spare = take_in_place(rx.ring->slot + at, slot, frame);
+    if (spare == kNoChunk) {
       snapshot = batch.arena.take(length);
       copy_lines(copy_long_, snapshot, device_->buffer(slot.buf_idx), length);
     }
   }
   const auto ring = static_cast<uint16_t>(&rx - rx_.data());
-  if (!in_place) {
+  if (spare == kNoChunk) {
     frame.bytes = snapshot;
     frame.length = frame.wire_length = length;
     // On a segment the frame goes on to the other side when it has been delivered, as release() is told then.
@@ -180,20 +182,20 @@ NetmapPort::Became NetmapPort::take_frame(RxRing& rx, Batch& batch, uint64_t tim
   frame.time_ns = time_ns;
   frame.ingress = index;
   batch.count++;
-  last_[last_count_++] = {ring, in_place, at, slot.buf_idx, length};
+  last_[last_count_++] = {ring, at, slot.buf_idx, spare, length};
   return Became::kFrame;
 }
 
-// Leaves the frame where it lies and puts a spare buffer into its slot. False when there is none.
-bool NetmapPort::take_in_place(netmap::Slot* slot, const netmap::Slot& had, Frame& frame) {
+// Leaves the frame where it lies and puts a spare buffer into its slot: this chunk, or kNoChunk when there is none.
+uint32_t NetmapPort::take_in_place(netmap::Slot* slot, const netmap::Slot& had, Frame& frame) {
   const uint32_t spare = memory_->take();
-  if (spare == kNoChunk) return false;
+  if (spare == kNoChunk) return kNoChunk;
   uint8_t* bytes = device_->buffer(had.buf_idx);
   memory_->place_frame(frame, bytes, had.len);
   frame.bytes = bytes;
   if (frame.store_offset != 0) make_dirty(bytes);
   store_slot(slot, device_->buffer_of_chunk(spare), had.len, had.flags | netmap::kBufChanged);
-  return true;
+  return spare;
 }
 
 // Several slots into one snapshot. False: *reason, or kCount for a frame of no bytes.
@@ -238,16 +240,15 @@ void NetmapPort::unreceive(uint32_t count) {
   for (; count > 0; count--) {
     const Taken& taken = last_[--last_count_];
     RxRing& rx = rx_[taken.ring];
-    netmap::Slot* slot = rx.ring->slot + taken.slot;
-    if (taken.swapped) {
-      const netmap::Slot now = load_slot(slot);
-      store_slot(slot, taken.buffer, taken.length, now.flags & ~netmap::kBufChanged);
-      memory_->drop_use(memory_->chunk_of(device_->buffer(now.buf_idx)));
+    const bool in_place = taken.spare != kNoChunk;
+    if (in_place) {
+      store_slot(rx.ring->slot + taken.slot, taken.buffer, taken.length, 0);
+      memory_->drop_use(taken.spare);
     }
     rx.next = taken.slot;
     counters.received_frames--;
     counters.received_bytes -= taken.length;
-    (taken.swapped ? counters.zero_copy_frames : counters.copied_frames)--;
+    (in_place ? counters.zero_copy_frames : counters.copied_frames)--;
   }
 }
 

@@ -68,8 +68,9 @@ class NetmapPort final : public Port {
   // What receive() took last, for unreceive().
   struct Taken {
     uint16_t ring;
-    bool swapped;       // the slot got a spare, `buffer` was in it
-    uint32_t slot, buffer, length;
+    uint32_t slot, buffer;
+    uint32_t spare;     // chunk that the slot got for `buffer`; kNoChunk: the frame was copied
+    uint32_t length;
   };
   enum class Became : uint8_t { kFrame, kNothing, kNoRoom };
 
@@ -78,7 +79,7 @@ class NetmapPort final : public Port {
   bool sync_rx();
   RxRing* ring_with_frames();
   Became take_frame(RxRing& rx, Batch& batch, uint64_t time_ns);
-  bool take_in_place(netmap::Slot* slot, const netmap::Slot& had, Frame& frame);
+  uint32_t take_in_place(netmap::Slot* slot, const netmap::Slot& had, Frame& frame);
   bool gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, Drop* reason, uint32_t* length, uint8_t** snapshot);
   void drop_slots(RxRing& rx, uint32_t from, uint32_t count, Drop reason, uint32_t bytes);
   void pass_across(const Batch& batch, std::span<const uint16_t> frames);
