@@ -60,13 +60,14 @@ void raise_limits() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// CAP_SYS_ADMIN stays permitted for setns() where the allow-list has namespaces, out of effect but for that call; before Linux 5.8,
-// which has no CAP_BPF, bpf() wants it too.
+// Where the allow-list has namespaces, CAP_SYS_ADMIN stays permitted for setns(), and CAP_SYS_PTRACE for opening /proc/PID/ns/net, out
+// of effect but for these calls; before Linux 5.8, which has no CAP_BPF, bpf() wants the former too.
 void keep_broker_capabilities(const AllowList& allowed) {
   const uint64_t permitted = permitted_capabilities();
   const bool has_bpf = prctl(PR_CAPBSET_READ, kCapBpf, 0, 0, 0) >= 0;
   const uint64_t administrator = capability_bit(CAP_SYS_ADMIN);
-  const uint64_t kept = kDeviceCapabilities | (allowed.any_netns() || !has_bpf ? administrator : 0);
+  const uint64_t namespaces = administrator | capability_bit(CAP_SYS_PTRACE);
+  const uint64_t kept = kDeviceCapabilities | (allowed.any_netns() ? namespaces : 0) | (has_bpf ? 0 : administrator);
   const uint64_t effective = kDeviceCapabilities | (has_bpf ? 0 : administrator);
   clear_bounding_set();
   if (!keep_capabilities(permitted & kept, permitted & effective)) _exit(1);

@@ -1,5 +1,5 @@
 // What takes a capability: with those of this process, through the broker of the launcher, and without any.
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
@@ -28,7 +28,7 @@ import { packageRoot, skip } from "../support/skip.js";
 const addon = devicesAddon();
 const devices = addon.localDevices();
 const zero = "0000000000000000";
-/** CAP_NET_ADMIN 12, CAP_NET_RAW 13, CAP_BPF 39; CAP_SYS_ADMIN 21 (linux/capability.h). */
+/** CAP_NET_ADMIN 12, CAP_NET_RAW 13, CAP_BPF 39; CAP_SYS_PTRACE 19, CAP_SYS_ADMIN 21 (linux/capability.h). */
 const deviceBits = (1n << 12n) | (1n << 13n) | (1n << 39n);
 const hex = (bits: bigint) => bits.toString(16).padStart(16, "0");
 const nobody = 65534;
@@ -258,6 +258,12 @@ test("what the launcher started has no capability in any thread and opens device
   const other = made.nets.make("other");
   await process.call("openTap", { name: "t1", netns: other.name });
   t.true((await process.call<InterfaceInfo>("interfaceInfo", "t1", other.name)).up);
+  // A container's: this process has capabilities that the broker has not.
+  const container = spawn("ip", ["netns", "exec", other.name, "sleep", "600"], { stdio: "ignore" });
+  t.teardown(() => container.kill("SIGKILL"));
+  const inside = () => execFileSync("ip", ["netns", "pids", other.name], { encoding: "utf8" });
+  await until(() => inside().split("\n").includes(String(container.pid)), "a process in the namespace");
+  t.true((await process.call<InterfaceInfo>("interfaceInfo", "t1", `/proc/${container.pid}/ns/net`)).up);
   other.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1");
   const xdp = await process.call<{ sockets: number[]; map: number; link: number }>("openXdp", {
     interface: "v0",
@@ -282,7 +288,7 @@ test("what the launcher started has no capability in any thread and opens device
 });
 
 for (const [list, kept] of [
-  [[], deviceBits | (1n << 21n)],
+  [[], deviceBits | (1n << 19n) | (1n << 21n)],
   [["--allow", "tap:*"], deviceBits],
 ] as const)
   test(`the broker keeps what devices need and no more ${list}`, async (t) => {
@@ -451,6 +457,10 @@ test("without capabilities each device names the one it needs, and the command t
   await t.throwsAsync(process.call("interfaceInfo", "lo", space.name), {
     message: grants("CAP_SYS_ADMIN", "cap_net_admin,cap_net_raw,cap_bpf,cap_sys_admin"),
   });
+  // Process 1 has capabilities that this one has not.
+  await t.throwsAsync(process.call("interfaceInfo", "lo", "/proc/1/ns/net"), {
+    message: grants("CAP_SYS_PTRACE", "cap_net_admin,cap_net_raw,cap_bpf,cap_sys_admin,cap_sys_ptrace"),
+  });
   t.is((await process.call<InterfaceInfo>("interfaceInfo", "lo")).index, 1);
 });
 
@@ -503,6 +513,7 @@ test("the capabilities that examples/paste-switch.service leaves are enough", as
     NET_RAW: 13,
     BPF: 39,
     SYS_ADMIN: 21,
+    SYS_PTRACE: 19,
     SETUID: 7,
     SETGID: 6,
     SETPCAP: 8,

@@ -52,11 +52,35 @@ int open_namespace(const std::string& path, bool* other) {
   return fd;
 }
 
+// /proc/PID/ns/net is shown to who may look into that process: one with other capabilities or another user's takes CAP_SYS_PTRACE.
+Status open_errand(Errand& errand) {
+  const std::string& netns = *errand.netns;
+  const std::string path = netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
+  bool other = false;
+  use_capability(CAP_SYS_PTRACE, true);
+  errand.fd = open_namespace(path, &other);
+  const int error = errno;
+  use_capability(CAP_SYS_PTRACE, false);
+  if (other) return no_namespace(netns);
+  if (errand.fd >= 0) return {};
+  if ((error == EACCES || error == EPERM) && path.compare(0, 6, "/proc/") == 0)
+    return lacks_capability("network namespace " + netns, "CAP_SYS_PTRACE");
+  if (error == EACCES || error == EPERM)
+    return {Code::kPrivilege, "network namespace " + netns + ": " + path + " may not be opened by this user"};
+  if (error == ENOENT || error == ENOTDIR)
+    return {Code::kPort, "there is no network namespace " + netns + " (" + path + "): `ip netns add " + netns + "` makes one"};
+  return {Code::kResource, "network namespace " + netns + ": " + path + " cannot be opened (" + errno_text(error) + ")"};
+}
+
+// In a thread of its own: its capabilities are not another thread's either.
 void* run(void* argument) {
   auto* errand = static_cast<Errand*>(argument);
+  errand->status = open_errand(*errand);
+  if (!errand->status.ok()) return nullptr;
   // The broker keeps this one permitted but not in effect: it works for this one call.
   use_capability(CAP_SYS_ADMIN, true);
   const int error = setns(errand->fd, CLONE_NEWNET) == 0 ? 0 : errno;
+  close(errand->fd);
   if (error == EPERM) {
     errand->status = lacks_capability("network namespace " + *errand->netns, "CAP_SYS_ADMIN");
   } else if (error == EINVAL) {
@@ -75,18 +99,7 @@ Status in_netns(const std::string& netns, const std::function<Status()>& work) {
   if (netns.empty()) return work();
   if (netns == "." || netns == ".." || netns.find('\0') != std::string::npos)
     return {Code::kUsage, "network namespace \"" + netns + "\": give a name of `ip netns list` or a path"};
-  const std::string path = netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
   Errand errand;
-  bool other = false;
-  errand.fd = open_namespace(path, &other);
-  if (other) return no_namespace(netns);
-  if (errand.fd < 0) {
-    if (errno == EACCES || errno == EPERM)
-      return {Code::kPrivilege, "network namespace " + netns + ": " + path + " may not be opened by this user"};
-    if (errno == ENOENT || errno == ENOTDIR)
-      return {Code::kPort, "there is no network namespace " + netns + " (" + path + "): `ip netns add " + netns + "` makes one"};
-    return {Code::kResource, "network namespace " + netns + ": " + path + " cannot be opened (" + errno_text(errno) + ")"};
-  }
   errand.netns = &netns;
   errand.work = &work;
   pthread_t thread;
@@ -95,7 +108,6 @@ Status in_netns(const std::string& netns, const std::function<Status()>& work) {
     pthread_join(thread, nullptr);
   else
     errand.status = {Code::kResource, "network namespace " + netns + ": no thread for it (" + errno_text(error) + ")"};
-  close(errand.fd);
   return errand.status;
 }
 

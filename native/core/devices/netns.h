@@ -9,7 +9,7 @@
 namespace paste {
 
 // Runs `work` in the namespace `netns`: a name below /run/netns, a path, or empty for the caller's own (then in this thread).
-// Failures of its own: USAGE (no name), PORT (no such namespace), PRIVILEGE (CAP_SYS_ADMIN), RESOURCE.
+// Failures of its own: USAGE (no name), PORT (no such namespace), PRIVILEGE (CAP_SYS_ADMIN, CAP_SYS_PTRACE), RESOURCE.
 Status in_netns(const std::string& netns, const std::function<Status()>& work);
 
 }  // namespace paste

@@ -25,11 +25,13 @@ std::string launcher_path() {
 }
 
 Status lacks_capability(const std::string& what, const char* capability) {
-  // CAP_SYS_ADMIN is asked for by few and worth much: it is granted only where it is needed.
-  const bool administrator = std::strcmp(capability, "CAP_SYS_ADMIN") == 0;
+  // CAP_SYS_ADMIN and CAP_SYS_PTRACE are asked for by few and worth much: they are granted only where they are needed.
+  const bool tracer = std::strcmp(capability, "CAP_SYS_PTRACE") == 0;
+  const bool administrator = tracer || std::strcmp(capability, "CAP_SYS_ADMIN") == 0;
   return {Code::kPrivilege, what + ": this needs the capability " + capability +
                                 ": run the daemon as root, or `sudo setcap cap_net_admin,cap_net_raw,cap_bpf" +
-                                (administrator ? ",cap_sys_admin" : "") + "+ep " + launcher_path() + "`"};
+                                (administrator ? ",cap_sys_admin" : "") + (tracer ? ",cap_sys_ptrace" : "") + "+ep " +
+                                launcher_path() + "`"};
 }
 
 std::string errno_text(int error) { return std::string(strerror(error)) + ", errno " + std::to_string(error); }
