@@ -9,9 +9,9 @@ namespace paste::preload {
 
 // ioctl numbers (netmap.h, netmap_legacy.h; the same on every architecture that encodes _IOWR as x86 does).
 enum Ioctl : uint32_t {
-  kNiocCtrl = 0xc0586997,
-  kNiocTxSync = 0x6994,
-  kNiocRxSync = 0x6995,
+  kNiocCtrl = netmap::kIoctlControl,
+  kNiocTxSync = netmap::kIoctlTxSync,
+  kNiocRxSync = netmap::kIoctlRxSync,
   kNiocGinfo = 0xc03c6991,
   kNiocRegif = 0xc03c6992,
   kNiocConfig = 0xc1106996,
