@@ -1,5 +1,5 @@
 // Every command and what it is for. Its file is loaded when it is called: a command that is not used costs nothing.
-import type { Command } from "commander";
+import type { Command } from "./commander.js";
 
 export interface CommandModule {
   /** Adds options, examples and action to the command that the table made. */

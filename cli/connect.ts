@@ -1,6 +1,7 @@
 // The options by which a command finds a daemon, and one conversation with it.
-import type { Command } from "commander";
+
 import type { ControlClient } from "../switch/control-client.js";
+import type { Command } from "./commander.js";
 
 export interface InstanceFlags {
   name?: string;

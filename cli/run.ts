@@ -1,8 +1,9 @@
 // From arguments to an exit status: 0 done, 1 the job failed, 2 wrong usage. Errors are one line on stderr; a reader that
 // closes the pipe early is no error; stacks are for --debug or PASTE_SWITCH_DEBUG=1 only.
-import { Command, CommanderError } from "commander";
+
 import { PasteError } from "../logger/errors.js";
 import { packageVersion } from "../switch/version.js";
+import { type Command, CommanderError, Program } from "./commander.js";
 import { commands } from "./commands.js";
 
 const after = `
@@ -42,7 +43,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 
 /** The program with all commands named, and the one that is called defined. */
 async function build(argv: readonly string[]): Promise<Command> {
-  const program = new Command("paste-switch")
+  const program = new Program("paste-switch")
     .description("A VALE-style Ethernet switch in user space that remembers the frames its rules select.")
     .version(packageVersion(), "-V, --version", "print the version")
     .usage("COMMAND [options]")

@@ -4,11 +4,11 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { parse, stringify } from "smol-toml";
 import { PasteError } from "../logger/errors.js";
 import type { PortSpec } from "./port-spec.js";
 import { parsePortSpec } from "./port-spec.js";
 import type { RuleText } from "./rules.js";
+import { parse, stringify } from "./toml.js";
 import { scanToml, type TomlTable } from "./toml-lines.js";
 
 type Table = Record<string, unknown>;

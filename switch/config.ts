@@ -1,13 +1,13 @@
 // The daemon's configuration: TOML, every key optional. examples/paste-switch.toml shows all of them.
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { parse, TomlError } from "smol-toml";
-import { z } from "zod";
 import { PasteError } from "../logger/errors.js";
 import type { Durability, FramePlace, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
+import { type ConfigPath, type ConfigTables, checkTables } from "./config-schema.js";
 import { type OptionPair, optionProblem } from "./port-options.js";
 import { checkPortName, type PortSpec, parsePortSpec } from "./port-spec.js";
-import { type CompileFilter, emptyRule, type RuleText, ruleProblems, rulesMax } from "./rules.js";
+import { type CompileFilter, emptyRule, type RuleText, ruleProblems } from "./rules.js";
+import { parse, TomlError } from "./toml.js";
 import { scanToml } from "./toml-lines.js";
 import { parseSize } from "./units.js";
 
@@ -47,76 +47,6 @@ export interface ConfigProblem {
 }
 
 const frameMemoryBytesMax = 2 ** 30;
-const whole = (min: number, max: number) => z.int().min(min).max(max);
-const powerOfTwo = (min: number, max: number) =>
-  whole(min, max).refine((value) => (value & (value - 1)) === 0, "must be a power of two");
-
-/** A glob over what the broker may open: a kind and a name, or everything. */
-const deviceGlob = z
-  .string()
-  .regex(/^(\*|(tap|xdp|netmap|netns|[*?]+):.+)$/, 'must be like "tap:*", "xdp:eth0", "netmap:*", "netns:blue" or "*"');
-
-const schema = z.strictObject({
-  daemon: z
-    .strictObject({
-      group: z.string().min(1).optional(),
-      user: z.string().min(1).optional(),
-      devices: z.array(deviceGlob).max(1000).default(["*"]),
-      threads: whole(1, 16).default(1),
-      wait: z.enum(["adaptive", "block", "busy"]).default("adaptive"),
-    })
-    .prefault({}),
-  store: z
-    .strictObject({
-      path: z.string().min(1).optional(),
-      size: z.union([z.string(), z.int()]).optional(),
-      full: z.enum(["overwrite", "stop", "block"]).default("overwrite"),
-      blockTimeoutMs: whole(1, 3_600_000).default(1000),
-      durability: z.enum(["strict", "relaxed"]).default("strict"),
-      persist: z.enum(["auto", "pack", "mark"]).default("auto"),
-      markBytesMin: whole(0, 65536).default(0),
-    })
-    .prefault({}),
-  switch: z
-    .strictObject({
-      macEntries: powerOfTwo(64, 1 << 20).default(16384),
-      macEntriesPerPort: whole(1, 1 << 20).default(4096),
-      macAgeMs: whole(1000, 86_400_000).default(300_000),
-      frameMemory: z.union([z.string(), z.int()]).optional(),
-      framePlace: z.enum(["auto", "store", "dram"]).default("auto"),
-    })
-    .prefault({}),
-  port: z
-    .array(
-      z.strictObject({
-        name: z.string().optional(),
-        spec: z.string().optional(),
-        access: z.int().optional(),
-        trunk: z.union([z.string(), z.array(z.union([z.int(), z.string()]))]).optional(),
-        native: z.int().optional(),
-        mirror: z.array(z.string()).optional(),
-        mirrorDirection: z.enum(["in", "out", "both"]).optional(),
-      }),
-    )
-    .max(1024)
-    .default([]),
-  rule: z
-    .array(
-      z.strictObject({
-        name: z.string().min(1).optional(),
-        filter: z.string().default(""),
-        in: z.array(z.string()).default([]),
-        out: z.array(z.string()).default([]),
-        snaplen: z.int().default(0),
-        sample: z.int().default(1),
-        skip: z.boolean().default(false),
-        durability: z.enum(["strict", "relaxed"]).optional(),
-      }),
-    )
-    .max(rulesMax)
-    .default([]),
-});
-type Parsed = z.infer<typeof schema>;
 
 /** The rule fields' keys in the file, where they differ. */
 const ruleKeys: Partial<Record<keyof RuleText, string>> = { inPorts: "in", outPorts: "out" };
@@ -137,14 +67,11 @@ export function parseConfig(
   }
   const { lineOf } = scanToml(text);
   const problems: ConfigProblem[] = [];
-  const report = (path: PropertyKey[], message: string) =>
-    problems.push({ line: lineOf(path as (string | number)[]), key: keyText(path), message });
-
-  const result = schema.safeParse(raw);
-  if (!result.success) for (const issue of result.error.issues) describe(issue, raw, report);
-  // What the schema refuses has no checked value; the rest is still looked at, so that one run names every problem.
-  const parsed: Parsed | undefined = result.success ? result.data : undefined;
-  const config = parsed ? build(parsed, folder, compile, report) : undefined;
+  const report: Report = (path, message) => {
+    problems.push({ line: lineOf(path), key: keyText(path), message });
+  };
+  const tables = checkTables(raw, report);
+  const config = tables ? build(tables, folder, compile, report) : undefined;
   problems.sort((a, b) => a.line - b.line);
   return { config: problems.length === 0 ? config : undefined, problems };
 }
@@ -159,12 +86,7 @@ export function loadConfig(path: string, compile: CompileFilter): DaemonConfig {
 }
 
 export function defaultConfig(): DaemonConfig {
-  return build(
-    schema.parse({}),
-    process.cwd(),
-    () => new Uint8Array(),
-    () => 0,
-  );
+  return parseConfig("", process.cwd(), () => new Uint8Array()).config!;
 }
 
 export function readConfigText(path: string): string {
@@ -184,10 +106,10 @@ export function problemText(path: string, { line, key, message }: ConfigProblem)
   return `${path}:${line}: ${key ? `${key}: ` : ""}${message}`;
 }
 
-type Report = (path: PropertyKey[], message: string) => void;
+type Report = (path: ConfigPath, message: string) => void;
 
-function build(parsed: Parsed, folder: string, compile: CompileFilter, report: Report): DaemonConfig {
-  const attempt = <T>(path: PropertyKey[], make: () => T): T | undefined => {
+function build(parsed: ConfigTables, folder: string, compile: CompileFilter, report: Report): DaemonConfig {
+  const attempt = <T>(path: ConfigPath, make: () => T): T | undefined => {
     try {
       return make();
     } catch (error) {
@@ -226,9 +148,9 @@ function build(parsed: Parsed, folder: string, compile: CompileFilter, report: R
 }
 
 function buildPorts(
-  parsed: Parsed,
+  parsed: ConfigTables,
   folder: string,
-  attempt: <T>(path: PropertyKey[], make: () => T) => T | undefined,
+  attempt: <T>(path: ConfigPath, make: () => T) => T | undefined,
   report: Report,
 ): PortSpec[] {
   const ports: PortSpec[] = [];
@@ -263,7 +185,7 @@ function buildPorts(
 }
 
 /** Keys of [[port]] as the options that they stand for. */
-function optionPairs(table: Parsed["port"][number]): { key: string; pair: OptionPair }[] {
+function optionPairs(table: ConfigTables["port"][number]): { key: string; pair: OptionPair }[] {
   const { access, trunk, native, mirror, mirrorDirection } = table;
   const values = {
     access: access?.toString(),
@@ -277,7 +199,7 @@ function optionPairs(table: Parsed["port"][number]): { key: string; pair: Option
   );
 }
 
-function buildRules(parsed: Parsed, compile: CompileFilter, report: Report): RuleText[] {
+function buildRules(parsed: ConfigTables, compile: CompileFilter, report: Report): RuleText[] {
   const names = new Set<string>();
   return parsed.rule.map(({ in: inPorts, out: outPorts, ...rest }, index) => {
     const rule: RuleText = {
@@ -297,68 +219,9 @@ function buildRules(parsed: Parsed, compile: CompileFilter, report: Report): Rul
   });
 }
 
-/** A schema issue in words. */
-function describe(issue: z.core.$ZodIssue, raw: unknown, report: Report): void {
-  if (issue.code === "unrecognized_keys")
-    for (const key of issue.keys) report([...issue.path, key], `unknown key: ${knownKeys(issue.path)}`);
-  else report(issue.path, issueText(issue, raw));
-}
-
-const typeNames: Record<string, string> = {
-  int: "a whole number",
-  number: "a number",
-  object: "a table",
-  array: "a list",
-  string: "a text",
-  boolean: "true or false",
-};
-
-function issueText(issue: z.core.$ZodIssue, raw: unknown): string {
-  const value = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], raw);
-  const shown = typeof value === "string" ? `"${value}"` : typeof value === "object" ? "this" : String(value);
-  switch (issue.code) {
-    case "invalid_value":
-      return `${shown} is not one of ${issue.values.map((item) => `"${String(item)}"`).join(", ")}`;
-    case "too_small":
-    case "too_big": {
-      const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
-      if (issue.origin === "string") return "must not be empty";
-      return issue.origin === "array" ? `${bound} are allowed` : `${shown} is out of range: ${bound}`;
-    }
-    case "invalid_type":
-      return `${shown} is not ${typeNames[issue.expected] ?? issue.expected}`;
-    case "invalid_union":
-      return `${shown} is no size: write bytes, or a text such as "64M"`;
-    default:
-      return `${shown}: ${issue.message}`;
-  }
-}
-
-/** Every key of a configuration, as "store.size"; the test of the annotated example reads it. */
-export function configKeys(): string[] {
-  return (Object.keys(schema.shape) as (keyof typeof schema.shape)[]).flatMap((table) =>
-    Object.keys(tableShape(table)).map((key) => `${table}.${key}`),
-  );
-}
-
-function knownKeys(path: PropertyKey[]): string {
-  const shape = schema.shape;
-  const table = path[0] as keyof typeof shape | undefined;
-  const keys = table === undefined ? Object.keys(shape) : Object.keys(tableShape(table));
-  return `${table === undefined ? "a configuration" : `[${table}]`} may have ${keys.join(", ")}`;
-}
-
-function tableShape(table: keyof typeof schema.shape): object {
-  let inner: unknown = schema.shape[table];
-  while (inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) inner = inner.unwrap();
-  if (inner instanceof z.ZodArray) inner = inner.element;
-  return inner instanceof z.ZodObject ? inner.shape : {};
-}
-
-function keyText(path: PropertyKey[]): string {
+function keyText(path: ConfigPath): string {
   return path.reduce<string>(
-    (text, part) =>
-      typeof part === "number" ? `${text}[${part + 1}]` : text ? `${text}.${String(part)}` : String(part),
+    (text, part) => (typeof part === "number" ? `${text}[${part + 1}]` : text ? `${text}.${part}` : part),
     "",
   );
 }

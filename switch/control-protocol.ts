@@ -2,10 +2,11 @@
 // encoded and while they are decoded. Both sides use it; control.proto describes the conversation.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import protobuf from "protobufjs";
+import type protobuf from "protobufjs";
 import { PasteError } from "../logger/errors.js";
 import type { EngineStats, MacInfo, PortInfo } from "../native/engine.js";
 import { packageRoot } from "../native/load.js";
+import { requirePackage } from "../native/packages.js";
 import type { RuleState, RuleText } from "./rules.js";
 
 export const protocolVersion = 1;
@@ -92,12 +93,19 @@ interface Types {
 }
 let types: Types | undefined;
 
+/** Loaded with the first message, or by prepareProtocol(): 25 ms of CPU time that nobody waits for in a daemon's start. */
 function schema(): Types {
   if (types) return types;
+  const { parse } = requirePackage("protobufjs") as typeof protobuf;
   const text = readFileSync(join(packageRoot(), "switch", "control.proto"), "utf8");
-  const root = protobuf.parse(text).root.resolveAll();
+  const root = parse(text).root.resolveAll();
   types = { request: root.lookupType("paste.control.Request"), response: root.lookupType("paste.control.Response") };
   return types;
+}
+
+/** Does before the first message what it would wait for. */
+export function prepareProtocol(): void {
+  schema();
 }
 
 export function encodeRequest(request: Request): Buffer {
@@ -148,6 +156,11 @@ function decode(type: protobuf.Type, choice: string, bytes: Uint8Array) {
 const isBigint = (field: protobuf.Field) => field.options?.jstype === "JS_STRING";
 const isLong = (field: protobuf.Field) => field.type === "uint64";
 
+/** The type of a field that holds messages. */
+function messageType({ resolvedType }: protobuf.Field): protobuf.Type | undefined {
+  return resolvedType && "fieldsArray" in resolvedType ? resolvedType : undefined;
+}
+
 /** Plain values to what protobufjs encodes: 64-bit integers in halves, checked, since a double would be cut silently. */
 function toWire(type: protobuf.Type, value: Record<string, unknown>): Record<string, unknown> {
   const wire: Record<string, unknown> = {};
@@ -163,7 +176,8 @@ function toWire(type: protobuf.Type, value: Record<string, unknown>): Record<str
 }
 
 function itemToWire(field: protobuf.Field, item: unknown): unknown {
-  if (field.resolvedType instanceof protobuf.Type) return toWire(field.resolvedType, item as Record<string, unknown>);
+  const type = messageType(field);
+  if (type) return toWire(type, item as Record<string, unknown>);
   if (!isLong(field)) return item;
   if (isBigint(field) && typeof item === "bigint" && item >= 0n && item < 1n << 64n) return halves(item);
   if (!isBigint(field) && Number.isSafeInteger(item) && (item as number) >= 0) return halves(BigInt(item as number));
@@ -193,7 +207,8 @@ function fromWire(type: protobuf.Type, message: Record<string, unknown>): Record
 }
 
 function itemFromWire(field: protobuf.Field, item: unknown): unknown {
-  if (field.resolvedType instanceof protobuf.Type) return fromWire(field.resolvedType, item as Record<string, unknown>);
+  const type = messageType(field);
+  if (type) return fromWire(type, item as Record<string, unknown>);
   if (!isLong(field)) return item;
   const exact = BigInt(String(item));
   if (isBigint(field)) return exact;

@@ -7,7 +7,7 @@ import { type FileLock, notifySystemd } from "../native/host.js";
 import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
 import { ConfigEditor } from "./config-edit.js";
-import type { DaemonStats, Done, Request } from "./control-protocol.js";
+import { type DaemonStats, type Done, prepareProtocol, type Request } from "./control-protocol.js";
 import { type Answer, ControlServer } from "./control-server.js";
 import { filterCompiler } from "./filter-compiler.js";
 import { claimInstance, type Instance, locateInstance } from "./instance.js";
@@ -102,6 +102,8 @@ class Daemon {
     daemon.#watch(lock);
     process.stdout.write("ready\n");
     notifySystemd(`READY=1\nMAINPID=${process.pid}\nSTATUS=forwarding`);
+    // A first request that comes before waits for it as it would for the daemon to be ready later.
+    setImmediate(prepareProtocol);
     return daemon;
   }
 

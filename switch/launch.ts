@@ -14,12 +14,12 @@ import {
   readFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { parse } from "smol-toml";
 import { PasteError } from "../logger/errors.js";
 import { becomeProgram, hasFileCapabilities } from "../native/host.js";
 import { packageRoot } from "../native/load.js";
 import { account, groupId } from "./accounts.js";
 import { type Instance, locateInstance } from "./instance.js";
+import { parse } from "./toml.js";
 
 export interface LaunchOptions {
   name?: string;

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import { type Command, Option } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 interface ExportFlags extends InstanceFlags {

@@ -1,7 +1,7 @@
-import type { Command } from "commander";
 import type { PortInfo } from "../../native/engine.js";
 import { deviceKinds } from "../../switch/port-kinds.js";
 import { portKindsText } from "../../switch/port-spec.js";
+import type { Command } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface SaveFlags extends InstanceFlags {

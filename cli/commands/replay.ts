@@ -1,5 +1,5 @@
-import type { Command } from "commander";
 import type { ReplayReport } from "../../logger/replay.js";
+import type { Command } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 interface ReplayFlags extends InstanceFlags {

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import type { Command } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface StatsFlags extends InstanceFlags {

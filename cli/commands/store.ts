@@ -1,5 +1,5 @@
-import type { Command } from "commander";
 import type { StoreInfo } from "../../logger/reader.js";
+import type { Command } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 export function define(command: Command): void {

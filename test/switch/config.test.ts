@@ -4,7 +4,8 @@ import test from "ava";
 import { parse } from "smol-toml";
 import { PasteError } from "../../logger/errors.js";
 import { packageRoot } from "../../native/load.js";
-import { configKeys, defaultConfig, parseConfig, problemText } from "../../switch/config.js";
+import { defaultConfig, parseConfig, problemText } from "../../switch/config.js";
+import { configKeys } from "../../switch/config-schema.js";
 import { noPortOptions } from "../../switch/port-options.js";
 import { portKindsText } from "../../switch/port-spec.js";
 import { scanToml } from "../../switch/toml-lines.js";
@@ -127,6 +128,11 @@ const bad: [title: string, text: string, ...problems: string[]][] = [
     "VLANs that are none",
     '[[port]]\nname = "vale0:a"\ntrunk = [1, "5-4"]\n',
     "c:3: port[1].trunk: trunk=1+5-4: write all, or VLAN ids and ranges from 1 to 4094 such as 10+20-30",
+  ],
+  [
+    "VLANs of a wrong type",
+    '[[port]]\nname = "vale0:a"\ntrunk = 10\n',
+    'c:3: port[1].trunk: 10 is no list of VLANs: write "all", or ids and ranges such as [10, "20-30"]',
   ],
   [
     "frame memory",

@@ -1,0 +1,5 @@
+// The command line's words and options.
+import { requirePackage } from "../native/packages.js";
+
+export type { Command } from "commander";
+export const { Command: Program, CommanderError, Option } = requirePackage("commander") as typeof import("commander");

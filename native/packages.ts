@@ -1,0 +1,7 @@
+// How packages that are not ES modules by themselves are loaded. An `import` of CommonJS makes Node find its exports with a
+// lexer in WebAssembly that has to be compiled first: 30 ms of CPU time on all threads from starting a daemon to "ready"
+// (median of 20 starts, Node 20), where require() takes 4.
+import { createRequire } from "node:module";
+
+/** require() as from a file of this package; the caller names the type: `typeof import("...")`. */
+export const requirePackage: NodeJS.Require = createRequire(import.meta.url);
