@@ -14,6 +14,7 @@ import {
   readFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { PasteError } from "../logger/errors.js";
 import { becomeProgram, hasFileCapabilities } from "../native/host.js";
 import { packageRoot } from "../native/load.js";
@@ -52,7 +53,7 @@ export function startedAs(env: Environment = process.env): number {
  */
 export function dropCapabilities(options: LaunchOptions): void {
   if (isLaunched()) return;
-  const launcher = join(packageRoot(), "build", "Release", "paste-switch-launcher");
+  const launcher = launcherPath();
   const settings = launchSettings(options);
   const user = settings.user === undefined ? undefined : account(settings.user);
   if (user && process.getuid!() !== 0 && user.uid !== process.getuid!())
@@ -73,7 +74,29 @@ export function dropCapabilities(options: LaunchOptions): void {
     process.env[startedAsVariable] = "0";
   }
   for (const gid of new Set(groups)) args.push("--group", `${gid}`);
+  // Node would read these certificates at its start (40 ms of CPU time for a system's), and a daemon speaks no TLS.
+  delete process.env.NODE_EXTRA_CA_CERTS;
   becomeProgram(launcher, [...args, "--", process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
+}
+
+/** Options of `daemon` that take a value: those that the launcher depends on, and those that stand between them. */
+const launchOptions = ["config", "name", "control", "group", "user"] as const;
+const otherOptions = ["store", "size", "port", "log", "full", "durability", "persist", "wait", "threads"];
+
+/**
+ * dropCapabilities() before anything else is loaded, which would be for nothing in this process. What it does not understand, and
+ * every error, is left to the command line's own parser, which comes next and ends in dropCapabilities() again.
+ */
+export function launchEarly(args: string[]): void {
+  try {
+    if (isLaunched() || !(hasCapabilities() || mayUse(launcherPath()))) return;
+    const string = { type: "string" } as const;
+    const options = Object.fromEntries([...launchOptions, ...otherOptions].map((name) => [name, string]));
+    const { values } = parseArgs({ args, options: { ...options, config: { ...string, short: "f" } } });
+    dropCapabilities(values as LaunchOptions);
+  } catch {
+    // Said by the command.
+  }
 }
 
 /**
@@ -112,6 +135,8 @@ function launchSettings(options: LaunchOptions): { devices: string[]; user?: str
   // An empty list allows nothing, where no list at all would allow everything.
   return { devices: devices.length === 0 ? [""] : devices, ...text("user"), ...text("group") };
 }
+
+const launcherPath = () => join(packageRoot(), "build", "Release", "paste-switch-launcher");
 
 function hasCapabilities(): boolean {
   const status = readFileSync("/proc/self/status", "utf8");
