@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t kStepNs = 1'000'000;            // more than this is a step, less is slewed
 constexpr uint64_t kSlewOverNs = 1'000'000'000;   // a slew is spread over the second until the next calibration
 constexpr uint64_t kRateNsMin = 50'000'000;       // shorter spans tell the rate too badly to change it
+// At the start somebody waits: a pair is read to 25 ns, so that the rate is wrong by 25 ppm until the first calibration.
+constexpr timespec kFirstSpan = {0, 2'000'000};
 
 uint64_t read_ns(clockid_t id) {
   timespec t;
@@ -70,8 +72,7 @@ uint64_t at(uint64_t base_ns, uint64_t base_ticks, uint64_t multiplier, uint64_t
 Clock::Clock() : counter_usable_(cpu_features().invariant_counter) {
   if (!counter_usable_) return;
   const Pair first = read_pair(CLOCK_MONOTONIC);
-  const timespec wait{0, 10'000'000};
-  nanosleep(&wait, nullptr);
+  nanosleep(&kFirstSpan, nullptr);
   const Pair second = read_pair(CLOCK_MONOTONIC);
   if (second.ticks <= first.ticks || second.ns <= first.ns) {
     counter_usable_ = false;

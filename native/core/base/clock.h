@@ -9,7 +9,7 @@ namespace paste {
 // now_ns() costs one counter reading and a multiplication; calibrate() is called about once a second by a thread that may block
 // (the keeper or the engine's housekeeper) and follows CLOCK_REALTIME; steps of over 1 ms are reported, smaller ones are slewed by at
 // most 0.1 %. Time runs backwards at a step only, and by 1 ns for each microsecond that the calibrator loses its core in the middle: lanes
-// clamp that. Falls back to clock_gettime where the counter is not invariant. Making one takes 10 ms.
+// clamp that. Falls back to clock_gettime where the counter is not invariant. Making one takes 2 ms.
 class Clock {
  public:
   Clock();

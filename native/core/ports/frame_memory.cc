@@ -17,11 +17,13 @@ constexpr uint32_t kDramSlotChunks = 128;
 constexpr uint32_t kSlotsPerLook = 4;         // that one reclaim() looks at
 constexpr uint32_t kChunksPerLook = 256;      // that it frees at most
 constexpr uint32_t kLooksWithoutAsking = 64;  // after the store had no block
-constexpr uint32_t kPatienceMs = 300;         // for the keeper to make one more block ready, at creation
+constexpr uint32_t kPatienceUs = 300'000;     // for the keeper to make one more block ready, at creation
+// The keeper makes four blocks ready in 300 us: waiting whole milliseconds took 38 ms for the first port of a daemon that restarts.
+constexpr uint32_t kPauseUs = 100;
 constexpr int kHighDescriptor = 512;
 
-void sleep_ms(long ms) {
-  const timespec pause{0, ms * 1'000'000};
+void sleep_us(long us) {
+  const timespec pause{0, us * 1000};
   nanosleep(&pause, nullptr);
 }
 
@@ -47,14 +49,14 @@ Status SlotMemory::fill_from_store(const FrameMemoryOptions& options, Region* re
     return {Code::kResource, region->path() + " is too small to receive into: " + std::to_string(fair) +
                                  " of its blocks may be frame memory, at least " + std::to_string(least) + " are needed"};
   std::vector<BufferBlock> blocks;
-  for (uint32_t waited_ms = 0; blocks.size() < wanted && waited_ms < kPatienceMs;) {
+  for (uint32_t waited_us = 0; blocks.size() < wanted && waited_us < kPatienceUs;) {
     BufferBlock block;
     if (pool->take(&block)) {
       blocks.push_back(block);
-      waited_ms = 0;
+      waited_us = 0;
     } else {
-      sleep_ms(1);
-      waited_ms += 1;
+      sleep_us(kPauseUs);
+      waited_us += kPauseUs;
     }
   }
   if (blocks.size() < least) {
@@ -261,7 +263,7 @@ Status SlotMemory::pin() {
                                  std::to_string(page >> 10) + " KiB pages"};
   while (changing_.test_and_set(std::memory_order_acquire)) {
     if (base() != nullptr) return {};
-    sleep_ms(1);
+    sleep_us(1000);
   }
   // Never cleared once the row stands: slots keep their blocks.
   mapping_bytes_ = size_bytes() + page;

@@ -12,8 +12,8 @@
 namespace paste {
 namespace {
 
-constexpr uint32_t kBindTries = 100;
-constexpr timespec kBindPause = {0, 10'000'000};
+constexpr uint32_t kBindTries = 500;
+constexpr timespec kBindPause = {0, 2'000'000};
 
 // 0, or the errno of the last try.
 int bind_socket(const XdpSocket& socket, uint32_t interface, uint16_t flags, int shared) {
