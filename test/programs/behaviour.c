@@ -1,5 +1,5 @@
-/* What netmap's ports do, as a program sees it: the integration scenarios that netmap comes with, and what they leave out. Nothing
- * here waits for nothing to happen: behind a frame that must not arrive a marker is sent that must. */
+/* What netmap's ports do, as a program sees it: the integration scenarios that netmap comes with, and what they leave
+ * out. Nothing here waits for nothing to happen: behind a frame that must not arrive a marker is sent that must. */
 #include "cases.h"
 
 enum { kMarker = 99 };
@@ -118,7 +118,7 @@ static void learning(void) {
   expect(&b, kMarker, 60);
 }
 
-/* netmap's own switch forgets to relearn a station that moved there and back, and keeps those of a port that is gone. */
+/* netmap's own switch forgets to relearn a station that moved there and back, and keeps those of a port that went. */
 static void station_moves(void) {
   struct port a = port_open("vale0:a"), b = port_open("vale0:b"), c = port_open("vale0:c");
   const struct port *homes[] = {&a, &b, &a};
@@ -206,7 +206,8 @@ static void monitors(void) {
 static uint32_t drain(const struct port *port) {
   uint32_t count = 0;
   CHECK(ioctl(port->fd, NIOCRXSYNC, NULL) == 0);
-  for (struct netmap_ring *ring = rx(port); ring->head != ring->tail; count++) ring->head = ring->cur = ring_next(ring, ring->head);
+  for (struct netmap_ring *ring = rx(port); ring->head != ring->tail; count++)
+    ring->head = ring->cur = ring_next(ring, ring->head);
   return count;
 }
 

@@ -18,9 +18,10 @@ constexpr uint32_t kChunks = 16384;        // 32 MiB of a store's buffers for a 
 constexpr uint64_t kPageBytes = 4096;      // pools start on one; the module's own, whatever the store's pages are
 constexpr uint32_t kInterfaceBytes = 4096; // room for an If with 505 rings
 constexpr uint32_t kInterfaces = 2;
-// A ring that crosses a page needs pages that lie side by side in memory, which tmpfs does not promise: this many slots fit one page.
+// A ring that crosses a page needs pages that lie side by side in memory, which tmpfs does not promise: this many slots
+// fit one page.
 constexpr uint32_t kSlotsOfPage = (kPageBytes - sizeof(netmap::Ring)) / sizeof(netmap::Slot);
-constexpr uint32_t kSparesMin = 512;       // two full batches: with fewer, frames that are on their way starve the rings
+constexpr uint32_t kSparesMin = 512;       // two full batches: with fewer, frames on their way starve the rings
 
 uint64_t pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 uint32_t power_of_two(uint64_t bytes) {
@@ -31,8 +32,9 @@ uint32_t power_of_two(uint64_t bytes) {
 
 }  // namespace
 
-// How the store's memory is divided: [interfaces | rings | buffers], each from a page on. Every size is a power of two: the module
-// neither checks nor rounds what it is told, and a size that does not divide the memory makes it report more than there is.
+// How the store's memory is divided: [interfaces | rings | buffers], each from a page on. Every size is a power of two:
+// the module neither checks nor rounds what it is told, and a size that does not divide the memory makes it report more
+// than there is.
 struct NetmapDevice::Pools {
   uint32_t tx_slots, rx_slots, rings, ring_bytes, ring_buffers;
   // Host rings exist for every interface, whether they are asked for or not.
@@ -57,14 +59,15 @@ Status NetmapDevice::open(const std::string& text, const NetmapSpec& spec, const
   std::unique_ptr<NetmapDevice> made(new NetmapDevice(text, spec));
   made->devices_ = site.devices;
   if (Status status = made->devices_->open_netmap(&made->fd_); !status.ok()) return status;
-  // Asked past the C library, as our epoll_pwait2() is made: who serves /dev/netmap from within this process shows a device there.
+  // Asked past the C library, as our epoll_pwait2() is made: who serves /dev/netmap from within this process shows a
+  // device there.
   struct stat what{};
   made->in_kernel_ = syscall(SYS_fstat, made->fd_, &what) == 0 && S_ISCHR(what.st_mode);
   if (Status status = made->find_shared_memory(); !status.ok()) return status;
   std::string why_not;
   if (!made->register_in_store(site, &why_not)) {
     if (spec.extmem == Extmem::kOn)
-      return Status(Code::kResource, "port `" + text + "`: extmem=on, but its memory cannot lie in the store: " + why_not);
+      return Status(Code::kResource, "port `" + text + "`: extmem=on, but there is no memory in the store: " + why_not);
     if (Status status = made->register_own(); !status.ok()) return status;
   }
   if (Status status = made->find_rings(); !status.ok()) return status;
@@ -74,8 +77,8 @@ Status NetmapDevice::open(const std::string& text, const NetmapSpec& spec, const
   return {};
 }
 
-// The descriptor goes first: from then on the module writes into no page of ours. Buffers are left to the module in no list: it would
-// clobber the first bytes of each on it, and those may be a logged frame's by now.
+// The descriptor goes first: from then on the module writes into no page of ours. Buffers are left to the module in no
+// list: it would clobber the first bytes of each on it, and those may be a logged frame's by now.
 NetmapDevice::~NetmapDevice() { close_descriptor(); }
 
 void NetmapDevice::close_descriptor() {
@@ -86,8 +89,9 @@ void NetmapDevice::close_descriptor() {
   if (store_memory_ && memory_lives_on()) (void)store_memory_.release();
 }
 
-// Memory of the store is registered exclusively, but another program may hold the same interface's host rings, and with them the
-// memory. Then its blocks are the store's again only after a restart: the module would write into whatever they became.
+// Memory of the store is registered exclusively, but another program may hold the same interface's host rings, and with
+// them the memory. Then its blocks are the store's again only after a restart: the module would write into whatever
+// they became.
 bool NetmapDevice::memory_lives_on() {
   if (devices_->open_netmap(&fd_).ok()) {
     netmap::PortInfo info{};
@@ -139,7 +143,7 @@ Status NetmapDevice::find_shared_memory() {
   return {};
 }
 
-// --- memory of the store ---------------------------------------------------------------------------------------------------
+// --- memory of the store ---------------------------------------------------------------------------------------------
 
 bool NetmapDevice::register_in_store(const PortSite& site, std::string* why_not) {
   const auto no = [&](const char* reason) { return *why_not = reason, false; };
@@ -164,17 +168,20 @@ bool NetmapDevice::register_in_store(const PortSite& site, std::string* why_not)
          register_pools(site, Pools(info, std::min(tx, kSlotsOfPage), std::min(rx, kSlotsOfPage)), why_not, &error);
 }
 
-// The memory is made of blocks that were free: registering gives the port's rings whatever buffers come first, whatever lies in
-// them, so memory that holds the only copy of a logged frame must never be registered. What recovery kept is in other blocks.
+// The memory is made of blocks that were free: registering gives the port's rings whatever buffers come first, whatever
+// lies in them, so memory that holds the only copy of a logged frame must never be registered. What recovery kept is in
+// other blocks.
 bool NetmapDevice::register_pools(const PortSite& site, const Pools& pools, std::string* why_not, int* error) {
-  const FrameMemoryOptions options = {.chunk_bytes = kChunkBytes, .chunks = pools.chunks(), .place = FrameMemoryPlace::kStore};
+  const FrameMemoryOptions options = {
+      .chunk_bytes = kChunkBytes, .chunks = pools.chunks(), .place = FrameMemoryPlace::kStore};
   std::unique_ptr<FrameMemory> memory;
   if (Status status = FrameMemory::create(options, site.region, site.pool, &memory); !status.ok())
     return *why_not = status.message(), false;
   if (Status status = memory->pin(); !status.ok()) return *why_not = status.message(), false;
   if (memory->size_bytes() < pools.buffers_at() + uint64_t{pools.ring_buffers + kSparesMin} * kChunkBytes)
     return *why_not = site.region->path() + " has too few free blocks for its rings", false;
-  // The module takes any address and then lays its structures out from the start of the page: only we can see the difference.
+  // The module takes any address and then lays its structures out from the start of the page: only we can see the
+  // difference.
   PASTE_CHECK(reinterpret_cast<uintptr_t>(memory->base()) % kPageBytes == 0 && memory->size_bytes() % kPageBytes == 0);
 
   const uint32_t buffers = static_cast<uint32_t>((memory->size_bytes() - pools.buffers_at()) / kChunkBytes);
@@ -195,7 +202,8 @@ bool NetmapDevice::register_pools(const PortSite& site, const Pools& pools, std:
   body.nr_flags |= netmap::kExclusive;  // whoever else bound its rings would keep the memory when this port goes
   std::memset(memory->base(), 0, kInterfaces * kInterfaceBytes);
   *error = request(netmap::kRegister, &body, &option.nro_opt);
-  // A port that somebody has open keeps its memory, and the option is passed over without a word: then nothing was laid out in ours.
+  // A port that somebody has open keeps its memory, and the option is passed over without a word: then nothing was laid
+  // out in ours.
   if (*error == 0 && !laid_out(memory->base(), body)) {
     close(fd_);
     fd_ = -1;
@@ -205,7 +213,8 @@ bool NetmapDevice::register_pools(const PortSite& site, const Pools& pools, std:
     return false;
   }
   if (*error != 0) {
-    *why_not = option.nro_opt.nro_status == EOPNOTSUPP ? "this netmap was built without EXTMEM (configure --enable-extmem)"
+    const bool unknown = option.nro_opt.nro_status == EOPNOTSUPP;
+    *why_not = unknown ? "this netmap was built without EXTMEM (configure --enable-extmem)"
                : *error == ENOMEM ? "its rings need pages that lie side by side: a store on hugetlbfs or DAX has them"
                                   : std::string("netmap refused it (") + std::strerror(*error) + ")";
     return false;
@@ -225,8 +234,8 @@ bool NetmapDevice::laid_out(const uint8_t* memory, const netmap::Register& body)
   return interface->ni_name[0] != 0 && interface->ni_rx_rings + interface->ni_tx_rings != 0;
 }
 
-// Everything in the memory is netmap's, but for the spare buffers: those it lists once, linked through their first four bytes.
-// They leave that list for good: what lies on it when the port closes gets its first bytes zeroed.
+// Everything in the memory is netmap's, but for the spare buffers: those it lists once, linked through their first four
+// bytes. They leave that list for good: what lies on it when the port closes gets its first bytes zeroed.
 void NetmapDevice::hold_store_buffers() {
   if (!store_memory_) return;
   FrameMemory& memory = *store_memory_;
@@ -243,7 +252,7 @@ void NetmapDevice::hold_store_buffers() {
   }
 }
 
-// --- netmap's own memory -------------------------------------------------------------------------------------------------------
+// --- netmap's own memory ---------------------------------------------------------------------------------------------
 
 Status NetmapDevice::register_own() {
   reply_ = registration();
@@ -264,29 +273,31 @@ Status NetmapDevice::refused(int error) const {
     case ENODEV:
       return Status(Code::kPort, port + "netmap knows no interface or port `" + spec_.name + "`");
     case EBUSY:
-      return Status(Code::kPort, port + "in use: opened exclusively (/x) by another program, or a member of a bridge or bond");
+      return Status(Code::kPort, port + "in use by another program (/x), a bridge or a bond");
     case ENOMEM:
-      return Status(Code::kResource, port + "netmap has not enough memory for its rings: raise the module's ring_num, ring_size "
-                                            "and buf_num, or ask for fewer slots");
+      return Status(Code::kResource, port + "netmap has too little memory for its rings: raise the module's "
+                                            "ring_num, ring_size and buf_num, or ask for fewer slots");
     case EIO:
-      return Status(Code::kPort, port + "it has a virtio-net header, which this switch does not take from netmap: set its length to 0");
+      return Status(Code::kPort, port + "it has a virtio-net header, which is not taken here: set its length to 0");
     case EINVAL:
-      return Status(Code::kPort, port + "netmap takes this mode, ring or memory id not from this port, or speaks another API than 14");
+      return Status(Code::kPort, port + "netmap does not take this mode, ring or memory id here, or speaks no API 14");
     case EACCES:
     case EPERM:
-      return Status(Code::kPrivilege, port + "netmap refused it (" + std::strerror(error) + "): it takes CAP_NET_ADMIN");
+      return Status(Code::kPrivilege, port + "netmap refused it (" + std::strerror(error) + "): see CAP_NET_ADMIN");
     default:
       return Status(Code::kPort, port + "netmap refused it (" + std::strerror(error) + ")");
   }
 }
 
-// --- rings -----------------------------------------------------------------------------------------------------------------------
+// --- rings -----------------------------------------------------------------------------------------------------------
 
 // Offsets stand in the order NIC tx, host tx, NIC rx, host rx, 0 = not bound to this descriptor.
 Status NetmapDevice::find_rings() {
-  const Status broken(Code::kPort, "port `" + text_ + "`: its memory is not laid out as netmap's API 14 says: another version of "
-                                                      "the module?");
-  const auto inside = [&](uint64_t offset, uint64_t bytes) { return offset <= memory_bytes_ && bytes <= memory_bytes_ - offset; };
+  const Status broken(Code::kPort, "port `" + text_ + "`: its memory is not laid out as netmap's API 14 says: another "
+                                                      "version of the module?");
+  const auto inside = [&](uint64_t offset, uint64_t bytes) {
+    return offset <= memory_bytes_ && bytes <= memory_bytes_ - offset;
+  };
   if (!inside(reply_.nr_offset, sizeof(netmap::If))) return broken;
   auto* interface = reinterpret_cast<netmap::If*>(memory_ + reply_.nr_offset);
   const uint32_t counts[] = {interface->ni_tx_rings, interface->ni_host_tx_rings, interface->ni_rx_rings,
@@ -296,8 +307,8 @@ Status NetmapDevice::find_rings() {
   const bool wanted[] = {sends && spec_.uses_nic(), sends && spec_.uses_host(), spec_.uses_nic(), spec_.uses_host()};
   const int64_t* offset = interface->ring_ofs;
   for (int group = 0; group < 4; group++) {
-    if (counts[group] > 0xffff || !inside(reinterpret_cast<const uint8_t*>(offset) - memory_, counts[group] * sizeof *offset))
-      return broken;
+    const auto table = static_cast<uint64_t>(reinterpret_cast<const uint8_t*>(offset) - memory_);
+    if (counts[group] > 0xffff || !inside(table, counts[group] * sizeof *offset)) return broken;
     for (uint32_t i = 0; i < counts[group]; i++, offset++) {
       if (*offset == 0 || !wanted[group]) continue;
       const uint64_t at = reply_.nr_offset + static_cast<uint64_t>(*offset);
@@ -311,12 +322,14 @@ Status NetmapDevice::find_rings() {
         buffers_ = reinterpret_cast<uint8_t*>(ring) + ring->buf_ofs;
         buffer_bytes_ = ring->nr_buf_size;
       }
-      if (reinterpret_cast<uint8_t*>(ring) + ring->buf_ofs != buffers_ || ring->nr_buf_size != buffer_bytes_) return broken;
+      const uint8_t* first = reinterpret_cast<uint8_t*>(ring) + ring->buf_ofs;
+      if (first != buffers_ || ring->nr_buf_size != buffer_bytes_) return broken;
       lists[group]->push_back(ring);
     }
   }
   if (!buffers_) return Status(Code::kPort, "port `" + text_ + "`: netmap bound no ring to it");
-  if (buffer_bytes_ < 64 || buffers_ < memory_ || !inside(buffers_ - memory_, 3 * uint64_t{buffer_bytes_})) return broken;
+  if (buffer_bytes_ < 64 || buffers_ < memory_) return broken;
+  if (!inside(static_cast<uint64_t>(buffers_ - memory_), 3 * uint64_t{buffer_bytes_})) return broken;
   buffer_count_ = static_cast<uint32_t>((memory_ + memory_bytes_ - buffers_) / buffer_bytes_);
   return {};
 }
@@ -332,8 +345,8 @@ void NetmapDevice::describe(const std::string& why_not_store) {
                     spec_.name + " tx off gso off tso off gro off)";
   const auto& some = !nic_rx_.empty() ? nic_rx_ : !nic_tx_.empty() ? nic_tx_ : !host_rx_.empty() ? host_rx_ : host_tx_;
   description_ += " of " + count(some[0]->num_slots, "slots, ") + count(buffer_bytes_, "B buffers, ");
-  description_ += store_memory_ ? "memory in the store" : "memory " + std::to_string(reply_.nr_mem_id) + " of netmap's own: " +
-                                                              why_not_store;
+  const std::string own = "memory " + std::to_string(reply_.nr_mem_id) + " of netmap's own: " + why_not_store;
+  description_ += store_memory_ ? "memory in the store" : own;
 }
 
 }  // namespace paste

@@ -1,7 +1,7 @@
 // A port of the kernel's netmap, registered: its descriptor, its memory, its rings.
 //
-// The memory is the store's (EXTMEM) where the module was built with that and the store's memory can be pinned; then a frame that the
-// device wrote can be marked in place. Else it is netmap's own, mapped through the descriptor.
+// The memory is the store's (EXTMEM) where the module was built with that and the store's memory can be pinned; then a
+// frame that the device wrote can be marked in place. Else it is netmap's own, mapped through the descriptor.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@ namespace paste {
 
 class NetmapDevice {
  public:
-  // PORT: no such interface, in use, or netmap refuses it (the message says why). RESOURCE: netmap's memory, or extmem=on without
-  // the means. May block for some milliseconds.
+  // PORT: no such interface, in use, or netmap refuses it (the message says why). RESOURCE: netmap's memory, or
+  // extmem=on without the means. May block for some milliseconds.
   static Status open(const std::string& text, const NetmapSpec& spec, const PortSite& site,
                      std::unique_ptr<NetmapDevice>* device);
   ~NetmapDevice();
@@ -41,7 +41,8 @@ class NetmapDevice {
   uint32_t buffer_bytes() const { return buffer_bytes_; }
   // The port's memory in the store: its free chunks are spare buffers. Null when the memory is netmap's own.
   FrameMemory* store_memory() const { return store_memory_.get(); }
-  // A real module's descriptor; else somebody serves /dev/netmap in user space, and poll() of the descriptor itself says nothing.
+  // A real module's descriptor; else somebody serves /dev/netmap in user space, and poll() of the descriptor itself
+  // says nothing.
   bool in_kernel() const { return in_kernel_; }
   const std::string& description() const { return description_; }
 

@@ -28,8 +28,9 @@ void store_slot(netmap::Slot* slot, uint32_t buffer, uint32_t length, uint32_t f
   __atomic_store_n(reinterpret_cast<uint64_t*>(slot), word, __ATOMIC_RELAXED);
 }
 
-// netmap writes through a mapping of its own and leaves the page clean: where the store is no DAX, a page written back once would never
-// be written back again. One byte stored from here makes it dirty. The frame is ours by now, nobody else writes it.
+// netmap writes through a mapping of its own and leaves the page clean: where the store is no DAX, a page written back
+// once would never be written back again. One byte stored from here makes it dirty. The frame is ours by now, nobody
+// else writes it.
 void make_dirty(uint8_t* bytes) {
   auto* byte = reinterpret_cast<volatile uint8_t*>(bytes);
   *byte = *byte;
@@ -77,7 +78,7 @@ bool NetmapPort::sync(unsigned long direction) {
   return false;
 }
 
-// --- from netmap -----------------------------------------------------------------------------------------------------------
+// --- from netmap -----------------------------------------------------------------------------------------------------
 
 // Gives back what was taken, and sees what came.
 bool NetmapPort::sync_rx() {
@@ -104,7 +105,6 @@ uint32_t NetmapPort::receive(Batch& batch, uint32_t max) {
   last_count_ = 0;
   if (!sync_rx()) return 0;
   max = std::min(max, kBatchFrames - batch.count);
-  const uint32_t first = batch.count;
   uint64_t bytes = 0, time_ns = clock_.now_ns();
   uint32_t frames_since = 0, bytes_since = 0;
   while (last_count_ < max) {
@@ -117,18 +117,12 @@ uint32_t NetmapPort::receive(Batch& batch, uint32_t max) {
     const uint32_t count = last_count_;
     if (take_frame(*rx, batch, time_ns) == Became::kNoRoom) break;
     frames_since++;
-    if (last_count_ != count) {
-      bytes += last_[count].length;
-      bytes_since += last_[count].length;
-    }
+    const uint32_t length = last_count_ != count ? last_[count].length : 0;
+    bytes += length;
+    bytes_since += length;
   }
   counters.received_frames += last_count_;
   counters.received_bytes += bytes;
-  uint32_t in_place = 0;
-  for (uint32_t i = 0; i < last_count_; i++) in_place += last_[i].spare != kNoChunk;
-  counters.zero_copy_frames += in_place;
-  counters.copied_frames += last_count_ - in_place;
-  PASTE_CHECK(batch.count - first == last_count_);
   return last_count_;
 }
 
@@ -150,35 +144,32 @@ NetmapPort::Became NetmapPort::take_frame(RxRing& rx, Batch& batch, uint64_t tim
   uint8_t* snapshot = nullptr;
   uint32_t spare = kNoChunk;
   if (slots > 1) {
-    if (!gather(rx, at, slots, batch, &reason, &length, &snapshot)) {
-      drop_slots(rx, at, slots, reason, length);
-      return Became::kNothing;
-    }
+    gather(rx, at, slots, batch, &reason, &length, &snapshot);
   } else {
     // VALE fills slots that it promised and did not need with frames of no length.
     if (length == 0) return Became::kNothing;
     if (!device_->names_buffer(slot.buf_idx) || length > buffer_bytes_) reason = Drop::bad_slot;
     else if (length < kEthernetHeaderBytes) reason = Drop::runt;
     else if (length > kLiveFrameBytesMax) reason = Drop::oversize;
-    if (reason != Drop::kCount) {
-      drop_slots(rx, at, slots, reason, length);
-      return Became::kNothing;
-    }
-    frame.length = frame.wire_length = length;
-    if (memory_ && !segment_) spare = take_in_place(rx.ring->slot + at, slot, frame);
-    if (spare == kNoChunk) {
-      snapshot = batch.arena.take(length);
-      copy_lines(copy_long_, snapshot, device_->buffer(slot.buf_idx), length);
-    }
+  }
+  if (reason != Drop::kCount || length == 0) {
+    drop_slots(rx, at, slots, reason, length);
+    return Became::kNothing;
+  }
+  if (slots == 1 && memory_ && !segment_) spare = take_in_place(rx.ring->slot + at, slot, frame);
+  if (slots == 1 && spare == kNoChunk) {
+    snapshot = batch.arena.take(length);
+    copy_lines(copy_long_, snapshot, device_->buffer(slot.buf_idx), length);
   }
   const auto ring = static_cast<uint16_t>(&rx - rx_.data());
   if (spare == kNoChunk) {
     frame.bytes = snapshot;
-    frame.length = frame.wire_length = length;
     // On a segment the frame goes on to the other side when it has been delivered, as release() is told then.
     frame.framed = !segment_;
     if (segment_) frame.buffer_block = ring;
   }
+  frame.length = frame.wire_length = length;
+  (spare == kNoChunk ? counters.copied_frames : counters.zero_copy_frames)++;
   frame.time_ns = time_ns;
   frame.ingress = index;
   batch.count++;
@@ -198,8 +189,8 @@ uint32_t NetmapPort::take_in_place(netmap::Slot* slot, const netmap::Slot& had, 
   return spare;
 }
 
-// Several slots into one snapshot. False: *reason, or kCount for a frame of no bytes.
-bool NetmapPort::gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, Drop* reason, uint32_t* length,
+// Several slots into one snapshot, unless *reason or *length = 0 say why not.
+void NetmapPort::gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, Drop* reason, uint32_t* length,
                         uint8_t** snapshot) {
   uint8_t* bytes = batch.arena.take(kLiveFrameBytesMax);
   uint32_t gathered = 0;
@@ -215,14 +206,14 @@ bool NetmapPort::gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, D
   batch.arena.give_back_to(bytes);
   *length = gathered;
   if (*reason == Drop::kCount && gathered > 0 && gathered < kEthernetHeaderBytes) *reason = Drop::runt;
-  if (*reason != Drop::kCount || gathered == 0) return false;
+  if (*reason != Drop::kCount || gathered == 0) return;
   PASTE_CHECK(batch.arena.take(gathered) == bytes);
   std::memset(bytes + gathered, 0, (64 - gathered % 64) % 64);
   *snapshot = bytes;
-  return true;
 }
 
-// Counts a frame that never enters the batch; its slots are emptied, so that it is not counted again when they come back.
+// Counts a frame that never enters the batch; its slots are emptied, so that it is not counted again when they come
+// back.
 void NetmapPort::drop_slots(RxRing& rx, uint32_t from, uint32_t count, Drop reason, uint32_t bytes) {
   for (uint32_t i = 0; i < count; i++) {
     netmap::Slot* slot = rx.ring->slot + advance(from, i, rx.slots);
@@ -279,7 +270,7 @@ void NetmapPort::pass_across(const Batch& batch, std::span<const uint16_t> frame
   notify();
 }
 
-// --- to netmap -------------------------------------------------------------------------------------------------------------
+// --- to netmap -------------------------------------------------------------------------------------------------------
 
 uint32_t NetmapPort::room(const TxRing& tx) const {
   const uint32_t tail = __atomic_load_n(&tx.ring->tail, __ATOMIC_ACQUIRE);
@@ -344,8 +335,8 @@ uint32_t NetmapPort::deliver(const Batch& batch, std::span<const uint16_t> frame
   return count;
 }
 
-// One frame into the next slots. False when a slot names no buffer: no program but this one should write the ring, and only a new
-// registration puts it right.
+// One frame into the next slots. False when a slot names no buffer: no program but this one should write the ring, and
+// only a new registration puts it right.
 bool NetmapPort::fill(TxRing& tx, const FrameShape& shape) {
   const uint32_t length = shape.length(), slots = slots_for(length);
   for (uint32_t i = 0, done = 0; i < slots; i++) {
@@ -389,7 +380,8 @@ void NetmapPort::notify() {
   if (unsent_) synchronise_tx();
 }
 
-// A device takes its time: slots come back when somebody asks. Asked when half the ring is under way, or when reserve() lacks some.
+// A device takes its time: slots come back when somebody asks. Asked when half the ring is under way, or when reserve()
+// lacks some.
 void NetmapPort::complete() {
   tx_synced_ = false;
   for (const TxRing& tx : tx_) {
@@ -400,7 +392,7 @@ void NetmapPort::complete() {
   if (memory_) memory_->reclaim();
 }
 
-// --- waiting --------------------------------------------------------------------------------------------------------------
+// --- waiting ---------------------------------------------------------------------------------------------------------
 
 // poll() of the descriptor does what RXSYNC does, so nothing that comes from here on is missed.
 bool NetmapPort::arm() { return sync_rx() && ring_with_frames() != nullptr; }

@@ -1,11 +1,12 @@
 // A port of the kernel's netmap as one of ours: `netmap:IF...` (netmap_spec.h has the grammar).
 //
-// One RXSYNC and at most one TXSYNC a round, neither of which blocks; the descriptor is the doorbell. A frame leaves through the first
-// ring of its kind, so that frames keep their order. With `*` the interface, its host and this switch stand on one segment: what
-// one of the three sends, the other two get.
+// One RXSYNC and at most one TXSYNC a round, neither of which blocks; the descriptor is the doorbell. A frame leaves
+// through the first ring of its kind, so that frames keep their order. With `*` the interface, its host and this switch
+// stand on one segment: what one of the three sends, the other two get.
 //
-// Received frames stay where the device wrote them when the port's memory is the store's: the slot gets a spare buffer at once, so
-// no slot waits for a frame that is on its way. Without a spare, or with netmap's own memory, they are copied.
+// Received frames stay where the device wrote them when the port's memory is the store's: the slot gets a spare buffer
+// at once, so no slot waits for a frame that is on its way. Without a spare, or with netmap's own memory, they are
+// copied.
 #pragma once
 
 #include <atomic>
@@ -21,8 +22,8 @@ namespace paste {
 
 class NetmapPort final : public Port {
  public:
-  // `name`: with its switch, such as "vale0:eth0". `spec`: "netmap:...". USAGE, and what NetmapDevice::open() gives. What the site
-  // names outlives the port.
+  // `name`: with its switch, such as "vale0:eth0". `spec`: "netmap:...". USAGE, and what NetmapDevice::open() gives.
+  // What the site names outlives the port.
   static Status create(const std::string& name, const std::string& spec, const PortSite& site,
                        std::unique_ptr<NetmapPort>* port);
   ~NetmapPort() override = default;
@@ -80,7 +81,8 @@ class NetmapPort final : public Port {
   RxRing* ring_with_frames();
   Became take_frame(RxRing& rx, Batch& batch, uint64_t time_ns);
   uint32_t take_in_place(netmap::Slot* slot, const netmap::Slot& had, Frame& frame);
-  bool gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, Drop* reason, uint32_t* length, uint8_t** snapshot);
+  void gather(RxRing& rx, uint32_t at, uint32_t slots, Batch& batch, Drop* reason, uint32_t* length,
+              uint8_t** snapshot);
   void drop_slots(RxRing& rx, uint32_t from, uint32_t count, Drop reason, uint32_t bytes);
   void pass_across(const Batch& batch, std::span<const uint16_t> frames);
 

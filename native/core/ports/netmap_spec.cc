@@ -19,7 +19,8 @@ bool is_identifier(std::string_view text) {
   });
 }
 
-// Interfaces may be called "eth0.100" or "veth-a", too, but a '-' starts a mode in this grammar: such a name cannot be written.
+// Interfaces may be called "eth0.100" or "veth-a", too, but a '-' starts a mode in this grammar: such a name cannot be
+// written.
 bool is_port_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return c == '.' || is_identifier(std::string_view(&c, 1));
@@ -130,7 +131,8 @@ class Parser {
     return true;
   }
 
-  // netmap writes its options behind @, with commas inside; ours stand behind commas. The keys are different ones, so both are read alike.
+  // netmap writes its options behind @, with commas inside; ours stand behind commas. The keys are different ones, so
+  // both are read alike.
   Status parse_options() {
     while (!rest_.empty()) {
       if (!skip("@conf:")) rest_.remove_prefix(1);
@@ -138,7 +140,8 @@ class Parser {
       const size_t equals = item.find('=');
       if (equals == std::string_view::npos || !set_option(item.substr(0, equals), item.substr(equals + 1)))
         return wrong("option `" + std::string(item) +
-                     "`: extmem=auto|on|off, share=PORT, and numbers for [tx-|rx-]slots, [tx-|rx-|host-|host-tx-|host-rx-]rings");
+                     "`: extmem=auto|on|off, share=PORT, and numbers for [tx-|rx-]slots, "
+                     "[tx-|rx-|host-|host-tx-|host-rx-]rings");
     }
     return {};
   }
@@ -173,10 +176,11 @@ class Parser {
   Status check() const {
     const NetmapSpec& s = *spec_;
     if (s.uses_host() && s.on_vale())
-      return wrong("a port of a VALE switch has no host rings (netmap shows some, but they lead nowhere): leave ^ and * out");
+      return wrong("a port of a VALE switch has no host rings (those that are shown lead nowhere): leave ^, * out");
     if (s.pipe() && s.mode != netmap::kAllNic && s.mode != netmap::kOneNic)
       return wrong("a pipe's end has no host rings: leave ^ and * out");
-    if ((s.flags & netmap::kRxRingsOnly) && (s.flags & netmap::kTxRingsOnly)) return wrong("R and T exclude each other");
+    if ((s.flags & netmap::kRxRingsOnly) && (s.flags & netmap::kTxRingsOnly))
+      return wrong("R and T exclude each other");
     if (s.memory_id != 0 && !s.share.empty()) return wrong("a memory id and share= exclude each other");
     if (s.extmem == Extmem::kOn && (s.memory_id != 0 || !s.share.empty()))
       return wrong("extmem=on is memory of the store, a memory id or share= is another's: leave one out");

@@ -2,9 +2,10 @@
 //
 //   netmap:NAME[MODE][@ID][/FLAGS][@share=PORT][@conf:KEY=N,...][,KEY=VALUE...]
 //
-// NAME: an interface ("eth0"), a port of a VALE switch of the kernel's ("vale0:x"), or an end of a pipe ("eth0{1" master, "vale0:x}1"
-// slave). MODE: nothing = all NIC rings, -N one of them, ^ the host's rings, ^N one of those, * both. ID: a memory id. FLAGS: x
-// exclusive, t and r copy monitors, z zero-copy monitor, R receive only, T transmit only.
+// NAME: an interface ("eth0"), a port of a VALE switch of the kernel's ("vale0:x"), or an end of a pipe ("eth0{1"
+// master, "vale0:x}1" slave). MODE: nothing = all NIC rings, -N one of them, ^ the host's rings, ^N one of those, *
+// both. ID: a memory id. FLAGS: x exclusive, t and r copy monitors, z zero-copy monitor, R receive only, T transmit
+// only.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 
 namespace paste {
 
-enum class Extmem : uint8_t { kAuto, kOn, kOff };  // kAuto: the port's memory lies in the store where the module can do that
+enum class Extmem : uint8_t { kAuto, kOn, kOff };  // kAuto: memory in the store where the module can do that
 
 struct NetmapSpec {
   std::string name;              // as the kernel gets it, at most 63 bytes
@@ -31,7 +32,9 @@ struct NetmapSpec {
   bool on_vale() const { return name.find(':') != std::string::npos; }
   bool pipe() const { return name.find_first_of("{}") != std::string::npos; }
   bool uses_nic() const { return mode != netmap::kHostOnly && mode != netmap::kOneHost; }
-  bool uses_host() const { return mode == netmap::kHostOnly || mode == netmap::kNicAndHost || mode == netmap::kOneHost; }
+  bool uses_host() const {
+    return mode == netmap::kHostOnly || mode == netmap::kNicAndHost || mode == netmap::kOneHost;
+  }
   bool monitor() const { return flags & (netmap::kMonitorRx | netmap::kMonitorTx | netmap::kZcopyMonitor); }
 };
 
