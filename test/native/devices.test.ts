@@ -320,6 +320,15 @@ test("the broker opens what the allow-list has, and nothing else", async (t) => 
   t.is((await process.call<InterfaceInfo>("interfaceInfo", "la")).index, 0);
 });
 
+test("a namespace's path that goes up is none of the allow-list's, though a star would match it", async (t) => {
+  const made = launched(t, ["--allow", "netns:/run/netns/*", "--allow", "netns:/run/*"]);
+  if (!made) return;
+  const { process, space } = made;
+  t.true((await process.call<InterfaceInfo>("interfaceInfo", "lo", `/run/netns/${space.name}`)).index > 0);
+  for (const path of ["/run/../proc/self/ns/net", "/run/netns/../../proc/self/ns/net", "/run/.."])
+    await t.throwsAsync(process.call("interfaceInfo", "lo", path), { message: /^PRIVILEGE: netns:\S+: not among/ });
+});
+
 test("bad requests come back from the broker as they do without one", async (t) => {
   const made = launched(t);
   if (!made) return;

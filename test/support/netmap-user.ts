@@ -15,6 +15,7 @@ export const reqtypes = {
   newIf: 8,
   delIf: 9,
   poolsInfo: 12,
+  attachmentGet: 0x100,
 } as const;
 
 export const flags = {

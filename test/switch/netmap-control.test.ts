@@ -15,7 +15,7 @@ import {
 import { flags, NetmapError, NetmapUser, reqtypes, slotFlags } from "../support/netmap-user.js";
 import type { RequestFields } from "../support/ports-request.js";
 
-const [EIO, ENXIO, EBUSY, EEXIST, EINVAL] = [5, 6, 16, 17, 22];
+const [EIO, ENXIO, ENOMEM, EBUSY, EEXIST, EINVAL] = [5, 6, 12, 16, 17, 22];
 
 interface Bench {
   s: LiveSwitch;
@@ -219,6 +219,25 @@ test("a program that breaks its doorbell hurts itself only: its neighbour on the
     t.deepEqual(b.rx[0]!.receive().map(textOf), [`n=${i}`]);
   }
   t.true(ports(s).includes("vale0:a"));
+});
+
+test("a port has room for 64 doorbells, whatever its programs ask for, and one that broke makes way", async (t) => {
+  const { open } = await bench(t);
+  const greedy = open("vale0:a");
+  const another = () => greedy.ask({ reqtype: reqtypes.attachmentGet, name: "" });
+  for (let i = 1; i < 64; i++) another();
+  refused(t, ENOMEM, another);
+  refused(t, ENOMEM, () => open("vale0:a"));
+  greedy.raw.closeDoorbell();
+  await until(() => {
+    try {
+      another();
+      return true;
+    } catch {
+      return false;
+    }
+  }, "the broken one's place");
+  refused(t, ENOMEM, another);
 });
 
 // --- rings -----------------------------------------------------------------------------------------------------------------------

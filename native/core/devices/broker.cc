@@ -61,9 +61,15 @@ Status refused(const std::string& device) {
                                      "configuration, and restart the daemon"};
 }
 
+// A glob's star takes any character: a path must be what it says, or `/run/pods/*` would allow `/run/pods/../../proc/1/ns/net`.
+bool goes_up(const std::string& path) {
+  const std::string whole = "/" + path + "/";
+  return whole.find("/../") != std::string::npos;
+}
+
 Status check_allowed(const AllowList& allowed, const std::string& device, const std::string& netns) {
   if (!device.empty() && !allowed.allows(device)) return refused(device);
-  if (!netns.empty() && !allowed.allows("netns:" + netns)) return refused("netns:" + netns);
+  if (!netns.empty() && (goes_up(netns) || !allowed.allows("netns:" + netns))) return refused("netns:" + netns);
   return {};
 }
 

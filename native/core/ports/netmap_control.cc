@@ -19,7 +19,6 @@ namespace {
 
 constexpr uint8_t kNoToken[kTokenBytes] = {};
 constexpr uint32_t kExtraMax = 128 * 4096;  // as netmap
-constexpr uint32_t kDoorbellsMax = 64;      // of one connection
 
 int errno_of(Code code) {
   switch (code) {
@@ -47,6 +46,11 @@ bool rings_of(const netmap::Register& reg, const RegionGeometry& g, BoundRings* 
 
 bool overlap(uint32_t first, uint32_t count, uint32_t other, uint32_t other_count) {
   return first < other + other_count && other < first + count;
+}
+
+bool too_many(ControlCall& call, const std::string& port) {
+  call.refuse(ENOMEM, Code::kResource, port + " has " + std::to_string(ValePort::kAttachmentsMax) + " programs, no more are possible");
+  return false;
 }
 
 bool no_descriptors(ControlCall& call) {
@@ -254,17 +258,25 @@ bool NetmapControl::join(ControlCall& call, Grant& grant) {
     return true;
   }
   if (grant.port->full_name.empty()) {
+    if (grant.port->waiting.size() == ValePort::kAttachmentsMax) return too_many(call, grant.port->name);
     grant.port->waiting.push_back(std::move(grant.doorbell));
     return true;
   }
   const int bells = make_bells(call);
   if (bells < 0) return false;
+  bool added = false;
+  std::vector<std::unique_ptr<ValeAttachment>> broken;
   const auto add = [&](ValePort& port) {
+    while (auto attachment = port.remove_broken()) broken.push_back(std::move(attachment));
+    added = port.attachments() < ValePort::kAttachmentsMax;
+    if (!added) return;
     port.give_bells(bells);
     port.add_attachment(std::move(grant.doorbell));
   };
-  if (host_.on_change(grant.port->full_name, grant.port->session, add)) return true;
+  const bool there = host_.on_change(grant.port->full_name, grant.port->session, add);
+  if (added) return true;
   close(bells);
+  if (there) return too_many(call, grant.port->name);
   call.refuse(EBUSY, Code::kPort, grant.port->name + " is just being detached");
   return false;
 }
@@ -313,14 +325,12 @@ void NetmapControl::attachment_again(ControlCall& call) {
   if (found == holdings_.end() || !found->second->port)
     return call.refuse(ENXIO, Code::kUsage, "this connection has no port");
   Holding& holding = *found->second;
-  if (holding.doorbells == kDoorbellsMax) return call.refuse(ENOMEM, Code::kResource, "no more doorbells for this connection");
   Grant grant;
   grant.port = holding.port;
   grant.bound = holding.bound;
   if (!make_doorbell(call, &grant)) return;
   if ((call.give[0] = fcntl(holding.region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return void(no_descriptors(call));
   if (!holding.port->pipe && !join(call, grant)) return;
-  holding.doorbells++;
   std::strncpy(call.reply.name, holding.port->name.c_str(), sizeof call.reply.name - 1);
   std::memcpy(call.reply.token, holding.token, kTokenBytes);
   call.reply.memory_bytes = holding.region->bytes();

@@ -105,6 +105,7 @@ class NetmapControl {
   bool may_have(ControlCall& call, uint64_t bytes);
   std::shared_ptr<ValeRegion> region_of_id(uint16_t id, int32_t uid) const;
   uint16_t free_region_id();
+  void keep_region(const std::shared_ptr<ValeRegion>& region, uint16_t id, int32_t uid);
   uint64_t bytes_of(int32_t uid) const;
 
   const PortsServerOptions& options_;

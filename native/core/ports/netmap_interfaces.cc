@@ -175,7 +175,7 @@ void NetmapControl::detach_interface(ControlCall& call) {
   host_.on_change(port->full_name, port->session, [&](ValePort& vale) {
     for (const auto& [session, holding] : holdings_)
       if (holding->port == port)
-        if (auto attachment = vale.remove_attachment(session)) port->waiting.push_back(std::move(attachment));
+        while (auto attachment = vale.remove_attachment(session)) port->waiting.push_back(std::move(attachment));
   });
   host_.on_gone(port->full_name, port->session);
   port->full_name.clear();

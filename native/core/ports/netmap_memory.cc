@@ -24,14 +24,19 @@ std::shared_ptr<ValeRegion> NetmapControl::region_of_id(uint16_t id, int32_t uid
 }
 
 uint16_t NetmapControl::free_region_id() {
-  std::erase_if(regions_, [](const Region& region) { return region.region.expired(); });
   const auto used = [&](uint16_t id) {
-    return std::any_of(regions_.begin(), regions_.end(), [id](const Region& region) { return region.id == id; });
+    return std::any_of(regions_.begin(), regions_.end(),
+                       [id](const Region& region) { return region.id == id && !region.region.expired(); });
   };
   do {
     last_region_ = last_region_ == UINT16_MAX ? kGlobalRegion + 1 : last_region_ + 1;
   } while (used(last_region_));
   return last_region_;
+}
+
+void NetmapControl::keep_region(const std::shared_ptr<ValeRegion>& region, uint16_t id, int32_t uid) {
+  std::erase_if(regions_, [](const Region& known) { return known.region.expired(); });
+  regions_.push_back({region, id, uid, region->bytes()});
 }
 
 // From now on ports in it lend each other frames.
@@ -64,7 +69,7 @@ bool NetmapControl::make_region(ControlCall& call, const RegionPools& pools, uin
   }
   if (!may_have(call, bytes)) return false;
   if (Status status = ValeRegion::create(pools, id, region); !status.ok()) return call.refuse(status), false;
-  regions_.push_back({*region, id, call.client.uid, bytes});
+  keep_region(*region, id, call.client.uid);
   return true;
 }
 
@@ -80,7 +85,7 @@ bool NetmapControl::region_before(ControlCall& call, uint16_t id, std::shared_pt
   if (bytes_of(call.client.uid) + RegionLayout(pools).bytes > options_.user_bytes_max) return false;
   if (id == 0 || region_of_id(id, call.client.uid)) id = free_region_id();
   if (!ValeRegion::adopt(std::exchange(call.offered, -1), pools, id, region).ok()) return false;
-  regions_.push_back({*region, id, call.client.uid, RegionLayout(pools).bytes});
+  keep_region(*region, id, call.client.uid);
   return true;
 }
 

@@ -65,7 +65,6 @@ struct NetmapControl::Holding {
   bool exclusive = false;
   uint8_t token[ports_protocol::kTokenBytes] = {};
   netmap::Register answer = {};  // as REGISTER answered
-  uint32_t doorbells = 1;        // given for this connection
   std::unique_ptr<ValeAttachment> null_doorbell;
 };
 

@@ -295,7 +295,8 @@ void Server::serve(uint64_t session) {
   const Status status = check_request(packet, &call.request);
   if (status.ok()) {
     connection.deadline_ms = 0;
-    if ((call.request.flags & kOffersMemory) && packet.fd_count > 0) call.offered = packet.take_first();
+    if ((call.request.flags & kOffersMemory) && packet.fd_count > 0 && ValeRegion::is_sealed(packet.fds[0]))
+      call.offered = packet.take_first();
     // A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
     if (const uint64_t before = control_.predecessor(call)) drop(before);
     control_.serve(call);

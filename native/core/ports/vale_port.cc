@@ -118,17 +118,25 @@ void ValePort::add_attachment(std::unique_ptr<ValeAttachment> attachment, bool f
 }
 
 std::unique_ptr<ValeAttachment> ValePort::remove_attachment(uint64_t session) {
-  for (auto it = attachments_.begin(); it != attachments_.end(); ++it) {
-    if ((*it)->client.session != session) continue;
-    std::unique_ptr<ValeAttachment> left = std::move(*it);
-    attachments_.erase(it);
-    bind_rings(left->bound, -1, false);
-    if (bells_ >= 0) epoll_ctl(bells_, EPOLL_CTL_DEL, left->doorbell, nullptr);
-    choose_doorbell();
-    look_alive();
-    return left;
-  }
+  for (size_t i = 0; i < attachments_.size(); i++)
+    if (attachments_[i]->client.session == session) return remove(i);
   return nullptr;
+}
+
+std::unique_ptr<ValeAttachment> ValePort::remove_broken() {
+  for (size_t i = 0; i < attachments_.size(); i++)
+    if (!attachments_[i]->alive) return remove(i);
+  return nullptr;
+}
+
+std::unique_ptr<ValeAttachment> ValePort::remove(size_t at) {
+  std::unique_ptr<ValeAttachment> left = std::move(attachments_[at]);
+  attachments_.erase(attachments_.begin() + static_cast<ptrdiff_t>(at));
+  bind_rings(left->bound, -1, false);
+  if (bells_ >= 0) epoll_ctl(bells_, EPOLL_CTL_DEL, left->doorbell, nullptr);
+  choose_doorbell();
+  look_alive();
+  return left;
 }
 
 void ValePort::bind_rings(const BoundRings& bound, int32_t by, bool fresh) {

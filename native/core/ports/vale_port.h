@@ -62,6 +62,9 @@ struct ValeAttachment {
 
 class ValePort final : public Port {
  public:
+  // Each takes a system call of the forwarding thread when frames come for a ring that several are bound to.
+  static constexpr size_t kAttachmentsMax = 64;
+
   // A port with a region and a doorbell of its own, whose client's end the caller keeps or passes on.
   static Status create(const std::string& name, const RegionGeometry& geometry, const Clock& clock,
                        std::unique_ptr<ValePort>* port, ClientEnd* end);
@@ -98,6 +101,8 @@ class ValePort final : public Port {
   void add_attachment(std::unique_ptr<ValeAttachment> attachment, bool fresh = true);
   // Null when there is none of that session.
   std::unique_ptr<ValeAttachment> remove_attachment(uint64_t session);
+  // One whose doorbell broke; null when there is none.
+  std::unique_ptr<ValeAttachment> remove_broken();
   // Whether a client has published frames that were not received yet.
   bool has_waiting() const;
   // 0, 10 or 12; takes effect when no promise is open.
@@ -169,6 +174,7 @@ class ValePort final : public Port {
   void rang(ValeAttachment& attachment);
   void attachment_broke(ValeAttachment& attachment);
   void look_alive();
+  std::unique_ptr<ValeAttachment> remove(size_t at);
   void bind_rings(const BoundRings& bound, int32_t by, bool fresh);
   void resume();
   void renew(TxView& tx);

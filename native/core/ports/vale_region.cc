@@ -68,6 +68,13 @@ Status ValeRegion::create(const RegionPools& pools, uint16_t id, std::shared_ptr
   return {};
 }
 
+// Only a memfd carries F_SEAL_SHRINK. Where vm.memfd_noexec is set, it is sealed against execution as well.
+bool ValeRegion::is_sealed(int fd) {
+  constexpr int kSealExec = 0x20;  // F_SEAL_EXEC: Linux 6.3
+  const int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & ~kSealExec) == kSeals;
+}
+
 // Whatever a client writes there, the layout that comes of it is bounded and fits the memory.
 bool ValeRegion::pools_of(int fd, RegionPools* pools) {
   struct stat info;
@@ -90,9 +97,8 @@ Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::sha
   std::shared_ptr<ValeRegion> made(new ValeRegion(fd, pools, id));
   struct stat info;
   struct statfs system;
-  // Only a memfd carries F_SEAL_SHRINK; one on hugetlbfs could fault without memory behind it (SIGBUS), so it is refused.
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals != kSeals || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || fstatfs(fd, &system) != 0 ||
+  // One on hugetlbfs could fault without memory behind it (SIGBUS), so it is refused.
+  if (!is_sealed(fd) || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || fstatfs(fd, &system) != 0 ||
       system.f_type != TMPFS_MAGIC || static_cast<uint64_t>(info.st_size) != made->bytes())
     return Status(Code::kPort, "the offered memory is not a region sealed by a daemon");
   if (Status status = made->map_shared(); !status.ok()) return status;

@@ -96,6 +96,9 @@ class ValeRegion {
  public:
   // `id`: what netmap calls the memory id; 0 = it has none.
   static Status create(const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
+  // Whether this is memory that a daemon sealed, as all regions are. Asks no file system, so it never waits for one (FUSE, NFS);
+  // what is not sealed must not be looked at any further.
+  static bool is_sealed(int fd);
   // How memory that is offered was laid out. False: it is no region, or one too large to have been made here.
   static bool pools_of(int fd, RegionPools* pools);
   // Takes over memory that a client kept from an earlier daemon: refused unless it is a sealed memfd of exactly this size.
