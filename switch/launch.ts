@@ -52,7 +52,8 @@ export function startedAs(env: Environment = process.env): number {
  * does at once where there is nothing to give up. Throws USAGE, PRIVILEGE and RESOURCE.
  */
 export function dropCapabilities(options: LaunchOptions): void {
-  if (isLaunched()) return;
+  // Whatever the environment says: what the launcher started has no capabilities.
+  if (isLaunched() && !hasCapabilities()) return;
   const launcher = launcherPath();
   const settings = launchSettings(options);
   const user = settings.user === undefined ? undefined : account(settings.user);
@@ -89,7 +90,7 @@ const otherOptions = ["store", "size", "port", "log", "full", "durability", "per
  */
 export function launchEarly(args: string[]): void {
   try {
-    if (isLaunched() || !(hasCapabilities() || mayUse(launcherPath()))) return;
+    if (!hasCapabilities() && (isLaunched() || !mayUse(launcherPath()))) return;
     const string = { type: "string" } as const;
     const options = Object.fromEntries([...launchOptions, ...otherOptions].map((name) => [name, string]));
     const { values } = parseArgs({ args, options: { ...options, config: { ...string, short: "f" } } });

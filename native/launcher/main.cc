@@ -40,6 +40,15 @@ constexpr int kBrokerSocket = 3;
 
 [[noreturn]] void die_errno(const char* what) { die(std::string("the launcher cannot ") + what + " (" + strerror(errno) + ")"); }
 
+// A supervisor may start this without standard descriptors: none of ours may get their numbers, which the broker and Node give to
+// /dev/null.
+void fill_standard_descriptors() {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  if (fd > 2) close(fd);
+}
+
 // UMEM is pinned, and each port takes descriptors: as much as this process may raise, without saying so where it may not.
 void raise_limits() {
   const rlimit endless = {RLIM_INFINITY, RLIM_INFINITY};
@@ -150,6 +159,7 @@ void drop_everything() {
 
 int main(int count, char** words) {
   using namespace paste;
+  fill_standard_descriptors();
   LaunchOptions options;
   if (Status status = parse_options(count, words, &options); !status.ok()) die(status.message());
   raise_limits();

@@ -544,6 +544,18 @@ test("the capabilities that examples/paste-switch.service leaves are enough", as
   t.deepEqual(capabilitiesOf(process.child.pid!), [...zeros, "NoNewPrivs 1", "Uid 0\t0\t0\t0"]);
 });
 
+test("started without standard descriptors, the launcher leaves their numbers to nobody", (t) => {
+  const ask = 'PASTE=$(readlink /proc/$$/fd/0 /proc/$$/fd/2; echo "$PASTE_SWITCH_BROKER"); echo "$PASTE" >"$0"';
+  const folder = mkdtempSync(join(tmpdir(), "paste-launcher-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "said");
+  const args = ["-c", 'exec "$0" "$@" <&- >&- 2>&-', launcherPath, "--", "/bin/sh", "-c", ask, file];
+  t.is(spawnSync("/bin/sh", args).status, 0);
+  const [input, errors, broker] = readFileSync(file, "utf8").split("\n");
+  t.deepEqual([input, errors], ["/dev/null", "/dev/null"]);
+  t.true(Number(broker?.split(":")[1]) > 2 || broker?.endsWith(":-1"), broker);
+});
+
 test("the launcher says what is wrong with its command line", (t) => {
   const says = (args: string[]) => spawnSync(launcherPath, args, { encoding: "utf8" });
   for (const [args, expected] of [

@@ -52,6 +52,13 @@ test("no thread has a capability while a TAP port works that was added at run ti
   t.is(await daemon.end(), 0);
 });
 
+test("an environment that says a broker is there keeps no capability", async (t) => {
+  if (!asRoot(t)) return;
+  const claim = ["sh", "-c", 'PASTE_SWITCH_BROKER=$$:9 exec "$0" "$@"', process.execPath];
+  const daemon = await DaemonProcess.start(t, testFolder(t), [], { before: claim });
+  t.deepEqual(capabilitiesOf(daemon.child.pid!), bare(0));
+});
+
 test("a configuration that names devices: others are refused, and the daemon goes on", async (t) => {
   const nets = namespaces(t, "tun");
   if (!nets) return;
