@@ -197,6 +197,28 @@ test.serial("a store on a disk: UMEM in DRAM, frames are packed; umem=store says
 });
 
 test.serial(
+  "more ports than the frame memory has rings for, and a log that keeps frames in it: nobody starves",
+  async (t) => {
+    const made = await hostsOn(t, {
+      hosts: 6,
+      store: memory,
+      engine: { persist: "mark", frameMemoryBytes: 1 << 20 },
+    });
+    if (!made) return;
+    made.s.engine.setRules([rule("")], "");
+    const tap = made.hub.name;
+    made.s.engine.attach("vale0:tap", `tap:tap0,netns=${tap},address=10.77.0.100/24`);
+    // Frames to mark: what the log has of the memory does not come back before the store is full.
+    const [first] = made.hosts as [Host];
+    await first.ns.run("ping", "-q", "-c", "600", "-i", "0.002", "-W", "5", "10.77.0.2");
+    for (const host of made.hosts) t.regex(await ping(host, "10.77.0.100"), / 0% packet loss/);
+    t.regex(await ping(made.hosts[4]!, made.hosts[5]!.address), / 0% packet loss/);
+    await made.s.settled();
+    sumsHold(t, made.s.engine.stats());
+  },
+);
+
+test.serial(
   "umem=dram beside a store in memory: frames are packed, and cross between both memories by copying",
   async (t) => {
     const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } }, false);

@@ -78,6 +78,9 @@ class FrameMemory {
   virtual uint32_t logged_chunks() const = 0;
   // Whether the log may keep more chunks: false when free ones get scarce.
   virtual bool may_mark() const = 0;
+  // Whether a port may have more chunks lying ready for its device: false when the free ones left are for frames on their way, so that
+  // rings of many ports together never stop another port of the thread.
+  virtual bool may_post() const = 0;
 
   // How the kernel knows this memory: kept here by the first port that registers it, for the ports that come later.
   std::shared_ptr<void> registration;

@@ -50,6 +50,8 @@ class SlotMemory final : public FrameMemory {
   uint32_t free_chunks() const override { return free_; }
   uint32_t logged_chunks() const override { return logged_; }
   bool may_mark() const override { return in_store() && free_ > reserve_; }
+  // Half of what marking leaves, so that marking never drains rings either.
+  bool may_post() const override { return free_ > reserve_ / 2; }
   void place_frame(Frame& frame, const uint8_t* bytes, uint32_t length) override;
 
  private:

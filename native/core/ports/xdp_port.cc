@@ -17,6 +17,7 @@ constexpr uint32_t kFramesPerReading = 8;      // of the clock: fewer than arriv
 constexpr uint32_t kLookahead = 4;
 constexpr uint32_t kHeaderBytes = 18;          // Ethernet, and one VLAN tag that the MTU does not count
 constexpr uint32_t kPostMin = 64;              // one NAPI round
+constexpr uint32_t kPostScarce = 16;           // when other ports have most of the memory: never none
 
 // Drivers that never had zero-copy: asking them would register the memory twice.
 bool may_zero_copy(const XdpDevice& device) {
@@ -366,7 +367,7 @@ void XdpPort::release(const Batch& batch, std::span<const uint16_t> frames) {
 void XdpPort::post(XdpSocket& socket) {
   if (socket.posted >= post_target_) return;
   const uint32_t before = socket.fill.next;
-  while (socket.posted < post_target_) {
+  while (socket.posted < (memory_->may_post() ? post_target_ : kPostScarce)) {
     const uint32_t chunk = memory_->take();
     if (chunk == kNoChunk) break;
     socket.fill.address(socket.fill.next++) = memory_->umem_address(chunk);
