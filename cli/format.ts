@@ -62,16 +62,47 @@ export function formatTime(ns: bigint, utc = false): string {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}.${fraction}${zone}`;
 }
 
-/** Rows below a header, columns aligned: those named in `right` to the right. Ends with a line feed. */
-export function formatTable(header: string[], rows: string[][], right: readonly string[] = []): string {
+/** Columns of the terminal, Infinity in a file or a pipe: lines that programs read are whole. */
+export function terminalWidth(): number {
+  return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity;
+}
+
+/** The text in lines of at most `width`, broken at spaces; a word that is longer has a line of its own. */
+export function wrapText(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+const leastLastColumn = 24;
+
+/**
+ * Rows below a header, columns aligned: those named in `right` to the right. The last column goes on below itself where it is longer
+ * than the terminal is wide. Ends with a line feed.
+ */
+export function formatTable(
+  header: string[],
+  rows: string[][],
+  right: readonly string[] = [],
+  width = terminalWidth(),
+): string {
   const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? "").length)));
-  const line = (cells: string[]) =>
-    cells
-      .map((cell, column) =>
-        right.includes(header[column]!) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-      )
-      .join("  ")
-      .trimEnd();
+  const last = header.length - 1;
+  const before = widths.slice(0, last).reduce((sum, column) => sum + column + 2, 0);
+  const room = Math.max(leastLastColumn, width - before);
+  const line = (cells: string[]) => {
+    const front = cells.map((cell, column) =>
+      right.includes(header[column]!) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+    );
+    if (right.includes(header[last]!)) return front.join("  ");
+    const [first, ...rest] = wrapText(cells[last] ?? "", room);
+    front[last] = first ?? "";
+    return [front.join("  ").trimEnd(), ...rest.map((more) => " ".repeat(before) + more)].join("\n");
+  };
   return `${[header, ...rows].map(line).join("\n")}\n`;
 }
 

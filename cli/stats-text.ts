@@ -10,6 +10,7 @@ import {
   formatTable,
   formatTime,
 } from "./format.js";
+import { noPortsText } from "./ports-text.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
 
@@ -54,7 +55,7 @@ export function statsText(stats: DaemonStats): string {
         ]
       : []),
     known.length === 0
-      ? "no ports: add one with `paste-switch port add vale0:NAME`, or let a program open one\n"
+      ? noPortsText
       : `${sumTable(["ingress", "received", "forwarded", "dropped"], ingress)}\n${sumTable(
           ["egress", "intended", "delivered", "refused"],
           egress,

@@ -1,4 +1,3 @@
-import type { PortInfo } from "../../native/engine.js";
 import { deviceKinds } from "../../switch/port-kinds.js";
 import { portKindsText } from "../../switch/port-spec.js";
 import type { Command } from "../commander.js";
@@ -63,28 +62,8 @@ async function remove(name: string, flags: SaveFlags): Promise<void> {
 }
 
 async function list(flags: InstanceFlags & { json?: boolean }): Promise<void> {
-  const { formatCount, formatJson, formatTable } = await import("../format.js");
+  const { formatJson } = await import("../format.js");
+  const { portsText } = await import("../ports-text.js");
   const { ports } = await withDaemon(flags, (client) => client.call("portList", {}));
-  if (flags.json) {
-    process.stdout.write(`${formatJson(ports)}\n`);
-    return;
-  }
-  const rows = ports.map((port) => [
-    port.name,
-    port.kind,
-    port.state,
-    port.clientPid < 0 ? "-" : String(port.clientPid),
-    String(port.frameBytesMax),
-    formatCount(port.counters.receivedFrames),
-    formatCount(port.counters.deliveredCopies),
-    portNotes(port),
-  ]);
-  const header = ["port", "kind", "state", "pid", "frame max", "received", "delivered", "notes"];
-  process.stdout.write(formatTable(header, rows, header.slice(3, -1)));
-}
-
-/** What there is to tell of a port, in the order in which one asks: where, how, VLANs, mirror. */
-function portNotes({ interface: on, detail, vlan, mirror, mirrorDirection }: PortInfo): string {
-  const watched = mirror.length === 0 ? "" : `mirror of ${mirror.join(", ")} (${mirrorDirection})`;
-  return [on, detail, vlan, watched].filter(Boolean).join("; ");
+  process.stdout.write(flags.json ? `${formatJson(ports)}\n` : portsText(ports));
 }

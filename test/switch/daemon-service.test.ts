@@ -186,7 +186,7 @@ test("a capture that turns out to be damaged says so until its port is removed",
   const daemon = await DaemonProcess.start(t, folder, ["--port", "vale0:l=pcap:lying.pcap"]);
   await daemon.said("stderr", /^port vale0:l is detached, error: capture \S*lying\.pcap[^\n]+$/m);
   const list = await daemon.cli("port", "list");
-  t.regex(list.stdout, /^vale0:l +pcap +error: capture \S*lying\.pcap/m);
+  t.regex(list.stdout, /^vale0:l +pcap +error .*\n {4}capture \S*lying\.pcap/m);
   t.regex((await daemon.cli("stats")).stdout, /^vale0:l is detached, error: capture \S*lying\.pcap/m);
   t.is((await daemon.cli("port", "remove", "vale0:l")).status, 0);
   t.notRegex((await daemon.cli("port", "list")).stdout, /vale0:l/);

@@ -167,7 +167,7 @@ test("tap: a port whose device is deleted makes it again, follows it, and comes 
   await portBecomes(daemon, "vale0:near", ({ state }) => state === "up");
   await reaches(daemon, t, home, "near");
   const list = await daemon.cli("port", "list");
-  t.regex(list.stdout, /^vale0:near +tap +up .*near; 1 queue.*; trunk 5\+7-9, native 5$/m);
+  t.regex(list.stdout, /^vale0:near +tap +up .*\n {4}near; 1 queue.*; trunk 5\+7-9, native 5$/m);
 });
 
 test("tap: a device that is moved to another namespace works on there", async (t) => {
