@@ -120,7 +120,7 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   const end = Date.now() + 10_000;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`waited 10 s in vain: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 

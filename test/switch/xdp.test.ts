@@ -282,7 +282,7 @@ test.serial("a tagged frame of full length passes as it is, and a longer one is 
   }, "the frame at the host");
   t.regex(seen, /vlan 7/);
   t.regex(seen, /length 1518/);
-  port.send([Buffer.concat([tagged, Buffer.alloc(1)])]);
+  await port.sendAll([Buffer.concat([tagged, Buffer.alloc(1)])]);
   await until(() => host.port().counters.refused.oversize === 1, "refused");
 });
 
