@@ -148,6 +148,8 @@ export interface NativePortOptions {
 /** What the addon exports for an engine; messages of failures carry their code in front, "CODE: message". */
 export interface NativeEngine {
   start(): void;
+  /** Whether ports are asked for frames, from the beginning true; what waits meanwhile waits in their rings. */
+  setReceiving(receiving: boolean): void;
   /** `wait`: a device that is not there is no error; it is waited for, in state "down". */
   attach(name: string, spec: string, options?: NativePortOptions, wait?: boolean): void;
   detach(name: string): void;

@@ -120,9 +120,13 @@ export class Switch {
     const made = new Switch(engine, compile, storePath, storeCreated);
     try {
       made.setRules(rules.rules);
+      // Frames wait until every port is there: the first that a host sends is often an ARP request, and one that is lost since
+      // the host it asks for has no port yet is asked again after a second.
+      engine.setReceiving(false);
       engine.start();
       for (const port of options.waitingPorts ?? []) made.#attach(port, true);
       for (const port of ports) made.#attach(port, false);
+      engine.setReceiving(true);
     } catch (error) {
       await made.close();
       undo();

@@ -403,6 +403,10 @@ Napi::Value medium(const Info& info, Held& held) {
 Napi::Object make_object(Napi::Env env, const Shared& held) {
   Napi::Object o = Napi::Object::New(env);
   method(env, o, "start", held, [](const Info& i, Held& h) { return done(i.Env(), h.engine->start()); });
+  method(env, o, "setReceiving", held, [](const Info& i, Held& h) {
+    h.engine->set_receiving(i[0].ToBoolean());
+    return i.Env().Undefined();
+  });
   method(env, o, "attach", held, [](const Info& i, Held& h) {
     PortOptions options;
     const Status status = parse_port_options(i[2], &options);

@@ -50,6 +50,32 @@ async function reaches(daemon: DaemonProcess, t: ExecutionContext, space: Namesp
   t.pass();
 }
 
+/** A classic capture of these frames, all of one moment. */
+function capture(frames: Uint8Array[]): Buffer {
+  const words = (...values: number[]) => Buffer.from(Uint32Array.from(values).buffer);
+  const records = frames.flatMap((frame) => [words(0, 0, frame.length, frame.length), frame]);
+  return Buffer.concat([words(0xa1b2c3d4, 0x0004_0002, 0, 0, 65535, 1), ...records]);
+}
+
+test("frames that a configured port has at once wait for the ports behind it in the configuration", async (t) => {
+  const spaces = namespaces(t);
+  if (!spaces) return;
+  const [home, away] = [spaces.make("home"), spaces.make("away")];
+  const folder = testFolder(t);
+  const frames = Array.from({ length: 100 }, (_, number) => numberedFrame(1, 0xff, number));
+  writeFileSync(join(folder, "first.pcap"), capture(frames));
+  writeFileSync(join(folder, "c.toml"), `${little}[[port]]\nspec = "pcap:first.pcap"\n[[port]]\nspec = "xdp:near"\n`);
+  plug(home, away);
+  const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
+  const stats = () => daemon.ask((client) => client.call("stats", {}));
+  const deadline = Date.now() + patienceMs;
+  while ((await stats()).detached.receivedFrames < frames.length && Date.now() < deadline)
+    await setTimeout(betweenLooksMs);
+  const { ports } = await stats();
+  // Its kernel may not call it running yet, and refuse them: that is another matter.
+  t.is(ports.find(({ name }) => name === "vale0:near")?.counters.intendedCopies, frames.length);
+});
+
 const kinds: [kind: PortInfo["kind"], spec: string][] = [["xdp", "xdp:near"]];
 
 for (const [kind, spec] of kinds) {

@@ -102,6 +102,12 @@ Status SwitchEngine::start() {
   return PortsServer::start(server, clock_, *this, &server_);
 }
 
+void SwitchEngine::set_receiving(bool receiving) {
+  const std::lock_guard lock(mutex_);
+  if (drained_) return;
+  for (auto& worker : workers_) worker->call([&] { worker->set_receiving(receiving); });
+}
+
 void SwitchEngine::stop_threads() {
   {
     const std::lock_guard lock(mutex_);

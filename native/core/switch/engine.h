@@ -92,6 +92,8 @@ class Engine {
   virtual ~Engine() = default;          // stops the threads; ports are detached
 
   virtual Status start() = 0;
+  // Whether ports are asked for frames (they are); what waits meanwhile waits in their rings. Also before start().
+  virtual void set_receiving(bool receiving) = 0;
   // Switches come into being with their first port. `name` = "vale0:a"; `spec` = "" (a vale port, waiting for its client),
   // "pcap:/file" or a device (port_kinds.h) with options as switch/DESIGN.md lists them. A vale port that a client opens by itself
   // needs no attach(). `wait`: a device that cannot be opened (PORT, RESOURCE) is waited for in state "down", as every device is

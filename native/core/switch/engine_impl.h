@@ -24,6 +24,7 @@ class SwitchEngine final : public Engine, private PortsHost {
 
   Status prepare();
   Status start() override;
+  void set_receiving(bool receiving) override;
   Status attach(const std::string& name, const std::string& spec, const PortOptions& options, bool wait) override;
   Status detach(const std::string& name) override;
   Status set_rules(const std::vector<RuleSpec>& rules, const std::string& text) override;
