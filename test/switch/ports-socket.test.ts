@@ -1,6 +1,6 @@
 // ports.sock: what it answers to whom, what a client finds when its daemon dies and returns, and what clients' deaths leave behind.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -252,6 +252,34 @@ for (const [kind, bytes] of offers)
     t.is(raw.truncate(0), 1, "EPERM: new memory is sealed");
     hub.stop();
   });
+
+// Closing a file flushes it to its file system, which may be the client's own (FUSE) and never answer.
+test("what is offered and no memory is not closed here, and its user's next descriptors are not received", (t) => {
+  const { hub, path } = listening();
+  const held = () =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).includes("/paste-offer-");
+      } catch {
+        return false;
+      }
+    }).length;
+  const before = held();
+  const raw = connectRaw(path)!;
+  for (let i = 0; i < 20; i++) {
+    raw.say(request({ reqtype: 2, flags: 1 }), "file", 4096);
+    t.is(errno(raw.hear()), 0);
+  }
+  t.is(held(), before + 1);
+  raw.say(request());
+  const first = raw.hear();
+  const again = connectRaw(path)!;
+  again.say(request({ flags: 1, token: tokenOf(first) }), raw.memoryFd());
+  const reply = again.hear();
+  t.is(errno(reply), 0);
+  t.is(reply?.readUInt32LE(24), 0, "new memory");
+  hub.stop();
+});
 
 // Where the daemon that made the memory wrote how it is laid out: any client can write there.
 for (const [name, offset, value, taken] of [

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <mutex>
 #include <pthread.h>
+#include <set>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -28,7 +29,6 @@ using namespace ports_protocol;
 
 constexpr uint32_t kSilentMax = 64;        // connections that asked for nothing yet; the oldest makes way
 constexpr int kAcceptsPerWake = 64;
-constexpr uint32_t kOfferedMax = 4;        // descriptors taken from one message; all but the first are closed
 constexpr uint64_t kListener = 0, kWaker = 1, kFirstSession = 2;
 
 uint64_t now_ms() {
@@ -44,38 +44,35 @@ struct Connection {
   ClientIdentity client;
 };
 
-// One packet with what came along; the descriptors are closed unless taken.
+// One packet with the first descriptor that came along, which is closed unless taken. The kernel drops further ones.
 struct Packet {
   uint8_t bytes[sizeof(Request) + 1];
   ssize_t size = -1;
   bool truncated = false;
-  int fds[kOfferedMax] = {-1, -1, -1, -1};
-  uint32_t fd_count = 0;
+  int fd = -1;
 
   ~Packet() {
-    for (uint32_t i = 0; i < fd_count; i++)
-      if (fds[i] >= 0) close(fds[i]);
+    if (fd >= 0) close(fd);
   }
-  int take_first() { return std::exchange(fds[0], -1); }
 };
 
-void receive_packet(int fd, Packet* packet) {
+// Closing what is no memory may take as long as somebody likes: a file on his own file system is flushed first (FUSE), a socket lingers.
+bool is_memory(int fd) { return fcntl(fd, F_GET_SEALS) >= 0; }
+
+void receive_packet(int fd, bool with_descriptor, Packet* packet) {
   iovec part = {packet->bytes, sizeof packet->bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(kOfferedMax * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_LEN(sizeof(int))];
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  message.msg_control = with_descriptor ? control : nullptr;
+  message.msg_controllen = with_descriptor ? sizeof control : 0;
   packet->size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (packet->size < 0) return;
   packet->truncated = message.msg_flags & MSG_TRUNC;
-  for (cmsghdr* item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    const uint32_t count = static_cast<uint32_t>((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    packet->fd_count = std::min(count, kOfferedMax);
-    std::memcpy(packet->fds, CMSG_DATA(item), packet->fd_count * sizeof(int));
-  }
+  const cmsghdr* item = CMSG_FIRSTHDR(&message);
+  if (item != nullptr && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS && item->cmsg_len == CMSG_LEN(sizeof(int)))
+    std::memcpy(&packet->fd, CMSG_DATA(item), sizeof(int));
 }
 
 Status check_request(const Packet& packet, Request* request) {
@@ -121,6 +118,7 @@ class Server final : public PortsServer {
   int spare_ = -1;  // a descriptor in reserve, to turn a connection away when there is no other
   std::unordered_map<uint64_t, Connection> connections_;
   uint64_t next_session_ = kFirstSession;
+  std::set<int32_t> distrusted_;  // users who sent a descriptor that is no memory: theirs are not received any more
   std::atomic<bool> stop_{false};
   std::mutex mutex_;  // guards dismissed_
   std::vector<uint64_t> dismissed_;
@@ -286,7 +284,12 @@ void Server::serve(uint64_t session) {
   if (found == connections_.end()) return;
   Connection& connection = found->second;
   Packet packet;
-  receive_packet(connection.fd, &packet);
+  const int32_t user = connection.client.uid;
+  receive_packet(connection.fd, !distrusted_.contains(user), &packet);
+  if (packet.fd >= 0 && !is_memory(packet.fd)) {
+    packet.fd = -1;  // stays open, and is the last that this user's messages bring
+    distrusted_.insert(user);
+  }
   if (packet.size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (packet.size <= 0) return drop(session);
 
@@ -295,8 +298,8 @@ void Server::serve(uint64_t session) {
   const Status status = check_request(packet, &call.request);
   if (status.ok()) {
     connection.deadline_ms = 0;
-    if ((call.request.flags & kOffersMemory) && packet.fd_count > 0 && ValeRegion::is_sealed(packet.fds[0]))
-      call.offered = packet.take_first();
+    if ((call.request.flags & kOffersMemory) && packet.fd >= 0 && ValeRegion::is_sealed(packet.fd))
+      call.offered = std::exchange(packet.fd, -1);
     // A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
     if (const uint64_t before = control_.predecessor(call)) drop(before);
     control_.serve(call);
