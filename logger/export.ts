@@ -7,8 +7,9 @@ import type { CaptureFormat } from "./capture/capture.js";
 import { capturedLengthMax } from "./capture/capture.js";
 import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
-import { compileFilter } from "./filter/compile.js";
-import { selectedBatches, sourceKind } from "./query-source.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { NameCheck } from "./filter/name-check.js";
+import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
 import { nativeOptions } from "./reader.js";
 import { openSink, type Sink } from "./sink.js";
 
@@ -19,7 +20,7 @@ export interface ExportOptions {
   output: string | Writable;
   /** Default pcapng. */
   format?: CaptureFormat;
-  /** In the language of pcap-filter(7); absent or empty: every frame. */
+  /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
   filter?: string;
   /** Frames to write at most. */
   limit?: number;
@@ -61,7 +62,7 @@ const gatherBytes = 256 << 10;
 
 /**
  * Writes the frames of all sources. A store's frames come in sequence order, as far as they are durable when their turn comes.
- * Throws USAGE, FILTER, STORE or RESOURCE; CAPTURE for a damaged capture, when the whole frames before the damage have
+ * Throws USAGE, STORE or RESOURCE; FILTER, also when nothing was selected and the filter names a port or rule that no record has; CAPTURE for a damaged capture, when the whole frames before the damage have
  * been written and the file is finished.
  */
 export async function exportFrames(options: ExportOptions): Promise<ExportReport> {
@@ -71,7 +72,8 @@ export async function exportFrames(options: ExportOptions): Promise<ExportReport
 class Export {
   readonly #options: ExportOptions;
   readonly #encoder: CaptureEncoder;
-  readonly #program: Uint8Array | undefined;
+  readonly #filter: CompiledFilter | undefined;
+  readonly #names: NameCheck;
   readonly #report: ExportReport;
   #left: number;
   #gathered: Uint8Array[] = [];
@@ -85,7 +87,8 @@ class Export {
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
     this.#options = options;
-    this.#program = options.filter ? compileFilter(options.filter).bytes : undefined;
+    this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+    this.#names = new NameCheck(this.#filter?.names ?? []);
     this.#encoder = native(() =>
       createCaptureEncoder(format, application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax)),
     );
@@ -94,8 +97,9 @@ class Export {
   }
 
   async run(): Promise<ExportReport> {
-    const kinds = new Map<string, "store" | "capture">();
+    const kinds = new Map<string, SourceKind>();
     for (const source of this.#options.sources) kinds.set(source, await sourceKind(source));
+    checkAnswerable(this.#filter, kinds);
     const sink = await openSink(this.#options.output, this.#options.sources);
     try {
       let problem: unknown;
@@ -114,10 +118,19 @@ class Export {
         true,
       );
       if (problem) throw problem;
+      this.#tellUnknownNames();
     } finally {
       await sink.close();
     }
     return this.#report;
+  }
+
+  /** What was read to its end and nowhere names such a port or rule: a line; and where nothing was selected, a failure. */
+  #tellUnknownNames(): void {
+    if (this.#left <= 0 || this.#report.ended !== "done") return;
+    const lines = this.#names.lines();
+    if (lines.length > 0 && this.#report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
+    this.#report.warnings.push(...lines);
   }
 
   async #store(path: string, sink: Sink): Promise<void> {
@@ -126,12 +139,12 @@ class Export {
     const reader = native(() => openNativeReader(path));
     try {
       native(() => {
-        const program = this.#program;
+        const filter = this.#filter;
         const range = {
           ...(fromSequence !== undefined && { fromSequence }),
           ...(toSequence !== undefined && { toSequence }),
         };
-        reader.start({ ...nativeOptions({ ...range, ...(program && { program }) }), framesOnly: false });
+        reader.start({ ...nativeOptions({ ...range, ...(filter && { filter }) }), framesOnly: false });
         this.#encoder.openStore(reader);
       });
       const lostBefore = this.#report.lost;
@@ -149,6 +162,7 @@ class Export {
         if (this.#options.signal?.aborted) this.#report.ended = "aborted";
         if (!goOn || this.#report.ended !== "done") break;
       }
+      this.#names.saw(reader.names());
       const { corrupt, overtaken } = reader.counters();
       this.#report.corrupt += corrupt;
       this.#report.overtaken += overtaken;
@@ -161,7 +175,7 @@ class Export {
     const { allowTruncated = false, synthesizeEthernet = false, signal } = this.#options;
     const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
     try {
-      for await (const { batch, selected } of selectedBatches(capture, this.#program)) {
+      for await (const { batch, selected } of selectedBatches(capture, this.#filter)) {
         const numbers = Uint32Array.from(
           capture.interfaces.map((each) =>
             native(() => this.#encoder.describe(each.name, each.linkType, each.snaplen || capturedLengthMax)),

@@ -15,7 +15,7 @@ export interface ImportOptions {
   store: string;
   /** What happens when the store has no free block left; default overwrite. */
   full?: FullPolicy;
-  /** In the language of pcap-filter(7): only these frames. */
+  /** In the language of pcap-filter(7), and the words about time of FILTER.md: only these frames. */
   filter?: string;
   /** Frames to import at most. */
   limit?: number;
@@ -63,7 +63,7 @@ export async function importCaptures(options: ImportOptions): Promise<ImportRepo
   if (options.captures.length === 0) throw new PasteError("USAGE", "nothing to import: name a capture");
   if (options.limit !== undefined && !(Number.isSafeInteger(options.limit) && options.limit > 0))
     throw new PasteError("USAGE", `limit must be an integer above 0, it is ${options.limit}`);
-  const program = options.filter ? compileFilter(options.filter).bytes : undefined;
+  const program = options.filter ? compileFilter(options.filter, { record: "time" }).bytes : undefined;
   const appender = await StoreAppender.open(options.store, { ...(options.full && { full: options.full }) });
   let failed = true;
   try {

@@ -6,6 +6,8 @@ import type { CaptureBatch } from "./capture/capture.js";
 import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { selectFrames } from "./filter/bpf-program.js";
+import type { CompiledFilter } from "./filter/compile.js";
+import { filterError } from "./filter/filter-error.js";
 
 export type SourceKind = "store" | "capture";
 
@@ -46,17 +48,29 @@ async function isStore(handle: FileHandle): Promise<boolean> {
   return false;
 }
 
-/** A capture's batches, each with the frames that a program selects; null: all of them. */
+/** Throws FILTER when the filter has words that only a store's records can answer, and one of the sources is a capture. */
+export function checkAnswerable(filter: CompiledFilter | undefined, kinds: ReadonlyMap<string, SourceKind>): void {
+  const need = filter?.needs.find(({ needs }) => needs === "store");
+  const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
+  if (need && capture !== undefined)
+    throw filterError(
+      need.at,
+      `"${need.word}" needs a store`,
+      `${capture === "-" ? "standard input" : capture} is a capture`,
+    );
+}
+
+/** A capture's batches, each with the frames that a filter selects; null: all of them. */
 export async function* selectedBatches(
   capture: CaptureReader,
-  program: Uint8Array | undefined,
+  filter: CompiledFilter | undefined,
 ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void> {
   for await (const batch of capture) {
-    if (program && capture.interfaces.some((each) => each.linkType !== ethernet))
+    if (filter && capture.interfaces.some((each) => each.linkType !== ethernet))
       throw new PasteError(
         "CAPTURE",
         `${capture.name}: filters work on Ethernet frames, and this capture has others: --synth-ethernet gives them headers`,
       );
-    yield { batch, selected: program ? selectFrames(program, batch) : null };
+    yield { batch, selected: filter ? selectFrames(filter.bytes, batch) : null };
   }
 }

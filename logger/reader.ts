@@ -12,6 +12,8 @@ import {
   type StoreProblem,
 } from "../native/reader.js";
 import { PasteError } from "./errors.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { timeEnd } from "./filter/record-words.js";
 import { Pause } from "./follow.js";
 import { structs } from "./layout.js";
 import { storeAddonChecked } from "./store.js";
@@ -19,7 +21,9 @@ import { storeAddonChecked } from "./store.js";
 export type { PortDescription, ReadCounters, RuleDescription, StoreInfo, StoreProblem } from "../native/reader.js";
 
 export interface FrameOptions {
-  /** Absent: every frame. As compiled by `compileFilter` (its `bytes`). */
+  /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
+  filter?: string | CompiledFilter;
+  /** Instead of it: a program as compiled by `compileFilter` (its `bytes`), without words about records. */
   program?: Uint8Array;
   /** First and last sequence wanted. */
   fromSequence?: bigint;
@@ -227,6 +231,9 @@ const batchBytesDefault = 1 << 20;
 
 /** Options for the addon, checked. */
 export function nativeOptions(options: FrameOptions): NativeReadOptions {
+  const { filter } = options;
+  if (filter && options.program) throw new PasteError("USAGE", "filter and program exclude each other: give one");
+  const compiled = typeof filter === "string" ? compileFilter(filter, { record: "store" }) : filter;
   const checked: NativeReadOptions = { verifyPayload: options.verifyPayload ?? true };
   const { fromSequence, toSequence, snaplen } = options;
   for (const [name, value] of Object.entries({ fromSequence, toSequence }))
@@ -238,6 +245,11 @@ export function nativeOptions(options: FrameOptions): NativeReadOptions {
   if (toSequence !== undefined) checked.toSequence = toSequence;
   if (snaplen !== undefined) checked.snaplen = Math.min(snaplen, 0xffffffff);
   if (options.program) checked.program = options.program;
+  if (compiled) {
+    const { fromNs, toNs } = compiled.range;
+    Object.assign(checked, { program: compiled.bytes, names: compiled.names, fromNs });
+    if (toNs < timeEnd) checked.toNs = toNs;
+  }
   return checked;
 }
 
@@ -249,7 +261,15 @@ export class StoreReader {
   readonly path: string;
   readonly #open = new Set<NativeStoreReader>();
   #closed = false;
-  #last: ReadCounters = { records: 0, frames: 0, matched: 0, overtaken: 0, corrupt: 0, bytesScanned: 0 };
+  #last: ReadCounters = {
+    records: 0,
+    frames: 0,
+    matched: 0,
+    overtaken: 0,
+    corrupt: 0,
+    bytesScanned: 0,
+    blocksSkipped: 0,
+  };
 
   constructor(path: string) {
     this.path = path;

@@ -4,8 +4,9 @@ import { type NativeStoreReader, openNativeReader } from "../native/reader.js";
 import { createNativeReplay, type NativeReplay, type PacerReport, type ReplayMode } from "../native/replay.js";
 import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
-import { compileFilter } from "./filter/compile.js";
-import { selectedBatches, sourceKind } from "./query-source.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { NameCheck } from "./filter/name-check.js";
+import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
 import { nativeOptions } from "./reader.js";
 
 export interface ReplayOptions {
@@ -32,7 +33,7 @@ export interface ReplayOptions {
   limit?: number;
   /** Reads everything into memory before the first frame is sent. */
   preload?: boolean;
-  /** In the language of pcap-filter(7). */
+  /** In the language of pcap-filter(7) and the words of FILTER.md. */
   filter?: string;
   /** Of stores: first and last sequence wanted. */
   fromSequence?: bigint;
@@ -93,9 +94,10 @@ function paceOf(options: ReplayOptions): Pace {
 
 class Replay {
   readonly #options: ReplayOptions;
-  readonly #program: Uint8Array | undefined;
+  readonly #filter: CompiledFilter | undefined;
+  readonly #names: NameCheck;
   readonly #replay: NativeReplay;
-  readonly #kinds = new Map<string, "store" | "capture">();
+  readonly #kinds = new Map<string, SourceKind>();
   readonly #extra = {
     unmapped: 0,
     corrupt: 0,
@@ -123,7 +125,8 @@ class Replay {
       throw new PasteError("USAGE", "standard input can be read once only: preload it to send it more often");
     const pace = paceOf(options);
     this.#options = options;
-    this.#program = options.filter ? compileFilter(options.filter).bytes : undefined;
+    this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+    this.#names = new NameCheck(this.#filter?.names ?? []);
     this.#replay = native(() => createNativeReplay(pace.mode, pace.speed, pace.rate));
     this.#left = limit ?? Number.POSITIVE_INFINITY;
   }
@@ -131,6 +134,7 @@ class Replay {
   async run(): Promise<ReplayReport> {
     const { sources, ports, socket, slots = 1024, loops = 1, preload = false, signal } = this.#options;
     for (const source of sources) this.#kinds.set(source, await sourceKind(source));
+    checkAnswerable(this.#filter, this.#kinds);
     await this.#call(() => this.#replay.open(socket, ports, slots));
     const stop = () => this.#replay.stop();
     signal?.addEventListener("abort", stop, { once: true });
@@ -159,6 +163,11 @@ class Replay {
       signal?.removeEventListener("abort", stop);
     }
     if (problem) throw problem;
+    if (this.#goOn()) {
+      const lines = this.#names.lines();
+      if (lines.length > 0 && report.sentFrames === 0) throw new PasteError("FILTER", lines.join("; "));
+      this.#extra.warnings.push(...lines);
+    }
     return { ...report, ...this.#extra, ports: [...ports], aborted: signal?.aborted ?? false };
   }
 
@@ -195,7 +204,7 @@ class Replay {
         ...(fromSequence !== undefined && { fromSequence }),
         ...(toSequence !== undefined && { toSequence }),
       };
-      native(() => reader.start(nativeOptions({ ...range, ...(this.#program && { program: this.#program }) })));
+      native(() => reader.start(nativeOptions({ ...range, ...(this.#filter && { filter: this.#filter }) })));
       let map = this.#storeMap(reader);
       let version = -1;
       // A damaged store may have lost what its ports were called.
@@ -209,6 +218,7 @@ class Replay {
           this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, others, max, loopStart, keep),
         );
       }
+      this.#names.saw(reader.names());
       const { corrupt, overtaken } = reader.counters();
       this.#extra.corrupt += corrupt;
       this.#extra.overtaken += overtaken;
@@ -229,7 +239,7 @@ class Replay {
     const { allowTruncated = false, synthesizeEthernet = false } = this.#options;
     const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
     try {
-      for await (const { batch, selected } of selectedBatches(capture, this.#program)) {
+      for await (const { batch, selected } of selectedBatches(capture, this.#filter)) {
         const targets = Int32Array.from(capture.interfaces, (each) => this.#target(each.name));
         const count = selected ? selected.reduce((sum, each) => sum + each, 0) : batch.count;
         await this.#pushed(count, keep, (max, loopStart) =>

@@ -20,6 +20,11 @@ export interface NativeReadOptions {
   snaplen?: number;
   /** struct bpf_insn, little-endian, 8 bytes each. */
   program?: Uint8Array;
+  /** What the program's record words stand for, behind the fixed ones. */
+  names?: readonly { of: "in-port" | "out-port" | "rule"; pattern: string }[];
+  /** A promise that the program takes only frames from `fromNs` up to, but not including, `toNs`. */
+  fromNs?: bigint;
+  toNs?: bigint;
 }
 
 /** What a reading has met so far; exact numbers. */
@@ -32,6 +37,8 @@ export interface ReadCounters {
   /** Records whose checksum is wrong where all must be right. */
   corrupt: number;
   bytesScanned: number;
+  /** Blocks that were not read, because by the directory nothing in them can be wanted. */
+  blocksSkipped: number;
 }
 
 export interface PortDescription {

@@ -1,7 +1,8 @@
 // What a filter says, before anything is known of BPF. Every node carries `at`, the place of its first character, so that a
-// later stage can still point at it. Words that test more than the frame's bytes (time, port, rule) will be nodes beside
-// these: the code generator then refuses them, and the query planner takes them out first.
+// later stage can still point at it. Words that test more than the frame's bytes (time, port, rule, outcome) are nodes beside
+// the others; `record-words.ts` says where they may be used.
 import type { AluOperator, LoadSize } from "./instruction.js";
+import type { NameTest } from "./record-words.js";
 import type { Protocol } from "./words.js";
 
 export type Direction = "src" | "dst" | "src or dst" | "src and dst";
@@ -74,4 +75,10 @@ export type FilterExpression =
   | Encapsulation<"mpls">
   | Encapsulation<"pppoes">
   | { kind: "pppoed"; at: number }
-  | { kind: "llc"; type?: string; at: number };
+  | { kind: "llc"; type?: string; at: number }
+  /** From `fromNs` up to, but not including, `toNs`; 0 and `timeEnd` are no bounds. `word` is what was written. */
+  | { kind: "time"; word: string; fromNs: bigint; toNs: bigint; at: number }
+  | { kind: "name"; test: NameTest; at: number }
+  /** `reason`: number of the one reason for being dropped, absent for any. */
+  | { kind: "outcome"; word: "dropped" | "forwarded"; reason?: number; at: number }
+  | { kind: "flooded"; at: number };

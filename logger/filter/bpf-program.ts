@@ -7,16 +7,19 @@ export interface FrameBatch {
   offsets: Uint32Array;
   capturedLengths: Uint32Array;
   wireLengths: Uint32Array;
+  /** Nanoseconds since 1970, for programs that ask for them. */
+  timesNs?: BigInt64Array;
 }
 
 interface BpfAddon {
-  bpfVerify(bytes: Uint8Array): string | null;
+  bpfVerify(bytes: Uint8Array, recordWords: number): string | null;
   bpfRunBatch(
     bytes: Uint8Array,
     data: Uint8Array,
     offsets: Uint32Array,
     capturedLengths: Uint32Array,
     wireLengths: Uint32Array,
+    timesNs: BigInt64Array | undefined,
   ): Uint8Array;
 }
 
@@ -27,9 +30,12 @@ function addon(): BpfAddon {
   return loaded;
 }
 
-/** What is wrong with a program (`struct bpf_insn`s, 8 bytes each), in one line; undefined if it may be run. */
-export function verifyProgram(bytes: Uint8Array): string | undefined {
-  return addon().bpfVerify(bytes) ?? undefined;
+/**
+ * What is wrong with a program (`struct bpf_insn`s, 8 bytes each), in one line; undefined if it may be run where there are so many
+ * record words.
+ */
+export function verifyProgram(bytes: Uint8Array, recordWords = 0): string | undefined {
+  return addon().bpfVerify(bytes, recordWords) ?? undefined;
 }
 
 /**
@@ -37,5 +43,6 @@ export function verifyProgram(bytes: Uint8Array): string | undefined {
  * Throws a TypeError for a program that does not verify and for frames that lie outside their data.
  */
 export function selectFrames(bytes: Uint8Array, batch: FrameBatch): Uint8Array {
-  return addon().bpfRunBatch(bytes, batch.data, batch.offsets, batch.capturedLengths, batch.wireLengths);
+  const { data, offsets, capturedLengths, wireLengths, timesNs } = batch;
+  return addon().bpfRunBatch(bytes, data, offsets, capturedLengths, wireLengths, timesNs);
 }

@@ -16,6 +16,15 @@ import { toGraph } from "./condition.js";
 import { generate } from "./generator.js";
 import { type BpfInstruction, encodeProgram } from "./instruction.js";
 import { parseFilter } from "./parser.js";
+import {
+  checkAccess,
+  type NameTest,
+  NameTests,
+  type RecordAccess,
+  type RecordNeed,
+  recordNeeds,
+} from "./record-words.js";
+import { type TimeRange, timeRange } from "./time-range.js";
 import { ValueTable } from "./values.js";
 
 /** What a selected frame's program returns unless told otherwise: more than any frame has. */
@@ -28,24 +37,39 @@ export interface CompiledFilter {
   readonly program: readonly BpfInstruction[];
   /** The same as `struct bpf_insn`s, little endian. */
   readonly bytes: Uint8Array;
+  /** What the record words of the program from `recordWord.names` on stand for. */
+  readonly names: readonly NameTest[];
+  /** Nothing outside of it is selected; the reader need not look there. */
+  readonly range: TimeRange;
+  /** Words that ask for more than the frame's bytes. Without one, the program runs anywhere. */
+  readonly needs: readonly RecordNeed[];
 }
 
 export interface CompileOptions {
   /** What the program returns for a selected frame, 1 to 2^32 - 1. */
   snaplen?: number;
+  /** What there is beside a frame's bytes where the filter will run; default "none": words about records are an error. */
+  record?: RecordAccess;
+  /** What `now`, `15m ago` and `today` count from: nanoseconds since 1970; default the clock. */
+  nowNs?: bigint;
 }
 
 /**
  * Compiles a filter in the language of pcap-filter(7) for Ethernet frames; it selects the frames that tcpdump would select from
- * a capture file. Empty text selects every frame. Throws a PasteError with code FILTER that names the column and a way out.
+ * a capture file. Words about records (FILTER.md) may stand among its conditions where there are records. Empty text selects
+ * every frame. Throws a PasteError with code FILTER that names the column and a way out.
  */
 export function compileFilter(text: string, options: CompileOptions = {}): CompiledFilter {
   const snaplen = options.snaplen ?? defaultSnaplen;
   if (!Number.isInteger(snaplen) || snaplen < 1 || snaplen > 0xffffffff)
     throw new PasteError("USAGE", `snaplen must be an integer from 1 to 4294967295, it is ${snaplen}`);
   const values = new ValueTable();
-  const graph = toGraph(generate(parseFilter(text), values));
+  const expression = parseFilter(text, options.nowNs);
+  const needs = recordNeeds(expression);
+  checkAccess(needs, options.record ?? "none");
+  const names = new NameTests();
+  const graph = toGraph(generate(expression, values, names));
   moveBranches(graph);
   const program = assemble(graph, values, snaplen);
-  return { text, program, bytes: encodeProgram(program) };
+  return { text, program, bytes: encodeProgram(program), names: names.list, range: timeRange(expression), needs };
 }

@@ -6,6 +6,7 @@ import { filterError } from "./filter-error.js";
 import { FrameLayout } from "./frame-layout.js";
 import { nameError, portsOf, protocolNumberOf } from "./lookups.js";
 import { Matches } from "./matches.js";
+import { flagFlooded, NameTests, recordWord, timeEnd } from "./record-words.js";
 import type { Value, ValueTable } from "./values.js";
 import { etherType, isoProtocols, llcTypes, type Protocol, protocolName, sap } from "./words.js";
 
@@ -53,15 +54,18 @@ const networkHeaders: readonly Protocol[] = [
   ...(["ip", "arp", "rarp", "atalk", "decnet", "sca", "lat", "moprc", "mopdl", "ip6"] as const),
 ];
 
-/** The condition that a filter's tree states. Throws FILTER errors for what cannot be tested. */
-export function generate(expression: FilterExpression, values: ValueTable): Condition {
-  return new Generator(values).condition(expression);
+/** The condition that a filter's tree states; `names` gets its name tests. Throws FILTER errors for what cannot be tested. */
+export function generate(expression: FilterExpression, values: ValueTable, names = new NameTests()): Condition {
+  return new Generator(values, names).condition(expression);
 }
 
 class Generator {
   private readonly layout: FrameLayout;
 
-  constructor(private readonly values: ValueTable) {
+  constructor(
+    private readonly values: ValueTable,
+    private readonly names: NameTests,
+  ) {
     this.layout = new FrameLayout(values);
   }
 
@@ -110,7 +114,39 @@ class Generator {
         return layout.type(etherType.pppoed, expression.at);
       case "llc":
         return this.llc(expression);
+      case "time":
+        return this.time(expression);
+      case "name":
+        return compare(values, values.recordWord(this.names.wordOf(expression.test)), "equal", 1);
+      case "outcome":
+        return this.outcome(expression);
+      case "flooded":
+        return compare(values, values.recordWord(recordWord.flags), "anyBit", flagFlooded);
     }
+  }
+
+  private time({ fromNs, toNs }: Expression<"time">): Condition {
+    const from = fromNs > 0n ? this.notBefore(fromNs) : undefined;
+    if (toNs === timeEnd) return from ?? this.single({ kind: "everything", at: 0 });
+    return both(from, not(this.notBefore(toNs)));
+  }
+
+  /** A record's time is 64 bits, a test's values 32: the upper half decides unless it is equal. */
+  private notBefore(timeNs: bigint): Condition {
+    const { values } = this;
+    const [high, low] = [Number(timeNs >> 32n), Number(timeNs & 0xffffffffn)];
+    const upper = values.recordWord(recordWord.timeHigh);
+    if (low === 0) return compare(values, upper, "greaterOrEqual", high);
+    const lower = compare(values, values.recordWord(recordWord.timeLow), "greaterOrEqual", low);
+    return either(compare(values, upper, "greater", high), both(compare(values, upper, "equal", high), lower));
+  }
+
+  /** A record's outcome is 0, or 1 + the number of the reason. */
+  private outcome({ word, reason }: Expression<"outcome">): Condition {
+    const outcome = this.values.recordWord(recordWord.outcome);
+    if (reason !== undefined) return compare(this.values, outcome, "equal", reason + 1);
+    const forwarded = compare(this.values, outcome, "equal", 0);
+    return word === "forwarded" ? forwarded : not(forwarded);
   }
 
   private protocol(protocol: Protocol, at: number): Condition {

@@ -42,6 +42,7 @@ export const op = {
   loadIndirect: 0x40, // | size
   loadScratch: 0x60,
   loadLength: 0x80,
+  loadRecord: 0xc0, // a free mode of ours: A = record[k]
   loadXImmediate: 0x01,
   loadXScratch: 0x61,
   loadXLength: 0x81,

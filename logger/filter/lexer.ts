@@ -1,11 +1,13 @@
 // Text to tokens, by the rules of pcap-filter(7): the longest match wins, so `80-90`, `tcp-syn` and `1.2.3.4` are one word each.
 import { parseEthernet, parseIpv4, parseIpv6 } from "./addresses.js";
 import { filterError } from "./filter-error.js";
+import { nameWords, timeWords } from "./record-words.js";
+import { timeLength } from "./times.js";
 import { keywords, numbers, protocolOf, refusedWords } from "./words.js";
 
-export type TokenType = "word" | "name" | "number" | "ipv4" | "ipv6" | "ethernet" | "symbol" | "end";
+export type TokenType = "word" | "name" | "number" | "ipv4" | "ipv6" | "ethernet" | "time" | "symbol" | "end";
 
-/** `text` is what was written, but `symbol` and `word` tokens are normalised: `&&` is `and`, `==` is `=`, `!` is `not`. */
+/** `text` is what was written, quotes of times and of names of ports and rules left out; but `symbol` and `word` tokens are normalised: `&&` is `and`, `==` is `=`, `!` is `not`. */
 export interface Token {
   type: TokenType;
   text: string;
@@ -24,6 +26,8 @@ const normalised: Record<string, string> = { "&&": "and", "||": "or", "==": "=",
 const plainWord = /[A-Za-z0-9](?:[-_.A-Za-z0-9]*[.A-Za-z0-9])?/y;
 const colonWord = /[0-9A-Fa-f:][0-9A-Fa-f:.]{0,63}/y;
 const escapedWord = /\\[^ !()\n\t]+/y;
+const quotedText = /(["'])(.*?)\1/sy;
+const nameText = /[^ \t\r\n()"']+/y;
 const numberForm = /^(?:\d+|0x[0-9a-f]+)$/i;
 const shortIpv4Form = /^\d+(?:\.\d+){1,3}$/;
 
@@ -42,7 +46,7 @@ export function tokenize(text: string): Token[] {
       at++;
       continue;
     }
-    const [token, length] = nextToken(text, at);
+    const [token, length] = valueOfRecordWord(text, at, tokens) ?? nextToken(text, at);
     tokens.push(token);
     at += length;
   }
@@ -64,6 +68,25 @@ function nextToken(text: string, at: number): [Token, number] {
     throw filterError(at, `unexpected character ${JSON.stringify(String.fromCodePoint(text.codePointAt(at)!))}`);
   const normal = normalised[symbol] ?? symbol;
   return [{ type: /^[a-z]/.test(normal) ? "word" : "symbol", text: normal, value: 0, at }, symbol.length];
+}
+
+/**
+ * Times and names of ports and rules follow rules of their own (`vale0:*`, `yesterday 14:00`), so they are taken whole: behind
+ * their words, and in `between` behind the `and` too.
+ */
+function valueOfRecordWord(text: string, at: number, tokens: readonly Token[]): [Token, number] | undefined {
+  const last = tokens.at(-1);
+  if (last?.type !== "word") return undefined;
+  const isName = nameWords.includes(last.text);
+  const isTime =
+    timeWords.includes(last.text) ||
+    (last.text === "and" && tokens.at(-2)?.type === "time" && tokens.at(-3)?.text === "between");
+  if (!isName && !isTime) return undefined;
+  const type = isTime ? "time" : "name";
+  const quoted = matchAt(quotedText, text, at);
+  if (quoted) return [{ type, text: quoted.slice(1, -1), value: 0, at: at + 1 }, quoted.length];
+  const length = isTime ? timeLength(text, at) : matchAt(nameText, text, at).length;
+  return length === 0 ? undefined : [{ type, text: text.slice(at, at + length), value: 0, at }, length];
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): string {

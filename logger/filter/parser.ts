@@ -3,6 +3,7 @@
 import type { Direction, FilterExpression, FilterTerm, Kind, Qualifier, Relation } from "./ast.js";
 import { filterError } from "./filter-error.js";
 import { type Token, tokenize } from "./lexer.js";
+import { isRecordWord, parseRecordWord } from "./record-word-parser.js";
 import { isArithmeticOperator, isRelation, parseTerm } from "./term-parser.js";
 import { TokenReader } from "./token-reader.js";
 import { parseValue } from "./value-parser.js";
@@ -21,11 +22,11 @@ interface Operand {
 const kinds: readonly string[] = ["host", "net", "port", "portrange", "proto"];
 const anOperand = 'a condition such as "tcp", "host 10.0.0.1" or "port 80"';
 
-/** The tree of a filter; empty text selects everything. Throws FILTER errors with the column. */
-export function parseFilter(text: string): FilterExpression {
+/** The tree of a filter; empty text selects everything. Times count from `nowNs`. Throws FILTER errors with the column. */
+export function parseFilter(text: string, nowNs = BigInt(Date.now()) * 1_000_000n): FilterExpression {
   const reader = new TokenReader(tokenize(text));
   if (reader.peek().type === "end") return { kind: "everything", at: 0 };
-  const { expression } = new Parser(reader).parseExpression(undefined, false);
+  const { expression } = new Parser(reader, nowNs).parseExpression(undefined, false);
   if (reader.peek().type !== "end") throw reader.unexpected('"and", "or" or the end');
   return expression;
 }
@@ -47,7 +48,10 @@ function aValueOr({ kind }: Qualifier, valuesOnly: boolean): string {
 class Parser {
   private conditions = 0;
 
-  constructor(private readonly reader: TokenReader) {}
+  constructor(
+    private readonly reader: TokenReader,
+    private readonly nowNs: bigint,
+  ) {}
 
   /** A chain of `and` and `or`. With `valuesOnly`, or after a bare value first, only bare values may stand in it. */
   parseExpression(carried: Qualifier | undefined, valuesOnly: boolean): Operand {
@@ -127,6 +131,7 @@ class Parser {
       return this.parseAfterProtocol(protocol, token.at);
     }
     if (["src", "dst", ...kinds].includes(token.text)) return this.parseQualified(undefined);
+    if (isRecordWord(token.text)) return this.plain(parseRecordWord(this.reader, this.nowNs));
     return this.plain(this.parseSpecial(token));
   }
 

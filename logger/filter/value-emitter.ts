@@ -75,6 +75,9 @@ export class ValueEmitter {
       case "frame length":
         this.emit(op.loadLength);
         break;
+      case "record word":
+        this.emit(op.loadRecord, value.number);
+        break;
       case "header length":
         this.loadX(value, scratch);
         this.emit(op.copyXToA);
@@ -106,7 +109,12 @@ export class ValueEmitter {
 
   /** Whether a value reaches the accumulator without touching the index register. */
   private isDirect(value: Value): boolean {
-    return value.kind === "constant" || value.kind === "frame length" || (value.kind === "bytes" && !value.index);
+    return (
+      value.kind === "constant" ||
+      value.kind === "frame length" ||
+      value.kind === "record word" ||
+      (value.kind === "bytes" && !value.index)
+    );
   }
 
   /** Scratch words that computing a value takes (Sethi and Ullman's numbers): the needier operand goes first. */

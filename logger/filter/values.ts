@@ -5,6 +5,8 @@ import { type AluOperator, aluCode, type LoadSize } from "./instruction.js";
 export type Value = { readonly id: number } & (
   | { kind: "constant"; value: number }
   | { kind: "frame length" }
+  /** Of what is known beside the frame: see `recordWord`. */
+  | { kind: "record word"; number: number }
   /** `size` bytes at `at`, plus `index` if there is one; beyond the captured bytes the frame is rejected. */
   | { kind: "bytes"; size: LoadSize; at: number; index: Value | undefined }
   /** 4 * (frame[at] & 0xf): an IPv4 header's length. */
@@ -24,6 +26,10 @@ export class ValueTable {
 
   frameLength(): Value {
     return this.intern("len", { kind: "frame length" });
+  }
+
+  recordWord(number: number): Value {
+    return this.intern(`r${number}`, { kind: "record word", number });
   }
 
   bytes(size: LoadSize, at: number, index?: Value): Value {

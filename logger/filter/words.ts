@@ -1,4 +1,5 @@
 // The words of pcap-filter(7) and the numbers behind them (IANA ether types, protocol numbers, ICMP types; RFC 9293 flags).
+import { nameWords, outcomeWords, timeWords } from "./record-words.js";
 
 /** Words that name a protocol, alone (`tcp`), before another word (`tcp port 80`) or before `[`. */
 export const protocols = [
@@ -72,7 +73,8 @@ export function protocolName(protocol: Protocol): string {
 export const keywords: ReadonlySet<string> = new Set(
   (
     "src dst host net mask port portrange proto protochain less greater byte len length broadcast multicast " +
-    "vlan mpls pppoed pppoes llc and or not"
+    "vlan mpls pppoed pppoes llc and or not " +
+    [...timeWords, ...nameWords, ...outcomeWords].join(" ")
   ).split(" "),
 );
 

@@ -28,18 +28,20 @@ Napi::Value type_error(Napi::Env env, const char* message) {
   return env.Undefined();
 }
 
-// bpfVerify(bytes): null, or one line that says what is wrong.
+// bpfVerify(bytes, recordWords = 0): null, or one line that says what is wrong.
 Napi::Value bpf_verify(const Napi::CallbackInfo& info) {
   std::vector<paste::BpfInsn> instructions;
   if (!read_instructions(info[0], &instructions))
     return type_error(info.Env(), "bpfVerify: a Uint8Array of 8 bytes an instruction is needed");
   paste::BpfProgram program;
-  const paste::Status status = paste::BpfProgram::load(instructions, &program);
+  const uint32_t words = info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 0;
+  const paste::Status status = paste::BpfProgram::load(instructions, &program, words);
   if (status.ok()) return info.Env().Null();
   return Napi::String::New(info.Env(), status.message());
 }
 
-// bpfRunBatch(bytes, data, offsets, capturedLengths, wireLengths): a Uint8Array with 1 for each selected frame, else 0.
+// bpfRunBatch(bytes, data, offsets, capturedLengths, wireLengths, timesNs?): a Uint8Array with 1 for each selected frame,
+// else 0. With times (a BigInt64Array), the program may ask for them.
 Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::vector<paste::BpfInsn> instructions;
@@ -55,16 +57,28 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
   const size_t count = offsets.ElementLength();
   if (captured.ElementLength() != count || wire.ElementLength() != count)
     return type_error(env, "bpfRunBatch: offsets and lengths must be as many");
+  const bool timed = is_array(info[5], napi_bigint64_array);
+  if (!timed && !info[5].IsUndefined()) return type_error(env, "bpfRunBatch: times are a BigInt64Array");
+  const auto times = timed ? info[5].As<Napi::BigInt64Array>() : Napi::BigInt64Array();
+  if (timed && times.ElementLength() != count) return type_error(env, "bpfRunBatch: times must be as many");
 
   paste::BpfProgram program;
-  const paste::Status status = paste::BpfProgram::load(instructions, &program);
+  const paste::Status status =
+      paste::BpfProgram::load(instructions, &program, timed ? paste::kBpfTimeWords : 0);
   if (!status.ok()) return type_error(env, status.message().c_str());
   for (size_t i = 0; i < count; i++)
     if (static_cast<uint64_t>(offsets[i]) + captured[i] > data.ByteLength())
       return type_error(env, "bpfRunBatch: a frame lies outside its data");
   auto selected = Napi::Uint8Array::New(env, count);
-  for (size_t i = 0; i < count; i++)
-    selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i]) != 0;
+  const int64_t* const time_ns = timed ? times.Data() : nullptr;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t record[paste::kBpfTimeWords] = {};
+    if (time_ns && time_ns[i] > 0) {  // before 1970 there is nothing
+      record[paste::kBpfTimeHigh] = static_cast<uint32_t>(static_cast<uint64_t>(time_ns[i]) >> 32);
+      record[paste::kBpfTimeLow] = static_cast<uint32_t>(time_ns[i]);
+    }
+    selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], record) != 0;
+  }
   return selected;
 }
 

@@ -75,6 +75,7 @@ Napi::Object counters_object(Napi::Env env, const ReadCounters& counters) {
   object.Set("overtaken", number(env, counters.overtaken));
   object.Set("corrupt", number(env, counters.corrupt));
   object.Set("bytesScanned", number(env, counters.bytes_scanned));
+  object.Set("blocksSkipped", number(env, counters.blocks_skipped));
   return object;
 }
 
@@ -121,10 +122,26 @@ Napi::Object info_object(Napi::Env env, const Reader::Info& info) {
   return object;
 }
 
-uint64_t sequence_option(const Napi::Object& options, const char* name, uint64_t absent) {
+uint64_t word_option(const Napi::Object& options, const char* name, uint64_t absent) {
   const Napi::Value value = options.Get(name);
   bool lossless = true;
   return value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : absent;
+}
+
+// names: [{ of: "in-port" | "out-port" | "rule", pattern }]
+std::vector<NameTest> names_option(const Napi::Object& options) {
+  std::vector<NameTest> names;
+  if (!options.Get("names").IsArray()) return names;
+  const auto given = options.Get("names").As<Napi::Array>();
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const Napi::Object test = Napi::Value(given[i]).As<Napi::Object>();
+    const std::string of = test.Get("of").ToString();
+    names.push_back(NameTest{of == "in-port"    ? NameTest::Of::kIngress
+                             : of == "out-port" ? NameTest::Of::kEgress
+                                                : NameTest::Of::kRule,
+                             test.Get("pattern").ToString()});
+  }
+  return names;
 }
 
 bool flag_option(const Napi::Object& options, const char* name, bool absent) {
@@ -170,13 +187,16 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     if (!open) return call.Env().Undefined();
     const Napi::Object given = call[0].As<Napi::Object>();
     ReadOptions options;
-    options.from_sequence = sequence_option(given, "fromSequence", 0);
-    options.to_sequence = sequence_option(given, "toSequence", ~0ull);
+    options.from_sequence = word_option(given, "fromSequence", 0);
+    options.to_sequence = word_option(given, "toSequence", ~0ull);
+    options.from_ns = word_option(given, "fromNs", 0);
+    options.to_ns = word_option(given, "toNs", ~0ull);
+    options.names = names_option(given);
     options.frames_only = flag_option(given, "framesOnly", true);
     options.verify_payload = flag_option(given, "verifyPayload", true);
     options.follow = flag_option(given, "follow", false);
     if (given.Get("snaplen").IsNumber()) options.snaplen = given.Get("snaplen").As<Napi::Number>().Uint32Value();
-    if (const Status status = load_program(given.Get("program"), open.get()); !status.ok()) {
+    if (const Status status = load_program(given.Get("program"), options.names.size(), open.get()); !status.ok()) {
       throw_status(call.Env(), status);
       return call.Env().Undefined();
     }
@@ -185,13 +205,14 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     return call.Env().Undefined();
   }
 
-  static Status load_program(const Napi::Value& value, OpenReader* open) {
+  static Status load_program(const Napi::Value& value, size_t names, OpenReader* open) {
     open->has_program = value.IsTypedArray();
     if (!open->has_program) return Status();
     const auto bytes = value.As<Napi::Uint8Array>();
     std::vector<BpfInsn> instructions(bytes.ByteLength() / sizeof(BpfInsn));
     if (!instructions.empty()) memcpy(instructions.data(), bytes.Data(), instructions.size() * sizeof(BpfInsn));
-    return BpfProgram::load(instructions, &open->program);
+    if (names > kBpfNamesMax) return Status(Code::kUsage, "a filter tests at most " + std::to_string(kBpfNamesMax) + " names");
+    return BpfProgram::load(instructions, &open->program, kBpfNames + static_cast<uint32_t>(names));
   }
 
   // next(maxRecords, maxBytes): a promise of { count, index, bytes, more }.

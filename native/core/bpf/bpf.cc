@@ -17,6 +17,7 @@ namespace {
   X(LdImm, 0x00)                \
   X(LdMem, 0x60)                \
   X(LdLen, 0x80)                \
+  X(LdRecord, kBpfLoadRecord)   \
   X(LdxImm, 0x01)               \
   X(LdxMem, 0x61)               \
   X(LdxLen, 0x81)               \
@@ -107,7 +108,7 @@ Status refuse(size_t index, const char* problem) {
 }
 
 // What could go wrong with one instruction of a program of `count`.
-Status verify(std::span<const BpfInsn> instructions, size_t index) {
+Status verify(std::span<const BpfInsn> instructions, size_t index, uint32_t record_words) {
   const BpfInsn& instruction = instructions[index];
   const Handler handler = handler_of(instruction.code);
   const size_t left = instructions.size() - index - 1;  // instructions behind this one
@@ -117,6 +118,9 @@ Status verify(std::span<const BpfInsn> instructions, size_t index) {
   switch (handler) {
     case kJa:
       if (instruction.k >= left) return refuse(index, "jump past the end");
+      break;
+    case kLdRecord:
+      if (instruction.k >= record_words) return refuse(index, "it asks for what only a store's records have");
       break;
     case kLdMem:
     case kLdxMem:
@@ -156,12 +160,12 @@ inline uint32_t load_half(const uint8_t* at) {
 
 }  // namespace
 
-Status BpfProgram::load(std::span<const BpfInsn> instructions, BpfProgram* program) {
+Status BpfProgram::load(std::span<const BpfInsn> instructions, BpfProgram* program, uint32_t record_words) {
   if (instructions.empty() || instructions.size() > kBpfInstructionsMax)
     return Status(Code::kUsage, "BPF program: " + std::to_string(instructions.size()) + " instructions, 1 to " +
                                     std::to_string(kBpfInstructionsMax) + " are allowed");
   for (size_t i = 0; i < instructions.size(); i++)
-    if (Status status = verify(instructions, i); !status.ok()) return status;
+    if (Status status = verify(instructions, i, record_words); !status.ok()) return status;
   const Handler last = handler_of(instructions.back().code);
   if (last != kRetK && last != kRetA) return refuse(instructions.size() - 1, "the last one must be ret");
 
@@ -171,6 +175,7 @@ Status BpfProgram::load(std::span<const BpfInsn> instructions, BpfProgram* progr
     const Operation operation = decode(instruction);
     loaded.operations_.push_back(operation);
     loaded.uses_scratch_ |= operation.handler == kLdMem || operation.handler == kLdxMem;
+    loaded.reads_record_ |= operation.handler == kLdRecord;
   }
   fuse(loaded.operations_, instructions);
   loaded.accepted_ = instructions[0].k;
@@ -214,7 +219,8 @@ void BpfProgram::fuse(std::vector<Operation>& operations, std::span<const BpfIns
 }
 
 // UINT32_MAX as `end` needs no case of its own: no frame is that long (checked), so the comparison rejects.
-uint32_t BpfProgram::interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const {
+uint32_t BpfProgram::interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length,
+                               const uint32_t* record) const {
   if (operations_.empty()) return 0;
   PASTE_CHECK(captured_length < UINT32_MAX);
   static constexpr const void* kLabels[] = {
@@ -299,6 +305,10 @@ do_LdMem:
   NEXT;
 do_LdLen:
   a = wire_length;
+  NEXT;
+do_LdRecord:
+  PASTE_CHECK(record != nullptr);
+  a = record[op->k];
   NEXT;
 do_LdxImm:
   x = op->k;

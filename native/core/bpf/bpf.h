@@ -19,16 +19,33 @@ static_assert(sizeof(BpfInsn) == 8);
 constexpr uint32_t kBpfInstructionsMax = 4096;  // BPF_MAXINSNS
 constexpr uint32_t kBpfScratchWords = 16;       // BPF_MEMWORDS
 
+// Beyond <linux/filter.h>: `A = record[k]`, a word of what is known of a frame besides its bytes. A free mode of BPF_LD|BPF_W,
+// so that no offset into a frame can mean it by accident.
+constexpr uint16_t kBpfLoadRecord = 0xc0;
+// What the words are (logger/filter/record-words.ts says the same). A capture's frame has the first kBpfTimeWords only.
+enum BpfRecordWord : uint32_t {
+  kBpfTimeHigh,  // nanoseconds since 1970
+  kBpfTimeLow,
+  kBpfOutcome,   // 0 = forwarded, else 1 + Drop
+  kBpfFlags,     // layout::RecordFlag
+  kBpfNames,     // from here on one word a name test: 1 if the record's port or rule has such a name, else 0
+};
+constexpr uint32_t kBpfTimeWords = 2;
+constexpr uint32_t kBpfNamesMax = 256;
+
 class BpfProgram {
  public:
   // Refuses (Code::kUsage) whatever could run wrong: jumps out of range, bad opcodes, scratch out of range, division by a
-  // constant zero, shifts over 31 bits, no final ret. `program` is unchanged then.
-  static Status load(std::span<const BpfInsn> instructions, BpfProgram* program);
+  // constant zero, shifts over 31 bits, no final ret, loads of record words from `record_words` up. `program` is unchanged
+  // then.
+  static Status load(std::span<const BpfInsn> instructions, BpfProgram* program, uint32_t record_words = 0);
   // Bytes to keep, 0 = reject. A load past captured_length and a division by zero reject. Any number of threads may run one
-  // program at once. A program that was never loaded rejects everything.
-  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const {
-    return accepts_all_ ? accepted_ : interpret(frame, wire_length, captured_length);
+  // program at once. A program that was never loaded rejects everything. `record`: as many words as load() was told, where
+  // the program reads_record().
+  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record = nullptr) const {
+    return accepts_all_ ? accepted_ : interpret(frame, wire_length, captured_length, record);
   }
+  bool reads_record() const { return reads_record_; }
   // Whether no frame is rejected because the program is one `ret #k`, k > 0: then run() need not be called.
   bool accepts_all() const { return accepts_all_; }
 
@@ -45,7 +62,7 @@ class BpfProgram {
   };
   static_assert(sizeof(Operation) == 16);
 
-  uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length) const;
+  uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record) const;
   static Operation decode(const BpfInsn& instruction);
   static void fuse(std::vector<Operation>& operations, std::span<const BpfInsn> instructions);
 
@@ -53,6 +70,7 @@ class BpfProgram {
   uint32_t accepted_ = 0;
   bool accepts_all_ = false;
   bool uses_scratch_ = false;
+  bool reads_record_ = false;
 };
 
 }  // namespace paste

@@ -60,6 +60,13 @@ struct ReadBatch {
   const uint8_t* payload(const ReadRecord& record) const { return bytes.data() + record.offset; }
 };
 
+// A word of a filter that asks what a record's port or rule is called; `*` and `?` are wildcards.
+struct NameTest {
+  enum class Of : uint8_t { kIngress, kEgress, kRule };
+  Of of;
+  std::string pattern;
+};
+
 struct ReadOptions {
   uint64_t from_sequence = 0;           // first sequence wanted, 0 = from the oldest
   uint64_t to_sequence = ~0ull;         // last one wanted
@@ -67,6 +74,11 @@ struct ReadOptions {
   bool verify_payload = true;           // check the payload's CRC (headers are always checked)
   bool follow = false;                  // look for newer records in each call of next(); else the end is fixed by start()
   const BpfProgram* filter = nullptr;   // null accepts every frame; must outlive the reading
+  std::vector<NameTest> names;          // what the filter's record words from kBpfNames on stand for
+  // Only frames in [from_ns, to_ns) can be wanted: a promise about `filter`, by which whole blocks are skipped. A frame of
+  // another time may still be given if `filter` takes it.
+  uint64_t from_ns = 0;
+  uint64_t to_ns = ~0ull;
   uint32_t snaplen = ~0u;
 };
 
@@ -75,6 +87,7 @@ struct ReadCounters {
   uint64_t overtaken = 0;               // blocks that were reused before they were read to the end: their records are gone
   uint64_t corrupt = 0;                 // records whose checksum is wrong inside a sealed block or below the durable tail
   uint64_t bytes_scanned = 0;
+  uint64_t blocks_skipped = 0;          // not read, because by its directory entry nothing in them can be wanted
 };
 
 struct BlockProblem {

@@ -71,7 +71,10 @@ bool LaneReader::next_block() {
   const std::vector<BlockRef>& blocks = view_.blocks(lane_);
   auto next = std::upper_bound(blocks.begin(), blocks.end(), done_serial_,
                                [](uint64_t serial, const BlockRef& block) { return serial < block.serial; });
-  while (next != blocks.end() && behind_range(*next)) done_serial_ = (next++)->serial;
+  for (; next != blocks.end() && out_of_range(*next); ++next) {
+    done_serial_ = next->serial;
+    ++state_.counters.blocks_skipped;
+  }
   if (next == blocks.end()) return false;
   block_ = *next;
   in_block_ = true;
@@ -80,8 +83,11 @@ bool LaneReader::next_block() {
   return true;
 }
 
-bool LaneReader::behind_range(const BlockRef& block) const {
-  return block.sealed && block.first_sequence != 0 && block.last_sequence < state_.options.from_sequence;
+// The seal counts every part of a frame with the frame's sequence and time: a frame in range has no part in such a block.
+bool LaneReader::out_of_range(const BlockRef& block) const {
+  const ReadOptions& options = state_.options;
+  if (!block.sealed || block.first_sequence == 0) return false;
+  return block.last_sequence < options.from_sequence || block.time_max_ns < options.from_ns || block.time_min_ns >= options.to_ns;
 }
 
 void LaneReader::leave_block(bool overtaken) {
@@ -264,7 +270,10 @@ bool LaneReader::take_part(const layout::RecordHeader& header, const uint8_t* by
 
 void LaneReader::emit_frame(const layout::RecordHeader& header, uint32_t header_at, uint32_t offset, uint32_t length) {
   const BpfProgram* filter = state_.options.filter;
-  if (filter && filter->run(ready.bytes.data() + offset, header.wire_length, length) == 0) return;
+  if (filter) {
+    const uint32_t* record = filter->reads_record() ? state_.words.of(header, state_.names) : nullptr;
+    if (filter->run(ready.bytes.data() + offset, header.wire_length, length, record) == 0) return;
+  }
   ready.records.push_back(ReadRecord{header_at, offset, std::min(length, state_.options.snaplen)});
   ++state_.counters.matched;
 }

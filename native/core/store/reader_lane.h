@@ -8,6 +8,7 @@
 #include "core/store/reader_names.h"
 #include "core/store/reader_places.h"
 #include "core/store/reader_view.h"
+#include "core/store/reader_words.h"
 
 namespace paste {
 
@@ -16,6 +17,7 @@ struct ReadingState {
   ReadOptions options;
   ReadCounters counters;
   ReaderNames names;
+  RecordWords words;
   uint64_t budget_bytes = 0;  // left of what one call of next() may scan
 };
 
@@ -39,7 +41,7 @@ class LaneReader {
   enum class Step { kNext, kMore, kBad };  // the record was taken / more bytes are needed / it is not valid
 
   bool next_block();
-  bool behind_range(const BlockRef& block) const;
+  bool out_of_range(const BlockRef& block) const;
   void leave_block(bool overtaken);
   bool has_later_block() const;
   bool read_chunk(uint32_t size_bytes);

@@ -31,6 +31,16 @@ void ReaderNames::clear() {
   ++version_;
 }
 
+const std::string* ReaderNames::port(uint32_t id) const {
+  const auto found = ports_.find(id);
+  return found == ports_.end() ? nullptr : &found->second.name;
+}
+
+const std::string* ReaderNames::rule(uint32_t id) const {
+  const auto found = rules_.find(id);
+  return found == rules_.end() ? nullptr : &found->second.name;
+}
+
 std::vector<Reader::PortName> ReaderNames::ports() const {
   std::vector<Reader::PortName> list;
   for (const auto& [id, port] : ports_) list.push_back(port);

@@ -15,6 +15,9 @@ class ReaderNames {
 
   std::vector<Reader::PortName> ports() const;
   std::vector<Reader::RuleName> rules() const;
+  // Null while nothing was said about the id.
+  const std::string* port(uint32_t id) const;
+  const std::string* rule(uint32_t id) const;
   uint64_t version() const { return version_; }
 
  private:

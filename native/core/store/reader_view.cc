@@ -144,10 +144,12 @@ void ReaderView::add_blocks(const layout::DirectoryEntry* entries, uint32_t firs
   for (uint32_t i = 0; i < count; ++i) {
     const layout::DirectoryEntry& entry = entries[i];
     if (layout::word_kind(entry.word) != layout::kLog) continue;
-    BlockRef ref{layout::word_serial(entry.word), first + i, layout::sealed(entry), 0, 0};
+    BlockRef ref{layout::word_serial(entry.word), first + i, layout::sealed(entry), 0, 0, 0, 0};
     if (ref.sealed) {
       ref.first_sequence = entry.first_sequence;
       ref.last_sequence = entry.last_sequence;
+      ref.time_min_ns = entry.time_min_ns;
+      ref.time_max_ns = entry.time_max_ns;
     }
     // A lane number that cannot be is damage; the block's records are still worth reading.
     lanes_[entry.lane % layout::kLanesMax].blocks.push_back(ref);

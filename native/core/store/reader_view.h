@@ -19,6 +19,8 @@ struct BlockRef {
   bool sealed = false;          // when the directory was read; then:
   uint64_t first_sequence = 0;  // 0 = no sequenced record
   uint64_t last_sequence = 0;
+  uint64_t time_min_ns = 0;     // over the same records, in whatever order
+  uint64_t time_max_ns = 0;
 };
 
 // How far a block may be read.

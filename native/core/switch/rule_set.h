@@ -88,9 +88,6 @@ class RuleSet {
   bool everything_ = false;
 };
 
-// `*` stands for any run of characters, `?` for one; everything else for itself.
-bool glob_matches(const std::string& pattern, const std::string& name);
-
 // What one thread counts for one rule: written by that thread, read by anyone (relaxed 8-byte loads).
 struct RuleTally {
   uint64_t hits = 0, logged = 0, bytes = 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/base/glob.h"
+
 namespace paste {
 namespace {
 
