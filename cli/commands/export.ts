@@ -17,7 +17,7 @@ const collect = (value: string, previous: string[] = []) => [...previous, value]
 
 export function define(command: Command): void {
   addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), unquoted; none: every frame")
+    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
     .requiredOption("-w, --write <file>", "where to; - is standard output")
     .option(
       "-r, --read <source>",
@@ -37,9 +37,15 @@ export function define(command: Command): void {
 A store may be in use: it is only read. pcapng has nanoseconds, an interface for each port, and the sequence as packet id.
 SIGINT ends the export; the file is complete up to there.
 
+Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, and of stores in-port NAME, out-port NAME, rule NAME,
+forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
+1970. Names may be vale0:* (in quotes, because of the shell).
+
 Examples:
   paste-switch export -w all.pcapng
   paste-switch export -r lab.store -w dns.pcapng udp port 53
+  paste-switch export -w lost.pcapng dropped and after 15m ago
+  paste-switch export -w night.pcapng between yesterday 22:00 and 06:00 and in-port 'vale0:*'
   paste-switch export -w - tcp port 80 and host 10.0.0.1 | tshark -r -`,
     )
     .action(exportCommand);

@@ -23,7 +23,7 @@ const collect = (value: string, previous: string[] = []) => [...previous, value]
 
 export function define(command: Command): void {
   addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), unquoted; none: every frame")
+    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
     .requiredOption(
       "-i, --interface <port>",
       "a port to attach and send into, such as vale1:a; may be repeated",
@@ -50,11 +50,13 @@ export function define(command: Command): void {
       "after",
       `
 Frames go into the port that has the name of the one they came from, in this switch or another; into the only port, if
-there is one; or as --map says. Deadlines are absolute: a late frame does not delay the others.
+there is one; or as --map says. Deadlines are absolute: a late frame does not delay the others. Words about records (in-port,
+after, ...) are those of \`paste-switch export --help\`.
 
 Examples:
   paste-switch replay -i vale1:a -i vale1:b
   paste-switch replay -r lunch.pcap -i vale0:r -x 10 --stats tcp port 80
+  paste-switch replay -i vale1:r between 14:00 and 14:05 and in-port vale0:a
   paste-switch replay -r lab.store -i vale1:r -t -l 100 -K`,
     )
     .action(replay);

@@ -40,6 +40,7 @@ StoreOptions options_of(const Napi::Object& given) {
   options.spare_blocks = static_cast<uint32_t>(field(given, "spareBlocks", 4));
   options.start_keeper = field(given, "startKeeper", 0) != 0;
   options.boot_record = field(given, "bootRecord", 0) != 0;
+  options.exact_times = field(given, "exactTimes", 0) != 0;
   return options;
 }
 

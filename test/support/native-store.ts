@@ -14,6 +14,8 @@ export interface DriverOptions {
   spareBlocks?: number;
   startKeeper?: 0 | 1;
   bootRecord?: 0 | 1;
+  /** Times are kept as they are, also when they run backwards, as imports do. */
+  exactTimes?: 0 | 1;
 }
 
 export interface TestFrame {

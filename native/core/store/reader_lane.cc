@@ -72,6 +72,7 @@ bool LaneReader::next_block() {
   auto next = std::upper_bound(blocks.begin(), blocks.end(), done_serial_,
                                [](uint64_t serial, const BlockRef& block) { return serial < block.serial; });
   for (; next != blocks.end() && out_of_range(*next); ++next) {
+    drop_joined();  // a frame with a part in there is not wanted, and its last parts are no damage
     done_serial_ = next->serial;
     ++state_.counters.blocks_skipped;
   }
