@@ -17,8 +17,7 @@ test("export with words about records, from a running daemon's store", async (t)
   await a.sendAll([...Array.from({ length: 3 }, () => numberedFrame(1, 1, 7, 64)), numberedFrame(1, 2, 8, 64)]);
   t.is((await receiveFrames(b, 1)).length, 1); // a's three to itself were dropped before it
   const store = join(folder, "s.store");
-  const run = (...filter: string[]) =>
-    runCli(["export", "-r", store, "-w", join(folder, "out.pcapng"), ...filter]);
+  const run = (...filter: string[]) => runCli(["export", "-r", store, "-w", join(folder, "out.pcapng"), ...filter]);
   const cases: readonly (readonly [filter: string, frames: number])[] = [
     ["in-port vale0:a", 5],
     ["in-port vale0:b and forwarded", 5],
@@ -27,7 +26,7 @@ test("export with words about records, from a running daemon's store", async (t)
     ["flooded", 1],
     ["dropped", 3],
     ["dropped hairpin and in-port vale*", 3],
-    ["not dropped and not ether src 02:00:00:00:00:02", 10 - 3],
+    ["not dropped and not ether src 02:00:00:00:00:02", 2],
     ["rule all and not flooded", 9],
     ["after 1h ago and before now", 10],
     ["before 1h ago", 0],
@@ -39,13 +38,16 @@ test("export with words about records, from a running daemon's store", async (t)
     t.regex(stderr, new RegExp(`^${frames} frames?, `, "m"), filter);
   }
   const unknown = await run("in-port", "vale0:x");
-  t.is(unknown.status, 1);
+  t.is(unknown.status, 2);
   t.regex(unknown.stderr, /filter: no record names a port "vale0:x" at column 9: did you mean "vale0:a"\?\n$/);
   const capture = join(folder, "out.pcapng");
   const refused = await runCli(["export", "-r", capture, "-w", join(folder, "again.pcapng"), "dropped"]);
-  t.is(refused.status, 1);
-  t.true(refused.stderr.endsWith(`filter: "dropped" needs a store at column 1: ${capture} is a capture\n`), refused.stderr);
+  t.is(refused.status, 2);
+  t.true(
+    refused.stderr.endsWith(`filter: "dropped" needs a store at column 1: ${capture} is a capture\n`),
+    refused.stderr,
+  );
   const rule = await runCli(["rule", "add", "--control", daemon.control, "tcp and after 14:00"]);
-  t.is(rule.status, 1);
+  t.is(rule.status, 2);
   t.regex(rule.stderr, /filter: "after" asks for more than bytes at column 9: rules see/);
 });
