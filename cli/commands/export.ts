@@ -39,7 +39,7 @@ SIGINT ends the export; the file is complete up to there.
 
 Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, and of stores in-port NAME, out-port NAME, rule NAME,
 forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
-1970. Names may be vale0:* (in quotes, because of the shell).
+1970. Names may be vale0:* (in quotes, because of the shell). Everywhere: flow 10.0.0.1:40000 10.0.0.2:443 tcp.
 
 Examples:
   paste-switch export -w all.pcapng

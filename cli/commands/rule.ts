@@ -50,6 +50,7 @@ Examples:
   paste-switch rule add tcp port 80 or tcp port 443
   paste-switch rule add --name headers -s 64 --in vale0:a
   paste-switch rule add --name no-backup --before headers --skip tcp port 873
+  paste-switch rule add flow 10.0.0.1:40000 10.0.0.2:443 tcp
   paste-switch rule add 'ether[0] & 1 != 0'`,
     )
     .action(add);

@@ -46,7 +46,7 @@ export function tokenize(text: string): Token[] {
       at++;
       continue;
     }
-    const [token, length] = valueOfRecordWord(text, at, tokens) ?? nextToken(text, at);
+    const [token, length] = valueTakenWhole(text, at, tokens) ?? nextToken(text, at);
     tokens.push(token);
     at += length;
   }
@@ -71,16 +71,18 @@ function nextToken(text: string, at: number): [Token, number] {
 }
 
 /**
- * Times and names of ports and rules follow rules of their own (`vale0:*`, `yesterday 14:00`), so they are taken whole: behind
- * their words, and in `between` behind the `and` too.
+ * Times, names of ports and rules and the ends of flows follow rules of their own (`vale0:*`, `yesterday 14:00`, `10.0.0.1:80`),
+ * so they are taken whole: behind their words, in `between` behind the `and` too, and twice behind `flow`.
  */
-function valueOfRecordWord(text: string, at: number, tokens: readonly Token[]): [Token, number] | undefined {
-  const last = tokens.at(-1);
-  if (last?.type !== "word") return undefined;
-  const isName = nameWords.includes(last.text);
+function valueTakenWhole(text: string, at: number, tokens: readonly Token[]): [Token, number] | undefined {
+  const wordAt = (place: number) => (tokens.at(place)?.type === "word" ? tokens.at(place)!.text : "");
+  const isName =
+    nameWords.includes(wordAt(-1)) ||
+    wordAt(-1) === "flow" ||
+    (wordAt(-2) === "flow" && tokens.at(-1)!.type === "name");
   const isTime =
-    timeWords.includes(last.text) ||
-    (last.text === "and" && tokens.at(-2)?.type === "time" && tokens.at(-3)?.text === "between");
+    timeWords.includes(wordAt(-1)) ||
+    (wordAt(-1) === "and" && tokens.at(-2)?.type === "time" && wordAt(-3) === "between");
   if (!isName && !isTime) return undefined;
   const type = isTime ? "time" : "name";
   const quoted = matchAt(quotedText, text, at);

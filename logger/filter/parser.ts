@@ -2,6 +2,7 @@
 // bare value takes over the words of the condition before it (`port 80 or 443`).
 import type { Direction, FilterExpression, FilterTerm, Kind, Qualifier, Relation } from "./ast.js";
 import { filterError } from "./filter-error.js";
+import { parseFlow } from "./flow-parser.js";
 import { type Token, tokenize } from "./lexer.js";
 import { isRecordWord, parseRecordWord } from "./record-word-parser.js";
 import { isArithmeticOperator, isRelation, parseTerm } from "./term-parser.js";
@@ -131,6 +132,7 @@ class Parser {
       return this.parseAfterProtocol(protocol, token.at);
     }
     if (["src", "dst", ...kinds].includes(token.text)) return this.parseQualified(undefined);
+    if (token.text === "flow") return this.plain(parseFlow(this.reader));
     if (isRecordWord(token.text)) return this.plain(parseRecordWord(this.reader, this.nowNs));
     return this.plain(this.parseSpecial(token));
   }

@@ -73,7 +73,7 @@ export function protocolName(protocol: Protocol): string {
 export const keywords: ReadonlySet<string> = new Set(
   (
     "src dst host net mask port portrange proto protochain less greater byte len length broadcast multicast " +
-    "vlan mpls pppoed pppoes llc and or not " +
+    "vlan mpls pppoed pppoes llc flow and or not " +
     [...timeWords, ...nameWords, ...outcomeWords].join(" ")
   ).split(" "),
 );

@@ -47,6 +47,10 @@ test("export with words about records, from a running daemon's store", async (t)
     refused.stderr.endsWith(`filter: "dropped" needs a store at column 1: ${capture} is a capture\n`),
     refused.stderr,
   );
+  const flow = ["flow", "10.0.0.1:40000", "[::1]:443", "tcp"];
+  t.is((await runCli(["rule", "add", "--control", daemon.control, ...flow])).status, 2);
+  flow[2] = "10.0.0.2:443";
+  t.is((await runCli(["rule", "add", "--control", daemon.control, ...flow])).status, 0);
   const rule = await runCli(["rule", "add", "--control", daemon.control, "tcp and after 14:00"]);
   t.is(rule.status, 2);
   t.regex(rule.stderr, /filter: "after" asks for more than bytes at column 9: rules see/);
