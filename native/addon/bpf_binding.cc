@@ -70,13 +70,14 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
     if (static_cast<uint64_t>(offsets[i]) + captured[i] > data.ByteLength())
       return type_error(env, "bpfRunBatch: a frame lies outside its data");
   auto selected = Napi::Uint8Array::New(env, count);
-  const int64_t* const time_ns = timed ? times.Data() : nullptr;
+  if (!program.reads_record()) {
+    for (size_t i = 0; i < count; i++)
+      selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i]) != 0;
+    return selected;
+  }
   for (size_t i = 0; i < count; i++) {
-    uint32_t record[paste::kBpfTimeWords] = {};
-    if (time_ns && time_ns[i] > 0) {  // before 1970 there is nothing
-      record[paste::kBpfTimeHigh] = static_cast<uint32_t>(static_cast<uint64_t>(time_ns[i]) >> 32);
-      record[paste::kBpfTimeLow] = static_cast<uint32_t>(time_ns[i]);
-    }
+    const uint64_t time_ns = times[i] > 0 ? static_cast<uint64_t>(times[i]) : 0;  // before 1970 there is nothing
+    const uint32_t record[paste::kBpfTimeWords] = {static_cast<uint32_t>(time_ns >> 32), static_cast<uint32_t>(time_ns)};
     selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], record) != 0;
   }
   return selected;

@@ -219,8 +219,9 @@ void BpfProgram::fuse(std::vector<Operation>& operations, std::span<const BpfIns
 }
 
 // UINT32_MAX as `end` needs no case of its own: no frame is that long (checked), so the comparison rejects.
+template <bool kHasRecord>
 uint32_t BpfProgram::interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length,
-                               const uint32_t* record) const {
+                               [[maybe_unused]] const uint32_t* record) const {
   if (operations_.empty()) return 0;
   PASTE_CHECK(captured_length < UINT32_MAX);
   static constexpr const void* kLabels[] = {
@@ -307,8 +308,8 @@ do_LdLen:
   a = wire_length;
   NEXT;
 do_LdRecord:
-  PASTE_CHECK(record != nullptr);
-  a = record[op->k];
+  PASTE_CHECK(kHasRecord);
+  if constexpr (kHasRecord) a = record[op->k];
   NEXT;
 do_LdxImm:
   x = op->k;
@@ -429,5 +430,8 @@ do_Txa:
 #undef INDEXED
 #undef JUMP_IF_EQUAL
 }
+
+template uint32_t BpfProgram::interpret<true>(const uint8_t*, uint32_t, uint32_t, const uint32_t*) const;
+template uint32_t BpfProgram::interpret<false>(const uint8_t*, uint32_t, uint32_t, const uint32_t*) const;
 
 }  // namespace paste

@@ -43,7 +43,9 @@ class BpfProgram {
   // program at once. A program that was never loaded rejects everything. `record`: as many words as load() was told, where
   // the program reads_record().
   uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record = nullptr) const {
-    return accepts_all_ ? accepted_ : interpret(frame, wire_length, captured_length, record);
+    if (accepts_all_) return accepted_;
+    return record ? interpret<true>(frame, wire_length, captured_length, record)
+                  : interpret<false>(frame, wire_length, captured_length, nullptr);
   }
   bool reads_record() const { return reads_record_; }
   // Whether no frame is rejected because the program is one `ret #k`, k > 0: then run() need not be called.
@@ -62,6 +64,8 @@ class BpfProgram {
   };
   static_assert(sizeof(Operation) == 16);
 
+  // Without record words a register more is free for the others' loop.
+  template <bool kHasRecord>
   uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record) const;
   static Operation decode(const BpfInsn& instruction);
   static void fuse(std::vector<Operation>& operations, std::span<const BpfInsn> instructions);
