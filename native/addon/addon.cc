@@ -11,6 +11,7 @@ void init_launch(Napi::Env env, Napi::Object exports);
 void init_reader(Napi::Env env, Napi::Object exports);
 void init_replay(Napi::Env env, Napi::Object exports);
 void init_store(Napi::Env env, Napi::Object exports);
+void init_tree(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_bench(env, exports);
@@ -23,6 +24,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_reader(env, exports);
   init_replay(env, exports);
   init_store(env, exports);
+  init_tree(env, exports);
   return exports;
 }
 

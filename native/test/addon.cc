@@ -13,6 +13,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   paste::test::add_netmap(env, exports);
   paste::test::add_ports(env, exports);
   paste::test::add_store(env, exports);
+  paste::test::add_tree(env, exports);
   return exports;
 }
 

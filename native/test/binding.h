@@ -20,6 +20,7 @@ void add_mac_table(Napi::Env env, Napi::Object exports);
 void add_marked(Napi::Env env, Napi::Object exports);
 void add_netmap(Napi::Env env, Napi::Object exports);
 void add_store(Napi::Env env, Napi::Object exports);
+void add_tree(Napi::Env env, Napi::Object exports);
 
 // Throws "CODE: message" to JavaScript unless ok, and says whether it was.
 inline bool ok_or_throw(Napi::Env env, const Status& status) {

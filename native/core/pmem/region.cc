@@ -16,6 +16,7 @@
 #include "core/pmem/mapped_region.h"
 #include "core/pmem/medium.h"
 #include "core/store/layout.h"
+#include "core/tree/layout.h"
 
 namespace paste {
 namespace {
@@ -158,8 +159,9 @@ Status clear_device(const std::string& path, const Region::CreateOptions& option
   Mapping mapping(dup(device.get()), path, info);
   status = mapping.map(true);
   if (!status.ok()) return status;
-  if (!options.replace && std::memcmp(mapping.base(), &layout::kMagic, sizeof layout::kMagic) == 0)
-    return {Code::kStore, path + " holds a store already: ask for replacement to lose it"};
+  for (const uint64_t magic : {layout::kMagic, tree::kMagic})
+    if (!options.replace && std::memcmp(mapping.base(), &magic, sizeof magic) == 0)
+      return {Code::kStore, path + " holds a store or a tree already: ask for replacement to lose it"};
   alignas(64) static constexpr uint8_t kZeros[4096] = {};
   for (uint64_t at = 0; at < info.size_bytes; at += sizeof kZeros)
     domain->stream(mapping.base() + at, kZeros, sizeof kZeros / 64);
