@@ -7,3 +7,4 @@ export * from "./port-client.js";
 export * from "./reader.js";
 export * from "./replay.js";
 export * from "./store.js";
+export * from "./tree.js";

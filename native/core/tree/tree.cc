@@ -7,8 +7,8 @@
 namespace paste::tree {
 namespace {
 
-// Pages that puts leave for removals, which must copy pages, too, before any becomes free.
-constexpr uint32_t kKeptForRemovals = 2 * kHeightMax;
+// Pages that puts leave for removals, which must copy pages, too, before any becomes free: for a few of them.
+constexpr uint32_t kept_for_removals(uint32_t height) { return 4 * height + 8; }
 
 std::string number(uint64_t value) { return std::to_string(value); }
 
@@ -99,7 +99,7 @@ Status Tree::put(Bytes key, Bytes value) {
     return {Code::kUsage, file_->path() + ": key and value have " + number(key.size() + value.size()) + " bytes, at most " +
                               number(kEntryBytesMax) + " are possible: keep larger values elsewhere and their place here"};
   if (height_ + 1 >= kHeightMax) return {Code::kResource, file_->path() + ": the tree is as high as it can be"};
-  if (Status status = room(2 * height_ + 2 + kKeptForRemovals); !status.ok()) return status;
+  if (Status status = room(2 * height_ + 2 + kept_for_removals(height_)); !status.ok()) return status;
   if (height_ == 0) {
     top_ = new_dirty(0);
     height_ = 1;

@@ -44,6 +44,7 @@ class Tree {
   Status load_start();
   Status load(Bytes key, Bytes value);
   Status load_finish();
+  void load_abort();  // the tree stays empty
 
   const Root& root() const { return root_; }        // committed
   uint64_t entries() const { return entries_; }     // with the batch

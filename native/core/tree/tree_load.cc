@@ -34,6 +34,10 @@ void Tree::load_abandon() {
   abort();
 }
 
+void Tree::load_abort() {
+  if (loading_) load_abandon();
+}
+
 Status Tree::load_close(uint32_t level, Ref* ref) {
   std::vector<uint32_t> place;
   if (space_.available() == 0) return room(1);
