@@ -343,12 +343,17 @@ class TreeWriter : public Napi::ObjectWrap<TreeWriter> {
     if (!usable(env, open_) || !bytes_of(env, call[0], "entries", &bytes)) return env.Undefined();
     const auto lengths = call[1].As<Napi::Uint32Array>();
     const uint64_t count = call[2].As<Napi::Number>().Uint32Value();
-    if (count * 2 > lengths.ElementLength()) return throw_status(env, Status(Code::kInternal, "fewer lengths than entries")), env.Undefined();
+    const auto broken = [&](const char* what) {
+      throw_status(env, Status(Code::kInternal, what));
+      return env.Undefined();
+    };
+    if (count * 2 > lengths.ElementLength()) return broken("fewer lengths than entries");
     uint64_t at = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const uint64_t key = lengths[2 * i], value = lengths[2 * i + 1];
-      if (key + value > bytes.size() - at) return throw_status(env, Status(Code::kInternal, "fewer bytes than entries")), env.Undefined();
-      if (!passed(env, (open_->writer.get()->*what)(bytes.substr(at, key), bytes.substr(at + key, value)))) return env.Undefined();
+      if (key + value > bytes.size() - at) return broken("fewer bytes than entries");
+      const Status status = (open_->writer.get()->*what)(bytes.substr(at, key), bytes.substr(at + key, value));
+      if (!passed(env, status)) return env.Undefined();
       at += key + value;
     }
     return env.Undefined();

@@ -10,6 +10,7 @@ import { processes } from "./processes.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
+import { tree } from "./tree.js";
 
 export const benches: Record<string, Bench> = {
   forward,
@@ -18,6 +19,7 @@ export const benches: Record<string, Bench> = {
   processes,
   run: runPrograms,
   scan: scanning,
+  tree,
 };
 
 export interface BenchOptions {

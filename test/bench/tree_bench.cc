@@ -1,10 +1,9 @@
-// The tree beside LMDB, one operation a run: compiled by `paste-switch bench tree` when it runs, against the library that the addon is
-// made of, and LMDB where its header is. argv: peer (tree, lmdb), folder, entries, batch, rounds. Prints "peer what nanoseconds"
-// for each round; nanoseconds are per entry.
+// The tree beside LMDB: compiled by `paste-switch bench tree` when it runs, against the library that the addon is made of, and LMDB
+// where its header is (-DWITH_LMDB). Prints "peer|what|nanoseconds per entry", round by round, both peers in turn.
 //
-// Durability is the medium's on both sides: on memory (tmpfs) LMDB runs with MDB_WRITEMAP and MDB_NOSYNC (its fastest: a sync of tmpfs
-// does nothing, and the death of the process loses nothing), the tree with its line write-backs and fences; on a disk both with fdatasync,
-// LMDB in its default mode.
+// Durability is the medium's on both sides: on memory (tmpfs) LMDB runs with MDB_WRITEMAP and MDB_NOSYNC (its fastest: a sync of
+// tmpfs does nothing, and the death of the process loses nothing), the tree with its line write-backs and fences; on a disk both
+// with fdatasync, LMDB in its default mode.
 #include <time.h>
 #include <unistd.h>
 
@@ -18,9 +17,8 @@
 #include <vector>
 
 #include "core/tree/tree.h"
-#if __has_include(<lmdb.h>)
+#ifdef WITH_LMDB
 #include <lmdb.h>
-#define WITH_LMDB 1
 #endif
 
 namespace {

@@ -8,8 +8,8 @@
 // Copy-on-write with alternating roots. A commit writes every page that it changed to a free place, makes those pages persistent
 // (first fence), writes one line, the root record, into the page that does not hold the current root, and makes that persistent
 // (second fence). The record carries its checksum, so a torn one is none, and the other one counts: a crash at any store, flush or
-// fence leaves exactly the last committed state, or the one that was being committed, whole. Nothing is repaired at opening. Why so,
-// and not leaves that are changed in place under a log:
+// fence leaves exactly the last committed state, or the one that was being committed, whole. Nothing is repaired at opening.
+// Why so, and not leaves that are changed in place under a log:
 //   - a page that never changes while anyone can reach it is what lets readers in other processes take no lock and write nothing;
 //     with changes in place each would need a version and a retry for each page, and could still see two halves of one commit;
 //   - a page has one checksum for all of it, and on a disk the same order holds with fdatasync in the place of the fence;

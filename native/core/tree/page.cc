@@ -53,6 +53,15 @@ bool PageView::search(Bytes key, uint32_t* index, bool* found) const {
       return true;
     }
   }
+  return search_heads(key, prefix, index, found);
+}
+
+// Among keys that all begin as `key` does, for `prefix` bytes.
+bool PageView::search_heads(Bytes key, uint32_t prefix, uint32_t* index, bool* found) const {
+  const uint32_t entries = count();
+  *index = 0;
+  *found = false;
+  if (entries == 0) return true;
   const uint32_t head = head_of(key, prefix);
   uint32_t low = 0, length = entries;  // heads below, without a branch to mispredict
   const Slot* const all = slots();

@@ -20,6 +20,7 @@ Outcome Snapshot::find(Bytes key, std::string* value) const {
     uint32_t index = 0;
     bool found = false;
     Bytes there, bytes;
+    if (file_->in_range(ref)) PageView(file_->address(ref.page)).prefetch();
     if (!file_->check(ref, level)) {
       outcome = Outcome::kDamaged;
       break;
@@ -31,7 +32,7 @@ Outcome Snapshot::find(Bytes key, std::string* value) const {
       outcome = Outcome::kDamaged;
       break;
     }
-    if (!page.search(key, &index, &found) || (found && !page.entry(index, &there, &bytes))) {
+    if (!page.search_exact(key, &index, &found) || (found && !page.entry(index, &there, &bytes))) {
       file_->fail(ref.page, "an entry lies outside of it");
       outcome = Outcome::kDamaged;
     } else if (found) {

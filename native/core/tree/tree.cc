@@ -199,7 +199,7 @@ Status Tree::find(Bytes key, std::string* value, bool* found) {
       return file_->fail(ref.page, "an entry lies outside of it"), file_->problem();
     }
     Bytes there, bytes;
-    if (!page.search(key, &index, found) || (*found && !page.entry(index, &there, &bytes)))
+    if (!page.search_exact(key, &index, found) || (*found && !page.entry(index, &there, &bytes)))
       return file_->fail(ref.page, "an entry lies outside of it"), file_->problem();
     if (*found) value->assign(bytes);
   }
