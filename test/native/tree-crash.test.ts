@@ -34,8 +34,8 @@ const seeds = only ? [Number(only)] : [1, 2, randomInt(1_000_000)];
 for (const [title, options] of [
   ["memory that is byte-addressable", {}],
   ["a disk", { disk: 1 }],
-  ["a tree that is often full", { pages: 96 }],
-  ["a disk, a tree that is often full", { pages: 96, disk: 1 }],
+  ["a tree that is often full", { pages: 56 }],
+  ["a disk, a tree that is often full", { pages: 56, disk: 1 }],
   ["few keys: many updates, empty trees, bulk loads", { keys: 40, pages: 80 }],
 ] as const)
   test(`a crash anywhere leaves exactly one committed state: ${title}`, (t) => {
