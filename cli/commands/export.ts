@@ -37,8 +37,8 @@ export function define(command: Command): void {
 A store may be in use: it is only read. pcapng has nanoseconds, an interface for each port, and the sequence as packet id.
 SIGINT ends the export; the file is complete up to there.
 
-Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, and of stores in-port NAME, out-port NAME, rule NAME,
-forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
+Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, community-id ID, and of stores in-port NAME, out-port
+NAME, rule NAME, forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
 1970. Names may be vale0:* (in quotes, because of the shell). Everywhere: flow 10.0.0.1:40000 10.0.0.2:443 tcp.
 
 Examples:

@@ -17,7 +17,7 @@ export function define(command: Command): void {
     .option("--size <size>", "makes the store when it is missing: 64M, 1G, ...")
     .addOption(new Option("--full <policy>", "when the store is full").choices(["overwrite", "stop"]).default("stop"))
     .option("-c, --count <n>", "so many frames at most")
-    .option("--filter <filter>", "only frames that it matches: pcap-filter(7), after/before/between TIME, in quotes")
+    .option("--filter <filter>", "only frames that it matches: pcap-filter(7), after TIME and such, in quotes")
     .option("--synth-ethernet", "give frames without Ethernet headers (-i any, raw IP) some")
     .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
     .addHelpText(

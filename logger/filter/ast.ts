@@ -78,6 +78,8 @@ export type FilterExpression =
   | { kind: "llc"; type?: string; at: number }
   /** From `fromNs` up to, but not including, `toNs`; 0 and `timeEnd` are no bounds. `word` is what was written. */
   | { kind: "time"; word: string; fromNs: bigint; toNs: bigint; at: number }
+  /** `digest`: five numbers. */
+  | { kind: "community"; digest: readonly number[]; at: number }
   | { kind: "name"; test: NameTest; at: number }
   /** `reason`: number of the one reason for being dropped, absent for any. */
   | { kind: "outcome"; word: "dropped" | "forwarded"; reason?: number; at: number }

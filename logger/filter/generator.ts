@@ -118,6 +118,11 @@ class Generator {
         return this.time(expression);
       case "name":
         return compare(values, values.recordWord(this.names.wordOf(expression.test)), "equal", 1);
+      case "community": {
+        const has = compare(values, values.recordWord(recordWord.hasCommunity), "equal", 1);
+        const word = (i: number) => values.recordWord(recordWord.community + i);
+        return expression.digest.reduce((all, each, i) => both(all, compare(values, word(i), "equal", each)), has);
+      }
       case "outcome":
         return this.outcome(expression);
       case "flooded":

@@ -1,7 +1,7 @@
 // Text to tokens, by the rules of pcap-filter(7): the longest match wins, so `80-90`, `tcp-syn` and `1.2.3.4` are one word each.
 import { parseEthernet, parseIpv4, parseIpv6 } from "./addresses.js";
 import { filterError } from "./filter-error.js";
-import { nameWords, timeWords } from "./record-words.js";
+import { communityWord, nameWords, timeWords } from "./record-words.js";
 import { timeLength } from "./times.js";
 import { keywords, numbers, protocolOf, refusedWords } from "./words.js";
 
@@ -78,6 +78,7 @@ function valueTakenWhole(text: string, at: number, tokens: readonly Token[]): [T
   const wordAt = (place: number) => (tokens.at(place)?.type === "word" ? tokens.at(place)!.text : "");
   const isName =
     nameWords.includes(wordAt(-1)) ||
+    wordAt(-1) === communityWord ||
     wordAt(-1) === "flow" ||
     (wordAt(-2) === "flow" && tokens.at(-1)!.type === "name");
   const isTime =

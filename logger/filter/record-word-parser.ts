@@ -2,11 +2,11 @@
 import { outcomes } from "../../native/engine.js";
 import type { FilterExpression } from "./ast.js";
 import { didYouMean, filterError } from "./filter-error.js";
-import { type NameTest, nameWords, outcomeWords, timeEnd, timeWords } from "./record-words.js";
+import { communityWord, type NameTest, nameWords, outcomeWords, timeEnd, timeWords } from "./record-words.js";
 import { parseTime } from "./times.js";
 import type { TokenReader } from "./token-reader.js";
 
-const known: readonly string[] = [...timeWords, ...nameWords, ...outcomeWords];
+const known: readonly string[] = [...timeWords, ...nameWords, ...outcomeWords, communityWord];
 
 export function isRecordWord(text: string): boolean {
   return known.includes(text);
@@ -29,6 +29,8 @@ export function parseRecordWord(reader: TokenReader, nowNs: bigint): FilterExpre
       return parseDropped(reader, at);
     case "forwarded":
       return { kind: "outcome", word: text, at };
+    case communityWord:
+      return parseCommunity(reader, at);
     case "flooded":
       return { kind: "flooded", at };
   }
@@ -38,6 +40,17 @@ export function parseRecordWord(reader: TokenReader, nowNs: bigint): FilterExpre
   if (name.text === "") throw filterError(name.at, "an empty name", "every port and rule has one");
   reader.next();
   return { kind: "name", test: { of: text as NameTest["of"], pattern: name.text, at: name.at }, at };
+}
+
+function parseCommunity(reader: TokenReader, at: number): FilterExpression {
+  const { type, text, at: place } = reader.peek();
+  const form = "1: and 28 letters, such as 1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
+  if (type !== "name") throw reader.unexpected(`a Community ID: ${form}`);
+  reader.next();
+  const bytes = Buffer.from(text.slice(2), "base64");
+  if (!/^1:[A-Za-z0-9+/]{27}=$/.test(text) || bytes.length !== 20)
+    throw filterError(place, `"${text}" is no Community ID`, `it is ${form}`);
+  return { kind: "community", digest: [0, 4, 8, 12, 16].map((i) => bytes.readUInt32BE(i)), at };
 }
 
 function parseBetween(reader: TokenReader, nowNs: bigint, at: number): FilterExpression {

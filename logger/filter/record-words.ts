@@ -3,11 +3,19 @@
 import type { FilterExpression } from "./ast.js";
 import { filterError } from "./filter-error.js";
 
-/** What there is beside a frame's bytes: nothing (a rule sees frames only), its time (captures), or a store's whole record. */
+/** What there is beside a frame's bytes: nothing (a rule sees frames only), its time (captures; with it a Community ID is computed), or a store's whole record. */
 export type RecordAccess = "none" | "time" | "store";
 
 /** Numbers of the words; those from `names` on are one for each name test. */
-export const recordWord = { timeHigh: 0, timeLow: 1, outcome: 2, flags: 3, names: 4 } as const;
+export const recordWord = {
+  timeHigh: 0,
+  timeLow: 1,
+  hasCommunity: 2,
+  community: 3,
+  outcome: 8,
+  flags: 9,
+  names: 10,
+} as const;
 export const flagFlooded = 4;
 
 /** Most different names of ports and rules in one filter. */
@@ -18,6 +26,7 @@ export const timeEnd = 1n << 64n;
 
 export const timeWords: readonly string[] = ["after", "before", "between"];
 export const nameWords: readonly string[] = ["in-port", "out-port", "rule"];
+export const communityWord = "community-id";
 export const outcomeWords: readonly string[] = ["dropped", "forwarded", "flooded"];
 
 /** `in-port vale0:*`: that the record's port or rule has a name that fits; `*` and `?` are wildcards. */
@@ -62,6 +71,7 @@ export function recordNeeds(expression: FilterExpression): RecordNeed[] {
     if (next.kind === "and" || next.kind === "or") waiting.push(next.right, next.left);
     else if (next.kind === "not") waiting.push(next.operand);
     else if (next.kind === "time") needs.push({ needs: "time", word: next.word, at: next.at });
+    else if (next.kind === "community") needs.push({ needs: "time", word: communityWord, at: next.at });
     else if (next.kind === "name") needs.push({ needs: "store", word: next.test.of, at: next.at });
     else if (next.kind === "outcome" || next.kind === "flooded")
       needs.push({ needs: "store", word: next.kind === "flooded" ? "flooded" : next.word, at: next.at });
@@ -74,6 +84,12 @@ export function checkAccess(needs: readonly RecordNeed[], access: RecordAccess):
   if (access === "store") return;
   const refused = needs.find((need) => access === "none" || need.needs === "store");
   if (!refused) return;
+  if (refused.word === communityWord)
+    throw filterError(
+      refused.at,
+      `"${communityWord}" is not for rules`,
+      "it takes a hash for each frame: write flow A:p B:q tcp",
+    );
   const hint =
     access === "none"
       ? "rules see a frame's bytes only: use it where a store is read, as in export and replay"

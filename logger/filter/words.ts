@@ -1,5 +1,5 @@
 // The words of pcap-filter(7) and the numbers behind them (IANA ether types, protocol numbers, ICMP types; RFC 9293 flags).
-import { nameWords, outcomeWords, timeWords } from "./record-words.js";
+import { communityWord, nameWords, outcomeWords, timeWords } from "./record-words.js";
 
 /** Words that name a protocol, alone (`tcp`), before another word (`tcp port 80`) or before `[`. */
 export const protocols = [
@@ -74,7 +74,7 @@ export const keywords: ReadonlySet<string> = new Set(
   (
     "src dst host net mask port portrange proto protochain less greater byte len length broadcast multicast " +
     "vlan mpls pppoed pppoes llc flow and or not " +
-    [...timeWords, ...nameWords, ...outcomeWords].join(" ")
+    [...timeWords, ...nameWords, ...outcomeWords, communityWord].join(" ")
   ).split(" "),
 );
 

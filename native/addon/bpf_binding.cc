@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/bpf/bpf.h"
+#include "core/store/community_id.h"
 
 namespace {
 
@@ -64,7 +65,7 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
 
   paste::BpfProgram program;
   const paste::Status status =
-      paste::BpfProgram::load(instructions, &program, timed ? paste::kBpfTimeWords : 0);
+      paste::BpfProgram::load(instructions, &program, timed ? paste::kBpfCaptureWords : 0);
   if (!status.ok()) return type_error(env, status.message().c_str());
   for (size_t i = 0; i < count; i++)
     if (static_cast<uint64_t>(offsets[i]) + captured[i] > data.ByteLength())
@@ -77,7 +78,12 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
   }
   for (size_t i = 0; i < count; i++) {
     const uint64_t time_ns = times[i] > 0 ? static_cast<uint64_t>(times[i]) : 0;  // before 1970 there is nothing
-    const uint32_t record[paste::kBpfTimeWords] = {static_cast<uint32_t>(time_ns >> 32), static_cast<uint32_t>(time_ns)};
+    uint32_t record[paste::kBpfCaptureWords] = {static_cast<uint32_t>(time_ns >> 32), static_cast<uint32_t>(time_ns)};
+    uint32_t digest[5];
+    if (program.reads_community() && paste::community_id(data.Data() + offsets[i], captured[i], digest)) {
+      record[paste::kBpfHasCommunity] = 1;
+      std::memcpy(record + paste::kBpfCommunity, digest, sizeof digest);
+    }
     selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], record) != 0;
   }
   return selected;

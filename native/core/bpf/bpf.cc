@@ -176,6 +176,7 @@ Status BpfProgram::load(std::span<const BpfInsn> instructions, BpfProgram* progr
     loaded.operations_.push_back(operation);
     loaded.uses_scratch_ |= operation.handler == kLdMem || operation.handler == kLdxMem;
     loaded.reads_record_ |= operation.handler == kLdRecord;
+    loaded.reads_community_ |= operation.handler == kLdRecord && operation.k >= kBpfHasCommunity && operation.k < kBpfOutcome;
   }
   fuse(loaded.operations_, instructions);
   loaded.accepted_ = instructions[0].k;

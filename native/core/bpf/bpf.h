@@ -22,15 +22,17 @@ constexpr uint32_t kBpfScratchWords = 16;       // BPF_MEMWORDS
 // Beyond <linux/filter.h>: `A = record[k]`, a word of what is known of a frame besides its bytes. A free mode of BPF_LD|BPF_W,
 // so that no offset into a frame can mean it by accident.
 constexpr uint16_t kBpfLoadRecord = 0xc0;
-// What the words are (logger/filter/record-words.ts says the same). A capture's frame has the first kBpfTimeWords only.
+// What the words are (logger/filter/record-words.ts says the same). A capture's frame has the first kBpfCaptureWords only.
 enum BpfRecordWord : uint32_t {
-  kBpfTimeHigh,  // nanoseconds since 1970
+  kBpfTimeHigh,      // nanoseconds since 1970
   kBpfTimeLow,
-  kBpfOutcome,   // 0 = forwarded, else 1 + Drop
-  kBpfFlags,     // layout::RecordFlag
-  kBpfNames,     // from here on one word a name test: 1 if the record's port or rule has such a name, else 0
+  kBpfHasCommunity,  // 1 if the frame has a Community ID; then
+  kBpfCommunity,     // the five words of its hash
+  kBpfOutcome = kBpfCommunity + 5,  // 0 = forwarded, else 1 + Drop
+  kBpfFlags,         // layout::RecordFlag
+  kBpfNames,         // from here on one word a name test: 1 if the record's port or rule has such a name, else 0
 };
-constexpr uint32_t kBpfTimeWords = 2;
+constexpr uint32_t kBpfCaptureWords = kBpfOutcome;
 constexpr uint32_t kBpfNamesMax = 256;
 
 class BpfProgram {
@@ -48,6 +50,7 @@ class BpfProgram {
                   : interpret<false>(frame, wire_length, captured_length, nullptr);
   }
   bool reads_record() const { return reads_record_; }
+  bool reads_community() const { return reads_community_; }
   // Whether no frame is rejected because the program is one `ret #k`, k > 0: then run() need not be called.
   bool accepts_all() const { return accepts_all_; }
 
@@ -75,6 +78,7 @@ class BpfProgram {
   bool accepts_all_ = false;
   bool uses_scratch_ = false;
   bool reads_record_ = false;
+  bool reads_community_ = false;
 };
 
 }  // namespace paste

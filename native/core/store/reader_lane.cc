@@ -272,8 +272,11 @@ bool LaneReader::take_part(const layout::RecordHeader& header, const uint8_t* by
 void LaneReader::emit_frame(const layout::RecordHeader& header, uint32_t header_at, uint32_t offset, uint32_t length) {
   const BpfProgram* filter = state_.options.filter;
   if (filter) {
-    const uint32_t* record = filter->reads_record() ? state_.words.of(header, state_.names) : nullptr;
-    if (filter->run(ready.bytes.data() + offset, header.wire_length, length, record) == 0) return;
+    const uint8_t* const frame = ready.bytes.data() + offset;
+    const uint32_t* record = filter->reads_community() ? state_.words.of(header, state_.names, frame, length)
+                             : filter->reads_record()  ? state_.words.of(header, state_.names)
+                                                       : nullptr;
+    if (filter->run(frame, header.wire_length, length, record) == 0) return;
   }
   ready.records.push_back(ReadRecord{header_at, offset, std::min(length, state_.options.snaplen)});
   ++state_.counters.matched;

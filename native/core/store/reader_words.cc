@@ -1,6 +1,9 @@
 #include "core/store/reader_words.h"
 
+#include <algorithm>
+
 #include "core/base/glob.h"
+#include "core/store/community_id.h"
 
 namespace paste {
 namespace {
@@ -27,6 +30,13 @@ const uint32_t* RecordWords::of(const layout::RecordHeader& header, const Reader
     words_[kBpfNames + i] = tests_[i].holds(id, names);
   }
   return words_.data();
+}
+
+const uint32_t* RecordWords::of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length) {
+  uint32_t digest[5] = {};
+  words_[kBpfHasCommunity] = community_id(frame, length, digest);
+  std::copy_n(digest, 5, &words_[kBpfCommunity]);
+  return of(header, names);
 }
 
 bool RecordWords::Test::holds(uint32_t id, const ReaderNames& names) {

@@ -16,6 +16,8 @@ class RecordWords {
   // kBpfNames words and one for each name test; they stay until the next call. Ports and rules are described in each block
   // before a record names them, so what a record needs has been learned.
   const uint32_t* of(const layout::RecordHeader& header, const ReaderNames& names);
+  // The same with the words of the frame's Community ID, which takes a hash to compute.
+  const uint32_t* of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length);
 
  private:
   // A name test with its answers so far. Names of ids never change.

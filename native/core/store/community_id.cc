@@ -1,0 +1,144 @@
+#include "core/store/community_id.h"
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+namespace paste {
+namespace {
+
+constexpr uint32_t kTagsMax = 4, kExtensionsMax = 8;
+constexpr uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58, kSctp = 132;
+
+uint32_t half(const uint8_t* at) { return static_cast<uint32_t>(at[0]) << 8 | at[1]; }
+
+struct Tuple {
+  const uint8_t* source;
+  const uint8_t* destination;
+  uint32_t address_bytes;
+  uint8_t protocol;
+  const uint8_t* transport;
+  uint32_t transport_bytes;
+};
+
+bool find_ipv4(const uint8_t* ip, uint32_t length, Tuple* tuple) {
+  if (length < 20) return false;
+  const uint32_t header = (ip[0] & 0xfu) * 4;
+  if (ip[0] >> 4 != 4 || header < 20 || length < header || (half(ip + 6) & 0x1fff) != 0) return false;
+  *tuple = {ip + 12, ip + 16, 4, ip[9], ip + header, length - header};
+  return true;
+}
+
+// Extension headers as in RFC 8200, section 4.
+bool find_ipv6(const uint8_t* ip, uint32_t length, Tuple* tuple) {
+  if (length < 40 || ip[0] >> 4 != 6) return false;
+  uint8_t next = ip[6];
+  uint32_t at = 40;
+  for (uint32_t i = 0; i < kExtensionsMax && (next == 0 || next == 43 || next == 44 || next == 60); ++i) {
+    if (length - at < 8) return false;
+    if (next == 44 && (half(ip + at + 2) & 0xfff8) != 0) return false;
+    const uint32_t bytes = next == 44 ? 8 : (ip[at + 1] + 1u) * 8;
+    next = ip[at];
+    if (length - at < bytes) return false;
+    at += bytes;
+  }
+  *tuple = {ip + 8, ip + 24, 16, next, ip + at, length - at};
+  return true;
+}
+
+bool find_tuple(const uint8_t* frame, uint32_t length, Tuple* tuple) {
+  uint32_t at = 12;
+  for (uint32_t tags = 0; length >= at + 2; ++tags, at += 4) {
+    const uint32_t type = half(frame + at);
+    if (type == 0x0800) return find_ipv4(frame + at + 2, length - at - 2, tuple);
+    if (type == 0x86dd) return find_ipv6(frame + at + 2, length - at - 2, tuple);
+    if ((type != 0x8100 && type != 0x88a8 && type != 0x9100) || tags == kTagsMax) return false;
+  }
+  return false;
+}
+
+// The type that answers an ICMP type; the type itself has none: -1.
+int counterpart(uint8_t protocol, uint8_t type) {
+  static constexpr uint8_t kPairs4[][2] = {{8, 0}, {13, 14}, {15, 16}, {10, 9}, {17, 18}};
+  static constexpr uint8_t kPairs6[][2] = {{128, 129}, {133, 134}, {135, 136}, {130, 131}, {139, 140}, {144, 145}};
+  const auto find = [type](const auto& pairs) {
+    for (const auto& pair : pairs) {
+      if (pair[0] == type) return static_cast<int>(pair[1]);
+      if (pair[1] == type) return static_cast<int>(pair[0]);
+    }
+    return -1;
+  };
+  return protocol == kIcmp ? find(kPairs4) : find(kPairs6);
+}
+
+// SHA-1 (FIPS 180-4) of at most 55 bytes, which fit one block with their length.
+void sha1_short(const uint8_t* bytes, uint32_t length, uint32_t (&digest)[5]) {
+  uint8_t block[64] = {};
+  std::memcpy(block, bytes, length);
+  block[length] = 0x80;
+  block[62] = static_cast<uint8_t>(length * 8 >> 8);
+  block[63] = static_cast<uint8_t>(length * 8);
+  uint32_t w[80];
+  for (uint32_t i = 0; i < 16; ++i) w[i] = half(block + i * 4) << 16 | half(block + i * 4 + 2);
+  for (uint32_t i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+  const uint32_t start[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+  uint32_t a = start[0], b = start[1], c = start[2], d = start[3], e = start[4];
+  for (uint32_t i = 0; i < 80; ++i) {
+    const uint32_t mixed = i < 20   ? ((b & c) | (~b & d)) + 0x5a827999
+                           : i < 40 ? (b ^ c ^ d) + 0x6ed9eba1
+                           : i < 60 ? ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc
+                                    : (b ^ c ^ d) + 0xca62c1d6;
+    const uint32_t next = std::rotl(a, 5) + mixed + e + w[i];
+    e = d;
+    d = c;
+    c = std::rotl(b, 30);
+    b = a;
+    a = next;
+  }
+  const uint32_t sums[5] = {a, b, c, d, e};
+  for (uint32_t i = 0; i < 5; ++i) digest[i] = start[i] + sums[i];
+}
+
+}  // namespace
+
+bool community_id(const uint8_t* frame, uint32_t length, uint32_t (&digest)[5]) {
+  Tuple tuple;
+  if (!find_tuple(frame, length, &tuple)) return false;
+  const bool icmp = tuple.protocol == (tuple.address_bytes == 4 ? kIcmp : kIcmp6);
+  const bool has_ports = icmp || tuple.protocol == kTcp || tuple.protocol == kUdp || tuple.protocol == kSctp;
+  uint32_t from = 0, to = 0;
+  bool one_way = false;
+  if (has_ports) {
+    if (tuple.transport_bytes < (icmp ? 2u : 4u)) return false;
+    from = icmp ? tuple.transport[0] : half(tuple.transport);
+    to = icmp ? tuple.transport[1] : half(tuple.transport + 2);
+    if (icmp) {
+      const int answer = counterpart(tuple.protocol, tuple.transport[0]);
+      one_way = answer < 0;
+      if (!one_way) to = static_cast<uint32_t>(answer);
+    }
+  }
+  const int order = std::memcmp(tuple.source, tuple.destination, tuple.address_bytes);
+  if (!one_way && (order > 0 || (order == 0 && from > to))) {
+    std::swap(tuple.source, tuple.destination);
+    std::swap(from, to);
+  }
+  uint8_t hashed[40] = {};  // the seed, two bytes of zero, comes first
+  uint32_t at = 2;
+  std::memcpy(hashed + at, tuple.source, tuple.address_bytes);
+  at += tuple.address_bytes;
+  std::memcpy(hashed + at, tuple.destination, tuple.address_bytes);
+  at += tuple.address_bytes;
+  hashed[at] = tuple.protocol;
+  at += 2;
+  if (has_ports) {
+    for (const uint32_t port : {from, to}) {
+      hashed[at++] = static_cast<uint8_t>(port >> 8);
+      hashed[at++] = static_cast<uint8_t>(port);
+    }
+  }
+  sha1_short(hashed, at, digest);
+  return true;
+}
+
+}  // namespace paste
