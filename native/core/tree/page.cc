@@ -116,6 +116,7 @@ std::string PageView::problem(uint32_t page, uint32_t generation, uint32_t seed)
     if (!entry(i, &key, &value) || slots()[i].offset < h.heap) return where + " lies outside the entries";
     if (key.size() > kKeyBytesMax || key.size() < h.prefix) return where + " has a key of " + std::to_string(key.size()) + " bytes";
     if (h.level > 0 && value.size() != sizeof(Ref)) return where + " names no child";
+    if (h.level == 0 && key.size() + value.size() > kEntryBytesMax) return where + " is longer than entries are";
     if (i > 0 && order(before, key) >= 0) return where + " is not above the one before";
     if (slots()[i].head != head_of(key, h.prefix)) return where + " has another key's head";
     before = key;
