@@ -95,6 +95,7 @@ class Tree {
 
   Status load_child(uint32_t level, Bytes low, Ref ref);
   Status load_close(uint32_t level, Ref* ref);
+  Status load_write();
   void load_abandon();
   LoadLevel& load_level(uint32_t level);
 
@@ -122,6 +123,8 @@ class Tree {
   bool loading_ = false;
   std::vector<LoadLevel> load_;
   std::vector<uint32_t> load_pages_;
+  std::unique_ptr<uint8_t[], void (*)(void*)> load_run_{nullptr, nullptr};  // closed pages that lie behind each other
+  uint32_t load_run_first_ = 0, load_run_count_ = 0;
   std::string load_last_;
 };
 

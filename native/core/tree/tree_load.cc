@@ -1,15 +1,25 @@
-// Bulk load: leaves from left to right, each inner page as its children are closed. One page a level is in memory.
+// Bulk load: leaves from left to right, each inner page as its children are closed. In memory are one page a level, and the closed ones
+// of a run.
 #include <cstring>
 
 #include "core/tree/tree.h"
 
 namespace paste::tree {
+namespace {
+
+constexpr uint32_t kRunPages = 64;  // written at once: a disk pays for each write
+
+}  // namespace
 
 Status Tree::load_start() {
   if (Status status = usable(); !status.ok()) return status;
   if (changed_ || root_.entries != 0)
     return {Code::kUsage, file_->path() + ": a bulk load needs an empty tree and no batch under way (" +
                               std::to_string(entries_) + " entries are there): use put"};
+  load_run_.reset(static_cast<uint8_t*>(std::aligned_alloc(64, kRunPages * kPageBytes)));
+  load_run_.get_deleter() = std::free;
+  if (!load_run_) return {Code::kResource, file_->path() + ": no memory for a bulk load"};
+  load_run_count_ = 0;
   loading_ = true;
   load_.clear();
   load_pages_.clear();
@@ -30,12 +40,23 @@ void Tree::load_abandon() {
   space_.give_back(load_pages_);
   load_pages_.clear();
   load_.clear();
+  load_run_.reset();
   loading_ = false;
   abort();
 }
 
 void Tree::load_abort() {
   if (loading_) load_abandon();
+}
+
+Status Tree::load_write() {
+  const uint8_t* from[kRunPages];
+  for (uint32_t i = 0; i < load_run_count_; ++i) from[i] = load_run_.get() + i * kPageBytes;
+  const uint32_t count = load_run_count_;
+  load_run_count_ = 0;
+  if (count == 0) return {};
+  if (Status status = write_run(from, load_run_first_, count); !status.ok()) return failed_ = status;
+  return {};
 }
 
 Status Tree::load_close(uint32_t level, Ref* ref) {
@@ -47,8 +68,11 @@ Status Tree::load_close(uint32_t level, Ref* ref) {
   if (Status status = populate(place); !status.ok()) return status;
   Page page(load_[level].bytes.get());
   page.seal(place[0], root_.generation + 1, file_->seed());
-  const uint8_t* const from = page.bytes();
-  if (Status status = write_run(&from, place[0], 1); !status.ok()) return failed_ = status;
+  if (load_run_count_ == kRunPages || (load_run_count_ > 0 && place[0] != load_run_first_ + load_run_count_))
+    if (Status status = load_write(); !status.ok()) return status;
+  if (load_run_count_ == 0) load_run_first_ = place[0];
+  std::memcpy(load_run_.get() + load_run_count_ * kPageBytes, page.bytes(), kPageBytes);
+  ++load_run_count_;
   load_[level].open = false;
   *ref = {place[0], static_cast<uint32_t>(root_.generation + 1)};
   return {};
@@ -133,6 +157,7 @@ Status Tree::load_finish() {
     const std::string low = load_[level].low;
     if (!top) status = load_child(level + 1, low, closed);
   }
+  if (status.ok()) status = load_write();
   if (status.ok() && entries_ > 0) {
     root.entries = entries_;
     root.pages = static_cast<uint32_t>(load_pages_.size());
