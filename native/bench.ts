@@ -71,9 +71,10 @@ export interface EndResult {
   lastNs: bigint;
 }
 
-/** A sender on an interface of this process's network namespace. */
+/** A sender on an interface. Namespaces are names below /run/netns or paths; empty, the default, is this process's. */
 export interface PacketSourceOptions {
   interface: string;
+  netns?: string;
   /** Without the checksum of the wire; 60 to 9216. Default 64. */
   frameBytes?: number;
   /** 0 = until the time is over. */
@@ -82,14 +83,30 @@ export interface PacketSourceOptions {
   /** Numbers of stations: 02:00:00:00:00:00 plus the number. */
   to?: number;
   from?: number;
+  /** Where the kernel counts what arrives. */
+  sinkInterface?: string;
+  sinkNetns?: string;
+  /** So many frames may be under way to the sink; 0 (the default) = no limit. */
+  window?: number;
 }
 
 export interface PacketSourceResult {
   frames: number;
+  arrived: number;
+  /** Until the last frame arrived; without a sink, was sent. */
   elapsedNs: number;
 }
 
+/** Frames from each of two devices to the other, without a switch between them: what the kernel's way costs alone. */
+export interface RawForwarderOptions {
+  kind: "xdp" | "tap";
+  interfaces: readonly [string, string];
+  /** Of the devices; empty = this process's. */
+  namespaces: readonly [string, string];
+}
+
 interface BenchAddon {
+  benchRawForwarder(options: RawForwarderOptions, ready: () => void): Promise<void>;
   benchPacketSource(options: PacketSourceOptions): Promise<PacketSourceResult>;
   benchForward(sides: ForwardSide[], rounds: number): Promise<ForwardResult[]>;
   benchSource(options: EndOptions): Promise<EndResult>;
@@ -113,6 +130,9 @@ export const benchForward = (sides: ForwardSide[], rounds: number): Promise<Forw
 export const benchSource = (options: EndOptions): Promise<EndResult> => coded(addon().benchSource(options));
 /** Receives and checks them. */
 export const benchSink = (options: EndOptions): Promise<EndResult> => coded(addon().benchSink(options));
-/** Sends frames of one size, as fast as the kernel takes them. Needs CAP_NET_RAW. */
+/** Sends frames of one size, as fast as the kernel takes them, or as fast as they arrive. Needs CAP_NET_RAW. */
 export const benchPacketSource = (options: PacketSourceOptions): Promise<PacketSourceResult> =>
   coded(addon().benchPacketSource(options));
+/** Forwards until this process ends; `ready` is called once frames pass. Rejects when the devices cannot be opened. */
+export const benchRawForwarder = (options: RawForwarderOptions, ready: () => void): Promise<void> =>
+  coded(addon().benchRawForwarder(options, ready));

@@ -6,6 +6,7 @@
 #include "bench/forward.h"
 #include "bench/packet_source.h"
 #include "bench/processes.h"
+#include "bench/raw_forwarder.h"
 
 namespace {
 
@@ -163,14 +164,41 @@ Napi::Value bench_packet_source(const Info& info) {
   options.duration_ms = small(given, "durationMs", options.duration_ms);
   options.to = whole(given, "to", options.to);
   options.from = whole(given, "from", options.from);
+  options.netns = text(given, "netns");
+  options.window = small(given, "window", options.window);
+  options.sink_interface = text(given, "sinkInterface");
+  options.sink_netns = text(given, "sinkNetns");
   auto* job = new Job<PacketSourceResult>(
       info.Env(), [options](PacketSourceResult* result) { return run_packet_source(options, result); },
       [](Napi::Env env, const PacketSourceResult& result) -> Napi::Value {
         Napi::Object o = Napi::Object::New(env);
         o.Set("frames", number(env, result.frames));
         o.Set("elapsedNs", number(env, result.elapsed_ns));
+        o.Set("arrived", number(env, result.arrived));
         return o;
       });
+  return job->start();
+}
+
+// benchRawForwarder(options): Promise<{}>, never settled while all goes well; see native/bench.ts
+Napi::Value bench_raw_forwarder(const Info& info) {
+  const Napi::Object given = info[0].As<Napi::Object>();
+  RawForwarderOptions options;
+  options.kind = text(given, "kind");
+  const auto interfaces = given.Get("interfaces").As<Napi::Array>(), namespaces = given.Get("namespaces").As<Napi::Array>();
+  for (uint32_t i = 0; i < 2; i++) {
+    options.interfaces[i] = interfaces.Get(i).As<Napi::String>();
+    options.namespaces[i] = namespaces.Get(i).As<Napi::String>();
+  }
+  const Napi::ThreadSafeFunction ready = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "ready", 1, 1);
+  options.ready = [ready] {
+    Napi::ThreadSafeFunction once = ready;
+    once.BlockingCall();
+    once.Release();
+  };
+  auto* job = new Job<int>(
+      info.Env(), [options](int*) { return run_raw_forwarder(options); },
+      [](Napi::Env env, const int&) -> Napi::Value { return env.Undefined(); });
   return job->start();
 }
 
@@ -180,5 +208,6 @@ void init_bench(Napi::Env env, Napi::Object exports) {
   exports.Set("benchForward", Napi::Function::New(env, bench_forward, "benchForward"));
   exports.Set("benchSource", Napi::Function::New(env, bench_end<run_source>, "benchSource"));
   exports.Set("benchPacketSource", Napi::Function::New(env, bench_packet_source, "benchPacketSource"));
+  exports.Set("benchRawForwarder", Napi::Function::New(env, bench_raw_forwarder, "benchRawForwarder"));
   exports.Set("benchSink", Napi::Function::New(env, bench_end<run_sink>, "benchSink"));
 }

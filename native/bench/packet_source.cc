@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "bench/arrivals.h"
+#include "core/devices/netns.h"
 #include "core/ports/offload.h"
 
 namespace paste::bench {
@@ -19,6 +22,7 @@ namespace {
 
 constexpr uint32_t kFramesPerCall = 64;
 constexpr uint16_t kEtherType = 0x0800;
+constexpr uint64_t kPatienceNs = 20'000'000;   // longer than a scheduler lets a thread wait for its core here
 
 uint64_t monotonic() {
   timespec now;
@@ -50,18 +54,80 @@ std::vector<uint8_t> make_frame(const PacketSourceOptions& options) {
   return frame;
 }
 
+// What arrived, and so how many frames may follow those that are under way.
+class Sink {
+ public:
+  Status open(const PacketSourceOptions& options) {
+    if (options.sink_interface.empty())
+      return options.window == 0 ? Status() : Status(Code::kUsage, "a window needs an interface where arrivals are counted");
+    window_ = options.window;
+    counts_ = true;
+    if (Status status = arrivals_.open(options.sink_interface, options.sink_netns); !status.ok()) return status;
+    return arrivals_.count(&start_) ? Status() : Status(Code::kPort, "the kernel does not count what arrives");
+  }
+  // Waits until some may be sent, or `end` is there (then 0).
+  uint32_t room(uint64_t sent, uint64_t end) {
+    if (window_ == 0) return kFramesPerCall;
+    for (changed_ns_ = monotonic();; sched_yield()) {
+      look();
+      const uint64_t under_way = sent - std::min(sent, arrived_ + given_up_);
+      // Half a window at least, so that one question is for many frames.
+      if (under_way <= window_ / 2) return std::min(static_cast<uint32_t>(window_ - under_way), kFramesPerCall);
+      const uint64_t now = monotonic();
+      if (now >= end) return 0;
+      if (now - changed_ns_ > kPatienceNs) given_up_ += under_way;
+    }
+  }
+  // Waits until all of them have arrived, or no more do.
+  void settle(uint64_t sent, PacketSourceResult* result) {
+    if (!counts_) return;
+    for (changed_ns_ = monotonic(); arrived_ < sent && monotonic() - changed_ns_ < kPatienceNs; sched_yield()) look();
+    result->arrived = arrived_;
+  }
+  uint64_t changed_ns() const { return changed_ns_; }
+  bool counts() const { return counts_; }
+
+ private:
+  void look() {
+    uint64_t counted;
+    if (!arrivals_.count(&counted) || counted - start_ == arrived_) return;
+    arrived_ = counted - start_;
+    changed_ns_ = monotonic();
+  }
+
+  Arrivals arrivals_;
+  uint32_t window_ = 0;
+  bool counts_ = false;
+  uint64_t start_ = 0, arrived_ = 0, given_up_ = 0, changed_ns_ = 0;
+};
+
+// A packet socket in the interface's namespace, which it stays in.
+Status open_socket(const PacketSourceOptions& options, int* fd, uint32_t* index) {
+  return in_netns(options.netns, [&]() -> Status {
+    *index = if_nametoindex(options.interface.c_str());
+    if (*index == 0) return {Code::kPort, "there is no interface " + options.interface};
+    *fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (*fd < 0) return {Code::kPrivilege, std::string("a packet socket needs CAP_NET_RAW: ") + std::strerror(errno)};
+    const int on = 1;
+    setsockopt(*fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on);
+    return {};
+  });
+}
+
 }  // namespace
 
 Status run_packet_source(const PacketSourceOptions& options, PacketSourceResult* result) {
   if (options.frame_bytes < 60 || options.frame_bytes > 9216)
     return {Code::kUsage, "frames of " + std::to_string(options.frame_bytes) + " bytes: 60 to 9216 are meant"};
-  const uint32_t index = if_nametoindex(options.interface.c_str());
-  if (index == 0) return {Code::kPort, "there is no interface " + options.interface};
-  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-  if (fd < 0) return {Code::kPrivilege, std::string("a packet socket needs CAP_NET_RAW: ") + std::strerror(errno)};
-  const int on = 1;
-  setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on);
+  int fd = -1;
+  uint32_t index = 0;
+  if (Status status = open_socket(options, &fd, &index); !status.ok()) return status;
   std::vector<uint8_t> frame = make_frame(options);
+  Sink sink;
+  if (Status status = sink.open(options); !status.ok()) {
+    close(fd);
+    return status;
+  }
   sockaddr_ll address = {};
   address.sll_family = AF_PACKET;
   address.sll_ifindex = static_cast<int>(index);
@@ -78,7 +144,9 @@ Status run_packet_source(const PacketSourceOptions& options, PacketSourceResult*
   const uint64_t most = options.frames_max == 0 ? ~uint64_t{0} : options.frames_max;
   uint64_t now = start;
   while (result->frames < most && now < end) {
-    const auto count = static_cast<uint32_t>(std::min<uint64_t>(kFramesPerCall, most - result->frames));
+    const auto count = static_cast<uint32_t>(
+        std::min<uint64_t>(sink.room(result->frames, end), most - result->frames));
+    if (count == 0) break;
     const int sent = sendmmsg(fd, messages, count, 0);
     if (sent > 0) {
       result->frames += static_cast<uint64_t>(sent);
@@ -89,7 +157,8 @@ Status run_packet_source(const PacketSourceOptions& options, PacketSourceResult*
     }
     now = monotonic();
   }
-  result->elapsed_ns = now - start;
+  sink.settle(result->frames, result);
+  result->elapsed_ns = (sink.counts() && result->arrived != 0 ? sink.changed_ns() : now) - start;
   close(fd);
   return {};
 }

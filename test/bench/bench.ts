@@ -6,6 +6,8 @@ export interface Effort {
   rounds: number;
   /** Where stores are made. */
   folder: string;
+  /** What is left out, and why. */
+  say(line: string): void;
 }
 
 export interface Bench {

@@ -1,103 +1,55 @@
-// Frames from one namespace to another: veth -> switch -> veth, against the Linux bridge on the same interfaces. The sender sends as
-// fast as its core can; counted is what arrived, by the kernel, on the receiver's interface.
-import { execFile, execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+// Frames from one network namespace to another through ports on devices, against the Linux bridge, Open vSwitch, and the same devices
+// without a switch. The sender keeps a window's worth of frames under way, so that what lies between the two sets the rate and none is
+// lost; counted is what arrived, by the kernel, on the receiver's interface.
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { compileFilter } from "../../logger/filter/compile.js";
 import { createStore } from "../../logger/store.js";
+import type { PersistMode } from "../../native/engine.js";
 import { createEngine, type NativeEngine } from "../../native/engine.js";
-import type { PacketSourceOptions, PacketSourceResult } from "../../native/index.js";
 import type { Bench, Effort } from "./bench.js";
+import { type Forwarder, linuxBridge, openVSwitch, raw, theSwitch } from "./forwarders.js";
+import { OpenVSwitch } from "./open-vswitch.js";
 import type { Row } from "./report.js";
+import { Wires } from "./wires.js";
 
 const storeBytes = 512 * 1024 * 1024;
-const sourceProgram = fileURLToPath(new URL("./packet-source-process.js", import.meta.url));
-const ip = (...args: string[]) => execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-const sender = 1;
-const receiver = 2;
 
-/** Two hosts, each a namespace with one end of a veth pair; the other ends are in `hub`. */
-class Wires {
-  readonly mark = randomBytes(3).toString("hex");
-  readonly hub = `paste-${this.mark}-hub`;
-  readonly hosts = [`paste-${this.mark}-a`, `paste-${this.mark}-b`] as const;
-  readonly ends = [`sa${this.mark}`, `sb${this.mark}`] as const;
-
-  constructor() {
-    for (const name of [this.hub, ...this.hosts]) {
-      ip("netns", "add", name);
-      // Nobody speaks unasked, and a bridge is a bridge: where its frames would go through iptables, they do not here.
-      const quiet =
-        "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done;" +
-        "for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e $f ] || echo 0 > $f; done";
-      ip("netns", "exec", name, "sh", "-c", quiet);
-    }
-    for (const [i, end] of this.ends.entries()) {
-      ip("-n", this.hub, "link", "add", "name", end, "type", "veth", "peer", "name", "e0", "netns", this.hosts[i]!);
-      ip("-n", this.hosts[i]!, "link", "set", "e0", "up");
-      ip("-n", this.hub, "link", "set", end, "up");
-    }
-  }
-
-  async send(host: 0 | 1, options: Partial<PacketSourceOptions>): Promise<PacketSourceResult> {
-    const [from, to] = host === 0 ? [sender, receiver] : [receiver, sender];
-    const text = JSON.stringify({ interface: "e0", from, to, ...options });
-    const args = ["netns", "exec", this.hosts[host], process.execPath, sourceProgram, text];
-    return JSON.parse((await promisify(execFile)("ip", args)).stdout);
-  }
-
-  /** Frames that came to the receiving host. */
-  arrived(): number {
-    const [link] = JSON.parse(ip("-n", this.hosts[1], "-s", "-j", "link", "show", "dev", "e0"));
-    return link.stats64.rx.packets - link.stats64.rx.dropped;
-  }
-
-  close(): void {
-    for (const name of [...this.hosts, this.hub]) ip("netns", "delete", name);
-  }
+async function engineWith(persist: PersistMode, effort: Effort): Promise<NativeEngine> {
+  const path = join(effort.folder, `ports-${persist}.store`);
+  await createStore(path, { sizeBytes: effort.quick ? storeBytes / 4 : storeBytes });
+  const engine = await createEngine({
+    threads: 1,
+    wait: "adaptive",
+    durability: "strict",
+    persist,
+    markBytesMin: 0,
+    macEntries: 1024,
+    macEntriesPerPort: 1024,
+    macAgeMs: 300_000,
+    portsSocket: "",
+    socketMode: 0o600,
+    socketGid: -1,
+    store: { path, full: "overwrite", blockTimeoutMs: 1000 },
+  });
+  engine.start();
+  return engine;
 }
 
-interface Side {
-  what: string;
-  open(): void;
-  close(): void;
-}
-
-function sidesOf(wires: Wires, engine: NativeEngine): Side[] {
-  const names = wires.ends.map((end) => `vale0:${end}`);
-  const attach = (filter: string | undefined) => {
-    const program = compileFilter("").bytes;
-    const everything = {
-      name: "all",
-      filter: "",
-      program,
-      inPorts: [],
-      outPorts: [],
-      snaplen: 262_144,
-      sample: 1,
-      skip: false,
-    };
-    engine.setRules(filter === undefined ? [] : [everything], "");
-    for (const [i, end] of wires.ends.entries()) engine.attach(names[i]!, `xdp:${end},netns=${wires.hub}`);
-  };
-  const detach = () => {
-    for (const name of names) engine.detach(name);
-  };
-  return [
-    {
-      what: "linux bridge",
-      open() {
-        ip("-n", wires.hub, "link", "add", "name", "br0", "type", "bridge");
-        ip("-n", wires.hub, "link", "set", "br0", "up");
-        for (const end of wires.ends) ip("-n", wires.hub, "link", "set", end, "master", "br0");
-      },
-      close: () => ip("-n", wires.hub, "link", "delete", "br0"),
-    },
-    { what: "xdp", open: () => attach(undefined), close: detach },
-    { what: "xdp, logged", open: () => attach(""), close: detach },
-  ];
+function forwarders(wires: Wires, engine: NativeEngine, marking: NativeEngine | undefined): Forwarder[] {
+  const list = [linuxBridge(wires)];
+  for (const kind of ["xdp", "tap"] as const) {
+    const alone = raw(wires, kind);
+    list.push(alone);
+    const add = (what: string, against: string, logged: boolean, by = engine, options = "") =>
+      list.push(theSwitch(wires, by, { what, against, kind, options, logged }));
+    const plain = kind === "tap" ? ",offload=off" : "";
+    add(kind, alone.what, false, engine, plain);
+    add(`${kind}, logged`, kind, true, engine, plain);
+    if (marking) add(`${kind}, logged, marked in place`, `${kind}, logged`, true, marking, plain);
+    if (kind === "xdp") continue;
+    add("tap, offload", kind, false, engine, ",offload=on");
+    add("tap, offload, logged", "tap, offload", true, engine, ",offload=on");
+  }
+  return list;
 }
 
 interface Measured {
@@ -107,92 +59,92 @@ interface Measured {
   arrived: number;
 }
 
-async function measure(
-  wires: Wires,
-  side: Side,
-  frameBytes: number,
-  durationMs: number,
-  into: Measured,
-): Promise<void> {
-  side.open();
+async function measure(wires: Wires, by: Forwarder, frameBytes: number, durationMs: number, into: Measured) {
+  await by.open();
   try {
-    await wires.send(1, { framesMax: 1 }); // the receiver says where it is
-    const before = wires.arrived();
-    const cpu = process.cpuUsage();
-    const { frames, elapsedNs } = await wires.send(0, { frameBytes, durationMs });
-    const used = process.cpuUsage(cpu);
-    const came = await settled(wires, before);
+    await wires.announce(by.medium);
+    const before = by.cpuNs?.();
+    const { frames, arrived, elapsedNs } = await wires.send(by.medium, frameBytes, durationMs);
+    if (before !== undefined) into.cpuNs.push((by.cpuNs!() - before) / Math.max(1, arrived));
     into.sent += frames;
-    into.arrived += came;
-    into.perSecond.push((came / elapsedNs) * 1e9);
-    into.cpuNs.push(((used.user + used.system) * 1000) / Math.max(1, came));
+    into.arrived += arrived;
+    into.perSecond.push((arrived / elapsedNs) * 1e9);
   } finally {
-    side.close();
+    await by.close();
   }
 }
 
-/** Frames that came since `before`, once no more come. */
-async function settled(wires: Wires, before: number): Promise<number> {
-  for (let last = -1, now = wires.arrived(); ; last = now, now = wires.arrived()) {
-    if (now === last) return now - before;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const cpuOf = (what: string) => `${what}: CPU`;
 
-async function ofSize(wires: Wires, engine: NativeEngine, frameBytes: number, effort: Effort): Promise<Row[]> {
-  const sides = sidesOf(wires, engine);
-  const measured = sides.map((): Measured => ({ perSecond: [], cpuNs: [], sent: 0, arrived: 0 }));
-  const durationMs = effort.quick ? 100 : 1000;
+async function ofSize(wires: Wires, list: readonly Forwarder[], frameBytes: number, effort: Effort): Promise<Row[]> {
+  const measured = list.map((): Measured => ({ perSecond: [], cpuNs: [], sent: 0, arrived: 0 }));
+  const durationMs = effort.quick ? 50 : 500;
   for (let round = 0; round < effort.rounds; round++)
-    for (const [i, side] of sides.entries()) await measure(wires, side, frameBytes, durationMs, measured[i]!);
-  const rows: Row[] = [];
-  for (const [i, { what }] of sides.entries()) {
+    for (const [i, by] of list.entries()) await measure(wires, by, frameBytes, durationMs, measured[i]!);
+  const rates: Row[] = [];
+  const cpus: Row[] = [];
+  for (const [i, { what, against }] of list.entries()) {
     const { perSecond, cpuNs, sent, arrived } = measured[i]!;
-    const lost = sent - arrived;
-    const note = `${((100 * Math.max(0, lost)) / sent).toFixed(1)} % of ${sent} sent lost`;
-    const common = { bench: "ports", what, sizeBytes: frameBytes };
-    rows.push({
-      ...common,
-      unit: "frames/s",
-      samples: perSecond,
-      note,
-      ...(i > 0 ? { pairedWith: sides[i - 1]!.what } : {}),
-    });
-    if (i > 0) rows.push({ ...common, what: `${what}, CPU of the switch's process`, unit: "ns/frame", samples: cpuNs });
+    const common = { bench: "ports", sizeBytes: frameBytes };
+    const note = sent === arrived ? "none lost" : `${sent - arrived} of ${sent} lost`;
+    const pair = against === undefined ? {} : { pairedWith: against };
+    rates.push({ ...common, what, unit: "frames/s", samples: perSecond, note, ...pair });
+    if (cpuNs.length === 0) continue;
+    const cpuPair = against === undefined ? {} : { pairedWith: cpuOf(against) };
+    cpus.push({ ...common, what: cpuOf(what), unit: "ns/frame", samples: cpuNs, ...cpuPair });
   }
-  return rows;
+  return [...rates, ...cpus];
+}
+
+/** Open vSwitch with its ports of the kind that its build and this kernel have; undefined, and said why, when there is none. */
+async function peer(wires: Wires, effort: Effort): Promise<{ ovs: OpenVSwitch; by: Forwarder } | undefined> {
+  const reason = effort.quick ? "Open vSwitch is left out of a quick run" : OpenVSwitch.missing();
+  if (reason !== undefined) {
+    effort.say(`ports: ${reason}`);
+    return undefined;
+  }
+  const ovs = new OpenVSwitch(wires.hub);
+  try {
+    await ovs.start();
+    for (const type of ["afxdp", "system"] as const) {
+      try {
+        ovs.addPorts(wires.ends, type);
+        return { ovs, by: openVSwitch(wires, ovs, type) };
+      } catch (error) {
+        effort.say(`ports: Open vSwitch has no ${type} ports here: ${(error as Error).message.trim()}`);
+      } finally {
+        ovs.removePorts(wires.ends);
+      }
+    }
+  } catch (error) {
+    effort.say(`ports: Open vSwitch is left out, it does not start: ${(error as Error).message.trim()}`);
+  }
+  ovs.close();
+  return undefined;
 }
 
 export const ports: Bench = {
-  summary: "namespace to namespace over veth: AF_XDP ports against the Linux bridge, sender at full speed (needs root)",
-  storeBytes,
+  summary: "namespace to namespace: AF_XDP and TAP ports, against the Linux bridge and Open vSwitch (needs root)",
+  storeBytes: 2 * storeBytes,
   async run(effort) {
-    if (process.getuid?.() !== 0) return [];
+    if (process.getuid?.() !== 0) {
+      effort.say("ports: left out, devices and network namespaces need root");
+      return [];
+    }
     const wires = new Wires();
-    const path = join(effort.folder, "ports.store");
-    await createStore(path, { sizeBytes: effort.quick ? storeBytes / 4 : storeBytes });
-    const engine = await createEngine({
-      threads: 1,
-      wait: "adaptive",
-      durability: "strict",
-      persist: "auto",
-      markBytesMin: 0,
-      macEntries: 1024,
-      macEntriesPerPort: 1024,
-      macAgeMs: 300_000,
-      portsSocket: "",
-      socketMode: 0o600,
-      socketGid: -1,
-      store: { path, full: "overwrite", blockTimeoutMs: 1000 },
-    });
-    engine.start();
+    const engines = [await engineWith("auto", effort)];
+    if (!effort.quick) engines.push(await engineWith("mark", effort));
+    const other = await peer(wires, effort);
     try {
+      const list = forwarders(wires, engines[0]!, engines[1]);
+      if (other) list.push(other.by);
       const rows: Row[] = [];
       for (const frameBytes of effort.quick ? [64] : [64, 1514])
-        rows.push(...(await ofSize(wires, engine, frameBytes, effort)));
+        rows.push(...(await ofSize(wires, list, frameBytes, effort)));
       return rows;
     } finally {
-      await engine.drain();
+      other?.ovs.close();
+      for (const engine of engines) await engine.drain();
       wires.close();
     }
   },

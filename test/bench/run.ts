@@ -46,7 +46,9 @@ export async function runBenches(options: BenchOptions): Promise<BenchReport> {
     const rows = [];
     for (const name of names) {
       options.progress(`${name}: ${benches[name]!.summary}`);
-      rows.push(...(await benches[name]!.run({ quick: options.quick, rounds, folder: folder.path })));
+      rows.push(
+        ...(await benches[name]!.run({ quick: options.quick, rounds, folder: folder.path, say: options.progress })),
+      );
     }
     return { machine: machine(await mediumOf(folder.path), folder.path), rows: reported(rows) };
   } finally {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -130,6 +131,7 @@ void Worker::run_commands() {
 }
 
 void Worker::run() {
+  pthread_setname_np(pthread_self(), "paste-forward");
   while (!stop_.load(std::memory_order_relaxed)) {
     if (__builtin_expect(commands_.load(std::memory_order_relaxed) != nullptr, 0)) run_commands();
     if (work())
