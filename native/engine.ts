@@ -15,7 +15,7 @@ export interface EngineOptions {
   wait: WaitMode;
   durability: Durability;
   persist: PersistMode;
-  /** Frames from this size on are marked in place with `persist: "auto"`; 0 = the measured default. */
+  /** Frames from this size on are marked in place with `persist: "auto"`; 0 = as measured: 1024 where a device's DMA fills the buffers, else none. */
   markBytesMin: number;
   macEntries: number;
   macEntriesPerPort: number;

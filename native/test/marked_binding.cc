@@ -19,8 +19,8 @@ struct Wanted {
 // Gives its frames once, from a buffer block, and notes how they come back.
 class DevicePort final : public Port {
  public:
-  DevicePort(const BufferBlock& block, BufferPool* pool, std::vector<Wanted> frames)
-      : block_(block), pool_(pool), wanted_(std::move(frames)) {
+  DevicePort(const BufferBlock& block, BufferPool* pool, bool filled_by_device, std::vector<Wanted> frames)
+      : block_(block), pool_(pool), filled_by_device_(filled_by_device), wanted_(std::move(frames)) {
     for (size_t i = 0; i < wanted_.size(); i++) {
       uint8_t* bytes = block_.memory + i * kSlotBytes;
       std::memset(bytes, 0xff, 6);
@@ -50,6 +50,7 @@ class DevicePort final : public Port {
     for (const uint16_t i : frames) marked.push_back(batch.frames[i].marked);
   }
   layout::PortKind kind() const override { return layout::kTapPort; }
+  bool filled_by_device() const override { return filled_by_device_; }
   const std::string& name() const override { return name_; }
   uint32_t frame_bytes_max() const override { return kLiveFrameBytesMax; }
   bool sink() const override { return false; }
@@ -70,11 +71,13 @@ class DevicePort final : public Port {
   std::string name_ = "vale0:device";
   BufferBlock block_;
   BufferPool* pool_;
+  bool filled_by_device_;
   std::vector<Wanted> wanted_;
   bool given_ = false;
 };
 
-Status run_marked(const std::string& path, PersistMode persist, std::vector<Wanted> frames, std::vector<bool>* marked) {
+Status run_marked(const std::string& path, PersistMode persist, bool filled_by_device, std::vector<Wanted> frames,
+                  std::vector<bool>* marked) {
   StoreOptions options;
   options.spare_blocks = 4;
   RecoveryReport report;
@@ -85,7 +88,7 @@ Status run_marked(const std::string& path, PersistMode persist, std::vector<Want
   while (!store->buffers()->take(&block)) sched_yield();  // the keeper makes one ready
   PASTE_CHECK(frames.size() * DevicePort::kSlotBytes <= block.size_bytes && frames.size() <= kBatchFrames);
   {
-    DevicePort port(block, store->buffers(), std::move(frames));
+    DevicePort port(block, store->buffers(), filled_by_device, std::move(frames));
     port.id = store->take_id();
     MacTable table({.entries = 16, .entries_per_port = 16});
     SwitchView view;
@@ -114,19 +117,19 @@ Status run_marked(const std::string& path, PersistMode persist, std::vector<Want
 
 }  // namespace
 
-// markedFrames(storePath, "auto" | "pack" | "mark", [{length, selected}]): boolean[]
+// markedFrames(storePath, "auto" | "pack" | "mark", filledByDevice, [{length, selected}]): boolean[]
 void add_marked(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "markedFrames", [](const Napi::CallbackInfo& info) -> Napi::Value {
     const std::string mode = info[1].As<Napi::String>();
     const PersistMode persist = mode == "pack" ? PersistMode::kPack : mode == "mark" ? PersistMode::kMark : PersistMode::kAuto;
-    const auto given = info[2].As<Napi::Array>();
+    const auto given = info[3].As<Napi::Array>();
     std::vector<Wanted> frames;
     for (uint32_t i = 0; i < given.Length(); i++) {
       const auto frame = given.Get(i).As<Napi::Object>();
       frames.push_back({static_cast<uint32_t>(to_u64(frame.Get("length"))), frame.Get("selected").ToBoolean()});
     }
     std::vector<bool> marked;
-    if (!ok_or_throw(info.Env(), run_marked(info[0].As<Napi::String>(), persist, std::move(frames), &marked)))
+    if (!ok_or_throw(info.Env(), run_marked(info[0].As<Napi::String>(), persist, info[2].ToBoolean(), std::move(frames), &marked)))
       return info.Env().Undefined();
     Napi::Array list = Napi::Array::New(info.Env(), marked.size());
     for (uint32_t i = 0; i < marked.size(); i++) list.Set(i, Napi::Boolean::New(info.Env(), marked[i]));

@@ -11,25 +11,31 @@ interface Wanted {
   length: number;
   selected: boolean;
 }
-type MarkedFrames = (storePath: string, persist: "auto" | "pack" | "mark", frames: readonly Wanted[]) => boolean[];
+type MarkedFrames = (
+  storePath: string,
+  persist: "auto" | "pack" | "mark",
+  filledByDevice: boolean,
+  frames: readonly Wanted[],
+) => boolean[];
 const markedFrames: MarkedFrames = (...given) =>
   (loadAddon("paste_switch_test") as unknown as { markedFrames: MarkedFrames }).markedFrames(...given);
 
 const lengths = [60, 1023, 1024, 9000];
 const frames = [...lengths.map((length) => ({ length, selected: true })), { length: 1500, selected: false }];
 
-for (const [persist, expected] of [
-  ["auto", [false, false, true, true, false]],
-  ["mark", [true, true, true, true, false]],
-  ["pack", [false, false, false, false, false]],
+for (const [persist, filledByDevice, expected] of [
+  ["auto", true, [false, false, true, true, false]],
+  ["auto", false, [false, false, false, false, false]],
+  ["mark", false, [true, true, true, true, false]],
+  ["pack", true, [false, false, false, false, false]],
 ] as const)
-  test(`persist ${persist}: a frame comes back as marked when its record names its bytes in place`, async (t) => {
+  test(`persist ${persist}, buffers filled by ${filledByDevice ? "a device" : "the processor"}: a frame comes back as marked when its record names its bytes in place`, async (t) => {
     if (!existsSync("/dev/shm")) return skip(t, "no memory medium: nothing can be marked in place");
     const folder = mkdtempSync("/dev/shm/paste-switch-marked-");
     t.teardown(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "store");
     await createStore(path, { sizeBytes: 32 << 20, blockBytes: 256 << 10 });
-    t.deepEqual(markedFrames(path, persist, frames), [...expected]);
+    t.deepEqual(markedFrames(path, persist, filledByDevice, frames), [...expected]);
     const reader = new StoreReader(path);
     const logged: number[] = [];
     for await (const batch of reader.frames()) for (let i = 0; i < batch.count; i++) logged.push(batch.bytes(i).length);

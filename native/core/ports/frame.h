@@ -24,7 +24,8 @@ struct Frame {
   uint64_t store_offset = 0;       // where the bytes lie in the store; 0 = in the batch's arena
   uint32_t buffer_block = 0;       // store_offset != 0: index of the buffer block (one use is held until release())
   uint16_t ingress = 0;            // index of the port in its thread's table
-  bool framed = false;             // in the arena with a free line in front and zeroed padding (FrameRecord::framed)
+  // 64-byte aligned, with a free line in front; in the arena also with zeroed padding up to the next line, elsewhere with room for it.
+  bool framed = false;
   // Set by the switch where a port of it has VLANs, and read nowhere else: ports that copy leave an earlier frame's values here.
   uint16_t vlan = 0;               // VLAN id it was classified into, 0 = none (vlan.h)
   bool tagged = false;             // `bytes` carry an outermost 802.1Q tag of that VLAN, or a priority tag
@@ -49,6 +50,7 @@ class Arena {
     used_ += need;
     return snapshot;
   }
+  bool holds(const uint8_t* bytes) const { return bytes >= memory_ && bytes < memory_ + size_; }
   void give_back_to(const uint8_t* snapshot) { used_ = static_cast<size_t>(snapshot - 64 - memory_); }
   void reset() { used_ = 0; }
   size_t room() const { return size_ - used_; }

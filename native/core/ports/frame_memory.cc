@@ -237,7 +237,8 @@ uint32_t SlotMemory::chunk_of(const uint8_t* address) const {
 void SlotMemory::place_frame(Frame& frame, const uint8_t* bytes, uint32_t length) {
   frame.bytes = bytes;
   frame.length = length;
-  frame.framed = false;
+  const uint64_t in_chunk = reinterpret_cast<uintptr_t>(bytes) & (chunk_bytes_ - 1);
+  frame.framed = in_chunk % 64 == 0 && in_chunk >= 64 && in_chunk + ((length + 63) & ~63u) <= chunk_bytes_;
   frame.marked = false;
   frame.store_offset = 0;
   frame.buffer_block = 0;
@@ -246,7 +247,6 @@ void SlotMemory::place_frame(Frame& frame, const uint8_t* bytes, uint32_t length
   PASTE_CHECK(chunk != kNoChunk);
   const Slot& slot = slots_[chunk / per_slot_];
   // Both mappings of a block are aligned alike: the chunk's place in the slot, the frame's place in the chunk.
-  const uint64_t in_chunk = reinterpret_cast<uintptr_t>(bytes) & (chunk_bytes_ - 1);
   frame.store_offset = slot.store_offset + (uint64_t{chunk % per_slot_} << chunk_shift_) + in_chunk;
   frame.buffer_block = slot.block;
 }

@@ -32,6 +32,7 @@ class NetmapPort final : public Port {
   const std::string& name() const override { return name_; }
   uint32_t frame_bytes_max() const override { return frame_bytes_max_; }
   bool trusted() const override { return true; }
+  bool filled_by_device() const override { return true; }
   bool sink() const override { return !tx_.empty(); }
   uint32_t receive(Batch& batch, uint32_t max) override;
   void unreceive(uint32_t count) override;

@@ -48,6 +48,9 @@ class Port {
   virtual const std::string& name() const = 0;      // with its switch, such as "vale0:a"
   virtual uint32_t frame_bytes_max() const = 0;     // longest frame it takes or gives
   virtual bool trusted() const { return false; }
+  // Whether a device's DMA fills the buffers that frames are given in, so that the log does well to keep them where they lie. Bytes that
+  // the processor has just copied cost less to pack (switch/DESIGN.md, "Mark or pack").
+  virtual bool filled_by_device() const { return false; }
   // False for a pure source (pcap): never a destination, floods leave it out.
   virtual bool sink() const { return true; }
 

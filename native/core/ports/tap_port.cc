@@ -16,7 +16,7 @@ namespace paste {
 namespace {
 
 constexpr uint32_t kHeaderBytes = sizeof(VirtioNetHeader);
-constexpr uint32_t kOffloadStart = 64;       // where a frame begins in a chunk behind its virtio-net header
+constexpr uint32_t kFrameStart = 64;         // in a chunk: behind a line for its record's header (Frame::framed), or the virtio-net header
 constexpr uint32_t kRestBytes = kOffloadBytesMax;
 constexpr uint32_t kJoinedMax = 64;          // segments that leave in one call
 constexpr uint32_t kQuotaMin = 16;           // frames that a queue may give at once, however many queues there are
@@ -41,7 +41,7 @@ Status TapPort::create(const std::string& name, const std::string& spec, const P
     if (epoll_ctl(made->bell_, EPOLL_CTL_ADD, fds[i], &event) != 0)
       return {Code::kResource, "port " + name + ": its doorbell takes no queue (" + std::strerror(errno) + ")"};
   }
-  if (info.mtu + 18 > site.memory->chunk_bytes()) made->long_->populate();
+  if (info.mtu + 18 + kFrameStart > site.memory->chunk_bytes()) made->long_->populate();
   made->up_.store(info.up, std::memory_order_relaxed);
   made->detail_ = std::to_string(fds.size()) + (fds.size() == 1 ? " queue" : " queues") + ", MTU " + std::to_string(info.mtu) +
                   ", offload " + (options.offload ? "on" : "off") + ", " +
@@ -128,7 +128,7 @@ uint32_t TapPort::receive(Batch& batch, uint32_t max) {
 TapPort::Read TapPort::read_frame(Queue& queue, Held* held) {
   if (long_->empty() || (spare_ == kNoChunk && (spare_ = memory_.take()) == kNoChunk)) return Read::kNoRoom;
   uint8_t* const chunk = memory_.bytes(spare_);
-  uint8_t* const at = options_.offload ? chunk + kOffloadStart - kHeaderBytes : chunk;
+  uint8_t* const at = chunk + kFrameStart - (options_.offload ? kHeaderBytes : 0);
   const auto room = static_cast<uint32_t>(chunk + memory_.chunk_bytes() - at);
   // What is behind the chunk's end goes where a long frame is put together; without offloads one byte more than a frame may have.
   const uint32_t rest_room = options_.offload ? kRestBytes - room : kLiveFrameBytesMax + 1 - room;
@@ -159,7 +159,7 @@ TapPort::Read TapPort::take_offload(uint32_t chunk, uint8_t* at, uint32_t length
   if (length < kHeaderBytes + kEthernetHeaderBytes) return drop(length < kHeaderBytes ? 0 : length - kHeaderBytes, Drop::runt);
   VirtioNetHeader header;
   std::memcpy(&header, at, sizeof header);
-  const uint32_t room = memory_.chunk_bytes() - kOffloadStart;
+  const uint32_t room = memory_.chunk_bytes() - kFrameStart;
   length -= kHeaderBytes;
   at += kHeaderBytes;
   const bool in_chunk = length <= room;
@@ -183,14 +183,14 @@ TapPort::Read TapPort::take_offload(uint32_t chunk, uint8_t* at, uint32_t length
 
 TapPort::Read TapPort::next_segment(Held* held) {
   const uint32_t length = segmenter_.next_bytes();
-  if (length > memory_.chunk_bytes()) {
+  if (length > memory_.chunk_bytes() - kFrameStart) {
     if (long_->empty()) return Read::kNoRoom;
     uint8_t* const to = long_->take();
     *held = {to, segmenter_.write(to), kNoChunk};
     return Read::kFrame;
   }
   if (spare_ == kNoChunk && (spare_ = memory_.take()) == kNoChunk) return Read::kNoRoom;
-  uint8_t* const to = memory_.bytes(spare_);
+  uint8_t* const to = memory_.bytes(spare_) + kFrameStart;
   *held = {to, segmenter_.write(to), spare_};
   spare_ = kNoChunk;
   return Read::kFrame;

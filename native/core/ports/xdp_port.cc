@@ -357,8 +357,8 @@ uint32_t XdpPort::receive_again(Batch& batch, uint32_t max) {
 void XdpPort::release(const Batch& batch, std::span<const uint16_t> frames) {
   for (const uint16_t i : frames) {
     const Frame& frame = batch.frames[i];
-    if (frame.framed) continue;  // in the arena
     const uint32_t chunk = memory_->chunk_of(frame.bytes);
+    if (chunk == kNoChunk) continue;  // in the arena
     if (frame.marked) memory_->keep_for_log(chunk);
     memory_->drop_use(chunk);
   }

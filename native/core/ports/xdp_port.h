@@ -34,6 +34,7 @@ class XdpPort final : public Port {
   const std::string& name() const override { return name_; }
   uint32_t frame_bytes_max() const override { return frame_bytes_max_; }
   bool trusted() const override { return true; }
+  bool filled_by_device() const override { return zero_copy_; }
   uint32_t receive(Batch& batch, uint32_t max) override;
   void unreceive(uint32_t count) override;
   void release(const Batch& batch, std::span<const uint16_t> frames) override;

@@ -21,12 +21,13 @@ namespace paste {
 // One frame to be logged. `bytes` stays as it is until append() returned.
 struct FrameRecord {
   const uint8_t* bytes = nullptr;   // when `framed`: 64-byte aligned, one writable line (the header's room) in front of it and the
-                                    // last line zero-padded, so that header and frame stream out as one run
+                                    // last line writable, too, so that header and frame stream out as one run
   uint32_t length = 0;              // bytes to keep (after snaplen), at most layout::kFrameBytesMax
   uint32_t wire_length = 0;
   uint64_t time_ns = 0;
   uint64_t store_offset = 0;        // where `bytes` lie inside the store, 0 = elsewhere; then they can be marked in place
   bool framed = false;
+  bool padded = true;               // framed: the last line's rest is zero already; else append() zeroes it
   bool mark = false;                // mark in place (needs store_offset); else pack
   uint8_t flags = 0;                // kStrict | kFlooded | kVlanTagged
   uint8_t outcome = 0;              // 0 or 1 + Drop

@@ -111,6 +111,11 @@ void LogLane::seal_header(RecordHeader& header) const {
   header.header_crc = crc32c(layout::seed_of(serial_), &header, sizeof header);
 }
 
+// The rest of a framed frame's last line.
+static void pad(const FrameRecord& frame) {
+  std::memset(const_cast<uint8_t*>(frame.bytes) + frame.length, 0, -frame.length & (kLine - 1));
+}
+
 // The common case: framed frames that follow each other, in two passes. Streaming a header right after it was laid out would make each
 // load wait for stores that queue behind the frame before (measured: 30 ns for a 64-byte frame instead of 24). Frames that lie
 // behind each other in a batch's memory go out as one stream.
@@ -124,6 +129,7 @@ size_t LogLane::write_run(std::span<FrameRecord> frames, uint64_t sequence) {
     const uint32_t lines = 1 + layout::lines_of(frame.length);
     advance_time(frame.time_ns);
     frame.sequence = sequence;
+    if (!frame.padded) pad(frame);
     lay_out_header(frame, {sequence, time_ns_, crc32c(0, frame.bytes, frame.length), lines, 1, 0, serial_},
                    const_cast<uint8_t*>(frame.bytes) - kLine);
     block.count(sequence, time_ns_);
@@ -176,6 +182,8 @@ void LogLane::write_packed(const FrameRecord& frame, uint64_t sequence, uint32_t
     uint8_t* const payload = bounce_ + kLine;
     std::memcpy(payload, frame.bytes, bytes);
     std::memset(payload + bytes, 0, (lines - 1) * kLine - bytes);
+  } else if (!frame.padded) {
+    pad(frame);
   }
   uint8_t* const to = room(lines);
   lay_out_header(frame, {sequence, time_ns_, crc32c(0, frame.bytes, bytes), lines, parts, 0, serial_}, record);

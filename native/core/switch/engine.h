@@ -28,7 +28,7 @@ struct EngineOptions {
   WaitMode wait = WaitMode::kAdaptive;
   Durability durability = Durability::kStrict;
   PersistMode persist = PersistMode::kAuto;
-  uint32_t mark_bytes_min = 0;          // kAuto: frames from this size on are marked; 0 = the measured default
+  uint32_t mark_bytes_min = 0;          // kAuto: frames from this size on are marked; 0 = as measured: Port::filled_by_device()
   uint32_t mac_entries = 16384;         // capacity of each switch's table, power of two
   uint32_t mac_entries_per_port = 4096; // one port's share of learned entries
   uint32_t mac_age_ms = 300'000;

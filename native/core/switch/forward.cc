@@ -38,7 +38,7 @@ void Worker::receive_all(Pending& pending) {
     }
     busy++;
     bool zero_copy = false;
-    for (uint32_t i = first; i < first + got; i++) zero_copy |= !batch.frames[i].framed;
+    for (uint32_t i = first; i < first + got; i++) zero_copy |= !batch.frames[i].framed || !batch.arena.holds(batch.frames[i].bytes);
     pending.runs[pending.run_count++] = {index, static_cast<uint16_t>(first), static_cast<uint16_t>(got), zero_copy};
     if (batch.full() || batch.arena.room() < 64 + kLiveFrameBytesMax) break;
   }
@@ -58,9 +58,10 @@ void Worker::receive_all(Pending& pending) {
   record.wire_length = frame.wire_length;
   record.time_ns = last_time_ns_ = std::max(last_time_ns_, frame.time_ns);
   record.store_offset = frame.store_offset;
-  // A cut frame has no zeroed padding behind what is kept of it.
+  // A cut frame has the rest of the frame behind what is kept of it.
   record.framed = frame.framed && keep == frame.length;
-  record.mark = frame.store_offset != 0 && keep >= options_.mark_bytes_min;
+  record.padded = pending.batch.arena.holds(frame.bytes);
+  record.mark = frame.store_offset != 0 && keep >= slots_[frame.ingress].mark_bytes_min;
   record.flags = static_cast<uint8_t>((rule.strict ? layout::kStrict : 0) | (to == kFlood ? layout::kFlooded : 0) |
                                       (facts.tagged ? layout::kVlanTagged : 0));
   record.ingress = slots_[frame.ingress].id;

@@ -23,7 +23,8 @@ constexpr uint32_t kPausesPerLook = 16;
 constexpr int64_t kPollSleepNs = 100'000;      // ports without a doorbell, tickets and ports held back are looked at this often
 constexpr uint64_t kAliveEvery = 1024;         // batches between two looks at every port's life while there is no idle time
 constexpr uint32_t kWakeTag = ~0u;
-constexpr uint32_t kMarkBytesDefault = 1024;   // see switch/DESIGN.md, "Mark or pack"
+constexpr uint32_t kMarkNever = ~0u;
+constexpr uint32_t kMarkBytesDefault = 1024;   // where a device's DMA filled the buffer: see switch/DESIGN.md, "Mark or pack"
 
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
@@ -69,9 +70,6 @@ struct Worker::Command {
 
 Worker::Worker(const WorkerOptions& options, Lane* lane)
     : options_(options), lane_(lane), slots_(new PortSlot[kPortsMax]), scratch_(new Scratch), spin_ns_(kSpinNsMax) {
-  if (options_.persist == PersistMode::kPack) options_.mark_bytes_min = ~0u;
-  else if (options_.persist == PersistMode::kMark) options_.mark_bytes_min = 0;
-  else if (options_.mark_bytes_min == 0) options_.mark_bytes_min = kMarkBytesDefault;
   // Value-initialized, every byte: what a batch will touch is there before the first frame comes.
   for (uint32_t i = 0; i < options.queue; i++) pending_.push_back(std::make_unique<Pending>());
 }
@@ -259,6 +257,7 @@ void Worker::add_port(Port* port, uint16_t index, const SwitchView* view, bool m
   slot.view = view;
   slot.frame_bytes_max = port->frame_bytes_max();
   slot.id = port->id;
+  slot.mark_bytes_min = mark_bytes_min(*port);
   slot.up = true;
   // An address behind a port that takes no frames would only make its frames vanish: they flood instead.
   slot.learns = port->sink() && !mirror;
@@ -273,6 +272,14 @@ void Worker::add_port(Port* port, uint16_t index, const SwitchView* view, bool m
     epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
     PASTE_CHECK(epoll_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, port->doorbell(), &event) == 0);
   }
+}
+
+// From which length on the log keeps the port's frames where they lie.
+uint32_t Worker::mark_bytes_min(const Port& port) const {
+  if (options_.persist == PersistMode::kPack) return kMarkNever;
+  if (options_.persist == PersistMode::kMark) return 0;
+  if (options_.mark_bytes_min != 0) return options_.mark_bytes_min;
+  return port.filled_by_device() ? kMarkBytesDefault : kMarkNever;
 }
 
 void Worker::change_doorbell(uint16_t index, int before) {

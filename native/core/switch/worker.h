@@ -97,6 +97,7 @@ class Worker {
     Port* port = nullptr;
     const SwitchView* view = nullptr;
     uint32_t frame_bytes_max = 0;
+    uint32_t mark_bytes_min = 0;       // its frames that lie in the store are marked from this length on
     uint32_t id = 0;
     bool up = false;                   // gives frames and takes them
     bool learns = false;
@@ -119,6 +120,7 @@ class Worker {
   void idle();
   void sleep(int64_t timeout_ns);
   void finish_leaving();
+  uint32_t mark_bytes_min(const Port& port) const;
   void look_alive(uint16_t index);
 
   void receive_all(Pending& batch);
