@@ -36,7 +36,7 @@ export class OpenVSwitch {
     await until(() => existsSync(this.#socket));
     this.#serve("ovs-vswitchd", `unix:${this.#socket}`, "--no-chdir");
     await until(() => readdirSync(this.#folder).includes("ovs-vswitchd.ctl"));
-    this.#set("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev");
+    this.#set("add-br", "vswitch", "--", "set", "bridge", "vswitch", "datapath_type=netdev");
   }
 
   get pid(): number {
@@ -46,7 +46,7 @@ export class OpenVSwitch {
   /** Of type "afxdp", or "system" (packet sockets). Throws when it does not take them. */
   addPorts(interfaces: readonly string[], type: "afxdp" | "system"): void {
     for (const name of interfaces)
-      this.#set("add-port", "br0", name, "--", "set", "interface", name, `type=${type === "system" ? '""' : type}`);
+      this.#set("add-port", "vswitch", name, "--", "set", "interface", name, `type=${type === "system" ? '""' : type}`);
     for (const name of interfaces) {
       const error = this.#get("get", "interface", name, "error").trim();
       if (error !== "[]") throw new Error(`${name}: ${error}`);
@@ -54,7 +54,7 @@ export class OpenVSwitch {
   }
 
   removePorts(interfaces: readonly string[]): void {
-    for (const name of interfaces) this.#set("--if-exists", "del-port", "br0", name);
+    for (const name of interfaces) this.#set("--if-exists", "del-port", "vswitch", name);
   }
 
   close(): void {

@@ -86,7 +86,7 @@ async function ofSize(wires: Wires, list: readonly Forwarder[], frameBytes: numb
   for (const [i, { what, against }] of list.entries()) {
     const { perSecond, cpuNs, sent, arrived } = measured[i]!;
     const common = { bench: "ports", sizeBytes: frameBytes };
-    const note = sent === arrived ? "none lost" : `${sent - arrived} of ${sent} lost`;
+    const note = arrived >= sent ? "none lost" : `${sent - arrived} of ${sent} lost`;
     const pair = against === undefined ? {} : { pairedWith: against };
     rates.push({ ...common, what, unit: "frames/s", samples: perSecond, note, ...pair });
     if (cpuNs.length === 0) continue;
