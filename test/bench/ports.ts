@@ -131,7 +131,13 @@ export const ports: Bench = {
       effort.say("ports: left out, devices and network namespaces need root");
       return [];
     }
-    const wires = new Wires();
+    let wires: Wires;
+    try {
+      wires = new Wires();
+    } catch (error) {
+      effort.say(`ports: left out, no network namespaces can be made here: ${(error as Error).message.trim()}`);
+      return [];
+    }
     const engines = [await engineWith("auto", effort)];
     if (!effort.quick) engines.push(await engineWith("mark", effort));
     const other = await peer(wires, effort);
