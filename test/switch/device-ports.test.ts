@@ -220,6 +220,8 @@ test("a device's name is taken, even while the device is away", async (t) => {
   const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
   t.regex((await daemon.cli("port", "add", "vale0:near")).stderr, /vale0:near is attached already/);
   t.throws(() => daemon.open(t, "vale0:near"), { message: /in use/ });
+  const again = await daemon.cli("port", "add", "vale0:other=xdp:near");
+  t.is(again.stderr, "paste-switch: interface near is port vale0:near already\n");
   t.regex((await daemon.cli("stats")).stdout, /^vale0:near is down: there is no interface near;/m);
   t.regex((await daemon.cli("stats", "--prometheus")).stdout, /^paste_switch_port_up\{port="vale0:near"\} 0$/m);
   t.is((await daemon.cli("port", "remove", "vale0:near")).status, 0);

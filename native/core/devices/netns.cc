@@ -68,7 +68,8 @@ Status open_errand(Errand& errand) {
   if (error == EACCES || error == EPERM)
     return {Code::kPrivilege, "network namespace " + netns + ": " + path + " may not be opened by this user"};
   if (error == ENOENT || error == ENOTDIR)
-    return {Code::kPort, "there is no network namespace " + netns + " (" + path + "): `ip netns add " + netns + "` makes one"};
+    return {Code::kPort, "there is no network namespace " + netns +
+                             (path == netns ? "" : " (" + path + "): `ip netns add " + netns + "` makes one")};
   return {Code::kResource, "network namespace " + netns + ": " + path + " cannot be opened (" + errno_text(error) + ")"};
 }
 

@@ -33,7 +33,9 @@ bool is_zero_copy(const XdpSocket& socket) {
          (options & xdp::kOptionZeroCopy) != 0;
 }
 
-std::string megabytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+std::string megabytes(uint64_t bytes) {
+  return bytes < 1 << 20 ? std::to_string(bytes >> 10) + " KiB" : std::to_string(bytes >> 20) + " MiB";
+}
 
 }  // namespace
 

@@ -33,6 +33,7 @@ Status SwitchEngine::attach_device(const std::string& name, const std::string& s
     const std::lock_guard lock(mutex_);
     if (!runs()) return {Code::kUsage, name + ": the engine does not run: no device can be attached"};
     if (standing_.contains(name) || ports_.contains(name)) return {Code::kPort, name + " is attached already"};
+    if (Status status = check_interface(kind, interface_of(kind, spec)); !status.ok()) return status;
     if (!devices_) devices_ = options_.devices();
     if (!device_keeper_.joinable()) device_keeper_ = std::thread([this] { keep_devices(); });
     ticket = ++last_ticket_;
@@ -53,6 +54,15 @@ Status SwitchEngine::attach_device(const std::string& name, const std::string& s
   const std::lock_guard lock(mutex_);
   if (wish_of(name, ticket) != nullptr) standing_.erase(name);
   return status;
+}
+
+// One interface is one port, also while it is away; only netmap has several on one (its rings, the host's). mutex_ held.
+Status SwitchEngine::check_interface(const PortKind& kind, const PortInterface& interface) const {
+  if (interface.name.empty() || kind.kind == layout::kNetmapPort) return {};
+  for (const auto& [name, other] : standing_)
+    if (other.kind == &kind && other.interface.text() == interface.text())
+      return {Code::kPort, "interface " + interface.text() + " is port " + name + " already"};
+  return {};
 }
 
 SwitchEngine::Standing* SwitchEngine::wish_of(const std::string& name, uint64_t ticket) {

@@ -102,6 +102,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   // --- devices (engine_devices.cc) ---
   Status attach_device(const std::string& name, const std::string& spec, const PortKind& kind, const PortOptions& options,
                        bool wait);
+  Status check_interface(const PortKind& kind, const PortInterface& interface) const;
   Standing* wish_of(const std::string& name, uint64_t ticket);
   Status open_device(const std::string& name, uint64_t ticket);
   Status make_port(const std::string& name, const Standing& wish, std::unique_ptr<Port>* port, InterfaceInfo* info);
