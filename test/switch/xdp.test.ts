@@ -335,7 +335,7 @@ function refused(t: ExecutionContext, made: Made, spec: string, code: string, me
 }
 
 test.serial(
-  "what cannot be: no such interface or queue, another program, an MTU too large, zero-copy without a driver for it",
+  "what cannot be: no such interface or queue, one that is a port, an MTU too large, zero-copy without a driver for it",
   async (t) => {
     const made = await hostsOn(t, { hosts: 1 }, false);
     if (!made) return;
@@ -352,7 +352,7 @@ test.serial(
     refused(t, made, `xdp:${end},copy=2,${netns}`, "USAGE", /auto, zero or copy/);
     refused(t, made, `xdp:${end},colour=red,${netns}`, "USAGE", /takes mode, copy, umem, netns/);
     made.s.engine.attach("vale0:first", `xdp:${end},${netns}`);
-    refused(t, made, `xdp:${end},${netns}`, "PORT", /another XDP program .*is attached/);
+    refused(t, made, `xdp:${end},${netns}`, "PORT", /is port vale0:first already/);
     made.s.engine.detach("vale0:first");
     made.s.engine.attach("vale0:second", `xdp:${end},${netns}`);
     t.pass("a queue that was just left can be bound again");
