@@ -292,7 +292,7 @@ test("a device that is deleted in use comes back with its port", async (t) => {
   sumsHold(t, made.s.engine.stats());
 });
 
-test("names: in use by another interface, by another program, and options that are wrong", async (t) => {
+test("names: in use by another interface, by another port, and options that are wrong", async (t) => {
   const made = await hostsOn(t, { hosts: 1 });
   if (!made) return;
   const { ns, device } = made.hosts[0]!;
@@ -305,7 +305,7 @@ test("names: in use by another interface, by another program, and options that a
     t.regex(error.message, message);
   };
   refused(`tap:lo,netns=${ns.name}`, "PORT", /name in use by an interface that is no TAP device/);
-  refused(`tap:${device},netns=${ns.name}`, "PORT", /name in use/);
+  refused(`tap:${device},netns=${ns.name}`, "PORT", /is port vale0:.* already/);
   refused("tap:", "USAGE", /name is missing/);
   refused("tap:x,queues=65", "USAGE", /queues is a number from 1 to 64/);
   refused("tap:x,mtu=9199", "USAGE", /68 to 9198/);
