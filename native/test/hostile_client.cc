@@ -33,11 +33,9 @@ int make_offer(const std::string& kind, uint64_t bytes) {
   int fd = -1;
   if (kind == "sealed" || kind == "unsealed" || kind == "write-sealed")
     fd = memfd_create("offer", MFD_ALLOW_SEALING);
-  else if (kind == "file") {
-    char path[] = "/tmp/paste-offer-XXXXXX";
-    fd = mkstemp(path);
-    unlink(path);
-  } else if (kind == "pipe") {
+  else if (kind == "file")
+    fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  else if (kind == "pipe") {
     int ends[2];
     if (pipe(ends) == 0) close(ends[1]), fd = ends[0];
   }

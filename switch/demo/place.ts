@@ -31,10 +31,16 @@ export function demoPlace(): DemoPlace {
   };
 }
 
+/** Characters that mkdtemp puts behind a prefix. */
+const randomCharacters = 6;
+
 /** A new folder in $TMPDIR, of a path short enough for the sockets in it. */
 function temporaryFolder(): string {
   const parent = tmpdir();
-  if (Buffer.byteLength(join(parent, `${prefix}XXXXXX`, "control.sock")) > maxSocketPathBytes)
+  if (
+    Buffer.byteLength(join(parent, prefix.padEnd(prefix.length + randomCharacters, "-"), "control.sock")) >
+    maxSocketPathBytes
+  )
     throw new PasteError("USAGE", `${parent}: too long for the path of a socket in it: set TMPDIR to a shorter one`);
   try {
     return mkdtempSync(join(parent, prefix));

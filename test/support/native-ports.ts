@@ -1,4 +1,6 @@
 // The hub over real ports, and the raw client, of the test addon (native/test/ports_binding.cc, hostile_client.cc).
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { loadAddon } from "../../native/load.js";
 
 export interface HubCounters {
@@ -130,4 +132,16 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
+}
+
+let sockets = 0;
+/** A path for a socket, another one with each call. */
+export const socketPath = () => join(tmpdir(), `paste-ports-${process.pid}-${sockets++}.sock`);
+
+/** A hub of ports that listens on a socket of its own. */
+export function listening(helloMs?: number, connectionsMax?: number): { hub: Hub; path: string } {
+  const hub = makeHub();
+  const path = socketPath();
+  hub.listen(path, helloMs, connectionsMax);
+  return { hub, path };
 }

@@ -58,7 +58,7 @@ const bad: Array<[text: string, reason: RegExp]> = [
   ["netmap:{", /pipe's identifier/],
   ["netmap:{0", /a port's name has letters/],
   ["eth0", /netmap:NAME is meant/],
-  ["netmapXXX:eth0", /netmap:NAME is meant/],
+  ["netmaps:eth0", /netmap:NAME is meant/],
   ["netmap:eth0-", /a ring's number/],
   ["netmap:eth0-4095", /below 4095/],
   ["netmap:eth0-99999999999", /below 4095/],
