@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "core/base/descriptor_packet.h"
 #include "preload/netmap_file.h"
 
 namespace paste::preload {
@@ -33,30 +34,8 @@ int connect_to_daemon(NetmapFile& file) {
   return 0;
 }
 
-bool send_request(int connection, const Request& request, int offered) {
-  iovec part = {const_cast<Request*>(&request), sizeof request};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (offered >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* item = CMSG_FIRSTHDR(&message);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(item), &offered, sizeof offered);
-  }
-  ssize_t sent;
-  do {
-    sent = sendmsg(connection, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent == static_cast<ssize_t>(sizeof request);
-}
-
 // The next message: its size, 0 at the end, -1 when there was none in time. Descriptors that come are put into fds.
-ssize_t receive_message(int connection, void* to, size_t bytes, int fds[2], uint32_t* fd_count) {
+ssize_t receive_message(int connection, void* to, size_t bytes, int fds[2], size_t* fd_count) {
   *fd_count = 0;
   const int64_t end = sys::now_ns() + kAnswerMs * 1'000'000LL;
   for (;;) {
@@ -64,22 +43,9 @@ ssize_t receive_message(int connection, void* to, size_t bytes, int fds[2], uint
     pollfd watched = {connection, POLLIN, 0};
     if (left <= 0) return -1;
     if (sys::poll_ms(&watched, 1, static_cast<int>(left / 1'000'000 + 1)) <= 0) continue;
-    iovec part = {to, bytes};
-    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-    msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t got = recvmsg(connection, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    if (got < 0) return 0;
-    for (cmsghdr* item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
-      if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-      *fd_count = static_cast<uint32_t>((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-      std::memcpy(fds, CMSG_DATA(item), *fd_count * sizeof(int));
-    }
-    return got;
+    const ssize_t got = receive_packet<2>(connection, to, bytes, fds, fd_count, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN) continue;
+    return got < 0 ? 0 : got;
   }
 }
 
@@ -183,10 +149,10 @@ bool renew_connection(NetmapFile& file) {
 int ask(NetmapFile& file, const Request& request, Reply* reply, Descriptors* descriptors, int offered) {
   if (const int error = connect_to_daemon(file)) return error;
   const int connection = file.connection.load(std::memory_order_relaxed);
-  if (!send_request(connection, request, offered)) return ENXIO;
+  if (!send_packet<1>(connection, &request, sizeof request, &offered, offered >= 0 ? 1 : 0)) return ENXIO;
   for (;;) {
     int fds[2] = {-1, -1};
-    uint32_t count = 0;
+    size_t count = 0;
     *reply = {};
     const ssize_t got = receive_message(connection, reply, sizeof *reply, fds, &count);
     const bool whole = got == static_cast<ssize_t>(sizeof *reply) && reply->header.magic == kMagic &&
@@ -195,7 +161,7 @@ int ask(NetmapFile& file, const Request& request, Reply* reply, Descriptors* des
       descriptors->doorbell = count > 0 ? fds[count - 1] : -1;
       descriptors->memory = count > 1 ? fds[0] : -1;
     } else {
-      for (uint32_t i = 0; i < count; i++) sys::close(fds[i]);
+      for (size_t i = 0; i < count; i++) sys::close(fds[i]);
     }
     if (whole) return static_cast<int>(reply->error);
     if (got >= static_cast<ssize_t>(sizeof(Header)) && reply->header.type == kBye) {

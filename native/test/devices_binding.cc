@@ -6,7 +6,7 @@
 
 #include "core/devices/broker.h"
 #include "core/devices/broker_protocol.h"
-#include "core/devices/descriptor_message.h"
+#include "core/base/descriptor_packet.h"
 #include "core/devices/devices.h"
 #include "test/binding.h"
 
@@ -113,15 +113,16 @@ Napi::Value devices_object(Napi::Env env, std::shared_ptr<Devices> devices) {
 Napi::Value broker_say(const Info& info) {
   const auto bytes = info[0].As<Napi::Uint8Array>();
   const std::vector<int> fds(info[1].ToNumber().Uint32Value(), 0);
-  return Napi::Boolean::New(info.Env(), send_packet(process_broker(), bytes.Data(), bytes.ByteLength(), fds.data(), fds.size()));
+  return Napi::Boolean::New(info.Env(), send_packet<kPacketDescriptorsMax>(process_broker(), bytes.Data(), bytes.ByteLength(), fds.data(), fds.size()));
 }
 
 // Its answer, "CODE: text", or null when it is gone. Waits.
 Napi::Value broker_hear(const Info& info) {
   broker::Reply reply = {};
-  std::vector<int> fds;
-  const long size = receive_packet(process_broker(), &reply, sizeof reply, broker::kReplyDescriptorsMax, &fds);
-  for (const int fd : fds) close(fd);
+  int fds[broker::kReplyDescriptorsMax];
+  size_t came = 0;
+  const long size = receive_packet<broker::kReplyDescriptorsMax>(process_broker(), &reply, sizeof reply, fds, &came);
+  for (size_t i = 0; i < came; i++) close(fds[i]);
   if (size != static_cast<long>(sizeof reply)) return info.Env().Null();
   return Napi::String::New(info.Env(), std::to_string(reply.code) + ": " + reply.text);
 }

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "core/base/descriptor_packet.h"
 #include "core/ports/ports_protocol.h"
 #include "test/binding.h"
 
@@ -46,24 +47,6 @@ int make_offer(const std::string& kind, uint64_t bytes) {
   return fd;
 }
 
-bool say(int connection, const Bytes& bytes, int offer) {
-  iovec part = {const_cast<uint8_t*>(bytes.Data()), bytes.ByteLength()};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (offer >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* item = CMSG_FIRSTHDR(&message);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(item), &offer, sizeof offer);
-  }
-  return sendmsg(connection, &message, MSG_NOSIGNAL) >= 0;
-}
-
 // The next packet, or null when the daemon hung up; throws when it said nothing for five seconds.
 Napi::Value hear(Napi::Env env, Raw& raw) {
   pollfd watched = {raw.connection, POLLIN, 0};
@@ -72,19 +55,11 @@ Napi::Value hear(Napi::Env env, Raw& raw) {
     return env.Undefined();
   }
   uint8_t bytes[1024];
-  iovec part = {bytes, sizeof bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(raw.connection, &message, MSG_CMSG_CLOEXEC);
+  int fds[2];
+  size_t count = 0;
+  const ssize_t got = receive_packet<2>(raw.connection, bytes, sizeof bytes, fds, &count);
   if (got <= 0) return env.Null();
-  if (cmsghdr* item = CMSG_FIRSTHDR(&message)) {
-    const size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    std::memcpy(raw.fds + (2 - count), CMSG_DATA(item), count * sizeof(int));
-  }
+  if (count > 0) std::memcpy(raw.fds + (2 - count), fds, count * sizeof(int));
   return Napi::Buffer<uint8_t>::Copy(env, bytes, static_cast<size_t>(got));
 }
 
@@ -94,7 +69,8 @@ void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& r
     const int offer = info[1].IsString()   ? make_offer(info[1].As<Napi::String>(), to_u64(info[2]))
                       : info[1].IsNumber() ? fcntl(info[1].ToNumber().Int32Value(), F_DUPFD_CLOEXEC, 0)
                                            : -1;
-    const bool said = say(raw->connection, info[0].As<Bytes>(), offer);
+    const auto bytes = info[0].As<Bytes>();
+    const bool said = send_packet<1>(raw->connection, bytes.Data(), bytes.ByteLength(), &offer, offer >= 0 ? 1 : 0);
     if (offer >= 0) close(offer);
     return Napi::Boolean::New(info.Env(), said);
   });

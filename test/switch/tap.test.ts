@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import test, { type ExecutionContext } from "ava";
 import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo } from "../../native/engine.js";
+import { arpRequest } from "../support/host-traffic.js";
 import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
 import { scanStore } from "../support/native-store.js";
@@ -189,18 +190,6 @@ test("a frame longer than the switch takes is dropped by name, and the port goes
   t.true(dropped.oversize! >= 1);
   t.regex(await ping(a, b.address), / [3-9] received/);
 });
-
-/** An ARP request for `target` (RFC 826), in VLAN 7 if it is tagged. */
-function arpRequest(target: string, tagged: boolean): Buffer {
-  const bytes = Buffer.alloc(tagged ? 64 : 60);
-  bytes.fill(0xff, 0, 6);
-  bytes.set([2, 0x77, 0, 0, 1, 1], 6);
-  let at = 12;
-  if (tagged) at = bytes.writeUInt32BE(0x8100_0007, at);
-  bytes.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0x77, 0, 0, 1, 1, 10, 77, 0, 99], at);
-  bytes.set(target.split(".").map(Number), at + 26);
-  return bytes;
-}
 
 for (const [what, port, tagged] of [
   ["an access port's host answers untagged, and a trunk sees its VLAN", { vlan: { policy: "access", vid: 7 } }, false],

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/devices/broker_protocol.h"
-#include "core/devices/descriptor_message.h"
+#include "core/base/descriptor_packet.h"
 #include "core/devices/local_parts.h"
 
 namespace paste {
@@ -181,9 +181,11 @@ void serve_devices(int socket, Devices& devices, const AllowList& allowed) {
   Broker broker(devices, allowed);
   for (;;) {
     Request request = {};
-    std::vector<int> in, out;
-    const long size = receive_packet(socket, &request, sizeof request, broker::kRequestDescriptors, &in);
+    std::vector<int> in(broker::kRequestDescriptors), out;
+    size_t came = 0;
+    const long size = receive_packet<broker::kRequestDescriptors>(socket, &request, sizeof request, in.data(), &came);
     if (size == 0 || (size < 0 && errno != EPROTO)) return;
+    in.resize(came);
     Reply reply = {};
     reply.magic = broker::kMagic;
     reply.version = broker::kVersion;
@@ -195,7 +197,7 @@ void serve_devices(int socket, Devices& devices, const AllowList& allowed) {
     reply.code = static_cast<uint16_t>(status.code());
     reply.descriptors = static_cast<uint32_t>(out.size());
     std::memcpy(reply.text, status.message().data(), std::min(status.message().size(), sizeof reply.text - 1));
-    const bool sent = send_packet(socket, &reply, sizeof reply, out.data(), out.size());
+    const bool sent = send_packet<broker::kReplyDescriptorsMax>(socket, &reply, sizeof reply, out.data(), out.size());
     close_all(out);
     if (!sent) return;
   }

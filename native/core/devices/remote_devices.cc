@@ -9,7 +9,7 @@
 #include <mutex>
 
 #include "core/devices/broker_protocol.h"
-#include "core/devices/descriptor_message.h"
+#include "core/base/descriptor_packet.h"
 #include "core/devices/refusal.h"
 
 namespace paste {
@@ -142,14 +142,16 @@ class RemoteDevices final : public Devices {
     request.version = broker::kVersion;
     request.call = call;
     request.sequence = ++sequence_;
-    std::vector<int> fds;
-    if (!send_packet(socket_, &request, sizeof request, out.data(), out.size())) {
+    if (!send_packet<broker::kRequestDescriptors>(socket_, &request, sizeof request, out.data(), out.size())) {
       if (errno == EMFILE || errno == ENOBUFS || errno == ENOMEM || errno == EBADF || errno == ETOOMANYREFS)
         return {Code::kResource, "the broker cannot be asked (" + errno_text(errno) + ")"};
       broken_ = true;
       return gone();
     }
-    const long size = receive_packet(socket_, reply, sizeof *reply, broker::kReplyDescriptorsMax, &fds);
+    std::vector<int> fds(broker::kReplyDescriptorsMax);
+    size_t came = 0;
+    const long size = receive_packet<broker::kReplyDescriptorsMax>(socket_, reply, sizeof *reply, fds.data(), &came);
+    fds.resize(came);
     const bool good = size == static_cast<long>(sizeof *reply) && reply->magic == broker::kMagic &&
                       reply->version == broker::kVersion && reply->sequence == request.sequence &&
                       reply->code <= static_cast<uint16_t>(Code::kInternal) &&

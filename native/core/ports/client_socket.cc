@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/base/descriptor_packet.h"
+
 namespace paste {
 
 namespace {
@@ -60,48 +62,11 @@ bool send_request(int connection, const ClientOptions& options, const Attachment
   std::memcpy(request.body, &body, sizeof body);
   request.buffer_bytes = options.buffer_bytes;
   std::memcpy(request.token, attachment.token, sizeof request.token);
-  iovec part = {&request, sizeof request};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (attachment.memory) {
-    request.flags |= kOffersMemory;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* item = CMSG_FIRSTHDR(&message);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(item), &attachment.memory_fd, sizeof(int));
-  }
-  return sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof request);
+  if (attachment.memory) request.flags |= kOffersMemory;
+  return send_packet<1>(connection, &request, sizeof request, &attachment.memory_fd, attachment.memory ? 1 : 0);
 }
 
-// Returns the size of the packet, 0 at the end, -1 on failure; at most two descriptors come along.
-ssize_t receive_reply(int connection, Reply* reply, int fds[2], uint32_t* fd_count) {
-  iovec part = {reply, sizeof *reply};
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got;
-  do {
-    got = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  *fd_count = 0;
-  if (got < 0) return got;
-  for (cmsghdr* item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    *fd_count = static_cast<uint32_t>((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    std::memcpy(fds, CMSG_DATA(item), *fd_count * sizeof(int));
-  }
-  return got;
-}
-
-Status take_reply(const ClientOptions& options, const Reply& reply, const int fds[2], uint32_t fd_count,
+Status take_reply(const ClientOptions& options, const Reply& reply, const int fds[2], size_t fd_count,
                   Attachment* attachment) {
   const bool adopted = (reply.flags & kAdopted) && attachment->memory;
   if (fd_count != (adopted ? 1 : 2)) return failed(options, "the daemon's answer lacks its descriptors");
@@ -131,10 +96,10 @@ Status take_reply(const ClientOptions& options, const Reply& reply, const int fd
 Status exchange(const ClientOptions& options, int connection, Attachment* attachment, bool* transient) {
   Reply reply = {};
   int fds[2] = {-1, -1};
-  uint32_t fd_count = 0;
+  size_t fd_count = 0;
   *transient = true;
   if (!send_request(connection, options, *attachment)) return failed(options, "the daemon went away");
-  const ssize_t got = receive_reply(connection, &reply, fds, &fd_count);
+  const ssize_t got = receive_packet<2>(connection, &reply, sizeof reply, fds, &fd_count);
   Status status;
   if (got <= 0) {
     status = failed(options, got == 0 ? "the daemon hung up" : "the daemon does not answer");

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <unordered_map>
 
+#include "core/base/descriptor_packet.h"
 #include "core/ports/netmap_control.h"
 #include "core/ports/ports_listener.h"
 #include "core/ports/ports_protocol.h"
@@ -312,23 +313,10 @@ void Server::serve(uint64_t session) {
 bool Server::answer(const Connection& connection, const ControlCall& call) {
   Reply reply = call.reply;
   reply.header = header_of(kReply, sizeof reply);
-  iovec part = {&reply, sizeof reply};
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (reply.error == 0 && call.give[1] >= 0) {
-    const bool memory = call.give[0] >= 0;
-    const uint32_t count = memory ? 2 : 1;
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-    cmsghdr* item = CMSG_FIRSTHDR(&message);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(count * sizeof(int));
-    std::memcpy(CMSG_DATA(item), memory ? call.give : call.give + 1, count * sizeof(int));
-  }
-  return sendmsg(connection.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
+  // A port whose memory its client has already gets a doorbell only.
+  const bool memory = call.give[0] >= 0;
+  const size_t count = reply.error != 0 || call.give[1] < 0 ? 0 : memory ? 2 : 1;
+  return send_packet<2>(connection.fd, &reply, sizeof reply, memory ? call.give : call.give + 1, count, MSG_DONTWAIT);
 }
 
 }  // namespace
