@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/bpf/bpf.h"
-#include "core/store/community_id.h"
+#include "core/store/frame_words.h"
 
 namespace {
 
@@ -76,15 +76,11 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
       selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i]) != 0;
     return selected;
   }
+  paste::FrameWords words;
   for (size_t i = 0; i < count; i++) {
     const uint64_t time_ns = times[i] > 0 ? static_cast<uint64_t>(times[i]) : 0;  // before 1970 there is nothing
-    uint32_t record[paste::kBpfCaptureWords] = {static_cast<uint32_t>(time_ns >> 32), static_cast<uint32_t>(time_ns)};
-    uint32_t digest[5];
-    if (program.reads_community() && paste::community_id(data.Data() + offsets[i], captured[i], digest)) {
-      record[paste::kBpfHasCommunity] = 1;
-      std::memcpy(record + paste::kBpfCommunity, digest, sizeof digest);
-    }
-    selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], record) != 0;
+    words.set(data.Data() + offsets[i], captured[i], time_ns);
+    selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], &words) != 0;
   }
   return selected;
 }

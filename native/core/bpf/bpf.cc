@@ -176,7 +176,7 @@ Status BpfProgram::load(std::span<const BpfInsn> instructions, BpfProgram* progr
     loaded.operations_.push_back(operation);
     loaded.uses_scratch_ |= operation.handler == kLdMem || operation.handler == kLdxMem;
     loaded.reads_record_ |= operation.handler == kLdRecord;
-    loaded.reads_community_ |= operation.handler == kLdRecord && operation.k >= kBpfHasCommunity && operation.k < kBpfOutcome;
+    loaded.reads_store_ |= operation.handler == kLdRecord && (operation.k == kBpfOutcome || operation.k == kBpfFlags);
   }
   fuse(loaded.operations_, instructions);
   loaded.accepted_ = instructions[0].k;
@@ -222,7 +222,7 @@ void BpfProgram::fuse(std::vector<Operation>& operations, std::span<const BpfIns
 // UINT32_MAX as `end` needs no case of its own: no frame is that long (checked), so the comparison rejects.
 template <bool kHasRecord>
 uint32_t BpfProgram::interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length,
-                               [[maybe_unused]] const uint32_t* record) const {
+                               [[maybe_unused]] BpfRecord* record) const {
   if (operations_.empty()) return 0;
   PASTE_CHECK(captured_length < UINT32_MAX);
   static constexpr const void* kLabels[] = {
@@ -310,7 +310,7 @@ do_LdLen:
   NEXT;
 do_LdRecord:
   PASTE_CHECK(kHasRecord);
-  if constexpr (kHasRecord) a = record[op->k];
+  if constexpr (kHasRecord) a = record->word(op->k);
   NEXT;
 do_LdxImm:
   x = op->k;
@@ -432,7 +432,7 @@ do_Txa:
 #undef JUMP_IF_EQUAL
 }
 
-template uint32_t BpfProgram::interpret<true>(const uint8_t*, uint32_t, uint32_t, const uint32_t*) const;
-template uint32_t BpfProgram::interpret<false>(const uint8_t*, uint32_t, uint32_t, const uint32_t*) const;
+template uint32_t BpfProgram::interpret<true>(const uint8_t*, uint32_t, uint32_t, BpfRecord*) const;
+template uint32_t BpfProgram::interpret<false>(const uint8_t*, uint32_t, uint32_t, BpfRecord*) const;
 
 }  // namespace paste

@@ -35,6 +35,16 @@ enum BpfRecordWord : uint32_t {
 constexpr uint32_t kBpfCaptureWords = kBpfOutcome;
 constexpr uint32_t kBpfNamesMax = 256;
 
+// Who knows the words of the record that a program runs over. Asked when the program comes to a load and not before, so that
+// what takes long to tell is told for the frames only that passed what stands before it.
+class BpfRecord {
+ public:
+  virtual uint32_t word(uint32_t number) = 0;
+
+ protected:
+  ~BpfRecord() = default;
+};
+
 class BpfProgram {
  public:
   // Refuses (Code::kUsage) whatever could run wrong: jumps out of range, bad opcodes, scratch out of range, division by a
@@ -42,15 +52,16 @@ class BpfProgram {
   // then.
   static Status load(std::span<const BpfInsn> instructions, BpfProgram* program, uint32_t record_words = 0);
   // Bytes to keep, 0 = reject. A load past captured_length and a division by zero reject. Any number of threads may run one
-  // program at once. A program that was never loaded rejects everything. `record`: as many words as load() was told, where
+  // program at once. A program that was never loaded rejects everything. `record`: has as many words as load() was told, where
   // the program reads_record().
-  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record = nullptr) const {
+  uint32_t run(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, BpfRecord* record = nullptr) const {
     if (accepts_all_) return accepted_;
     return record ? interpret<true>(frame, wire_length, captured_length, record)
                   : interpret<false>(frame, wire_length, captured_length, nullptr);
   }
   bool reads_record() const { return reads_record_; }
-  bool reads_community() const { return reads_community_; }
+  // Whether it loads words that a capture's frame does not have: outcome, flags.
+  bool reads_store() const { return reads_store_; }
   // Whether no frame is rejected because the program is one `ret #k`, k > 0: then run() need not be called.
   bool accepts_all() const { return accepts_all_; }
 
@@ -69,7 +80,7 @@ class BpfProgram {
 
   // Without record words a register more is free for the others' loop.
   template <bool kHasRecord>
-  uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, const uint32_t* record) const;
+  uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, BpfRecord* record) const;
   static Operation decode(const BpfInsn& instruction);
   static void fuse(std::vector<Operation>& operations, std::span<const BpfInsn> instructions);
 
@@ -78,7 +89,7 @@ class BpfProgram {
   bool accepts_all_ = false;
   bool uses_scratch_ = false;
   bool reads_record_ = false;
-  bool reads_community_ = false;
+  bool reads_store_ = false;
 };
 
 }  // namespace paste

@@ -1,9 +1,6 @@
 #include "core/store/reader_words.h"
 
-#include <algorithm>
-
 #include "core/base/glob.h"
-#include "core/store/community_id.h"
 
 namespace paste {
 namespace {
@@ -16,27 +13,17 @@ constexpr uint32_t kAnswersMax = 1u << 16;
 void RecordWords::start(const std::vector<NameTest>& names) {
   tests_.clear();
   for (const NameTest& test : names) tests_.push_back(Test{test, {}});
-  words_.assign(kBpfNames + names.size(), 0);
 }
 
-const uint32_t* RecordWords::of(const layout::RecordHeader& header, const ReaderNames& names) {
-  words_[kBpfTimeHigh] = static_cast<uint32_t>(header.time_ns >> 32);
-  words_[kBpfTimeLow] = static_cast<uint32_t>(header.time_ns);
-  words_[kBpfOutcome] = header.outcome;
-  words_[kBpfFlags] = header.flags;
-  for (size_t i = 0; i < tests_.size(); ++i) {
-    const NameTest::Of of = tests_[i].test.of;
-    const uint32_t id = of == NameTest::Of::kIngress ? header.ingress : of == NameTest::Of::kEgress ? header.egress : header.rule;
-    words_[kBpfNames + i] = tests_[i].holds(id, names);
-  }
-  return words_.data();
-}
-
-const uint32_t* RecordWords::of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length) {
-  uint32_t digest[5] = {};
-  words_[kBpfHasCommunity] = community_id(frame, length, digest);
-  std::copy_n(digest, 5, &words_[kBpfCommunity]);
-  return of(header, names);
+uint32_t RecordWords::word(uint32_t number) {
+  if (number < kBpfOutcome) return FrameWords::word(number);
+  if (number == kBpfOutcome) return header_->outcome;
+  if (number == kBpfFlags) return header_->flags;
+  if (number - kBpfNames >= tests_.size()) return FrameWords::word(number);
+  Test& test = tests_[number - kBpfNames];
+  const NameTest::Of of = test.test.of;
+  const uint32_t id = of == NameTest::Of::kIngress ? header_->ingress : of == NameTest::Of::kEgress ? header_->egress : header_->rule;
+  return test.holds(id, *names_);
 }
 
 bool RecordWords::Test::holds(uint32_t id, const ReaderNames& names) {

@@ -1,23 +1,28 @@
-// What a filter may ask of a record besides the frame's bytes, as the words that its program loads (bpf.h, BpfRecordWord).
+// What a filter may ask of a store's record besides the frame's bytes, as words that its program loads (bpf.h, BpfRecordWord).
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "core/store/frame_words.h"
 #include "core/store/reader.h"
 #include "core/store/reader_names.h"
 
 namespace paste {
 
-class RecordWords {
+class RecordWords final : public FrameWords {
  public:
   void start(const std::vector<NameTest>& names);
-  // kBpfNames words and one for each name test; they stay until the next call. Ports and rules are described in each block
-  // before a record names them, so what a record needs has been learned.
-  const uint32_t* of(const layout::RecordHeader& header, const ReaderNames& names);
-  // The same with the words of the frame's Community ID, which takes a hash to compute.
-  const uint32_t* of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length);
+  // The record that word() tells of until the next call; header, names and bytes stay that long. Ports and rules are described
+  // in each block before a record names them, so what a record needs has been learned.
+  BpfRecord* of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length) {
+    header_ = &header;
+    names_ = &names;
+    set(frame, length, header.time_ns);
+    return this;
+  }
+  uint32_t word(uint32_t number) override;
 
  private:
   // A name test with its answers so far. Names of ids never change.
@@ -27,8 +32,9 @@ class RecordWords {
     bool holds(uint32_t id, const ReaderNames& names);
   };
 
+  const layout::RecordHeader* header_ = nullptr;
+  const ReaderNames* names_ = nullptr;
   std::vector<Test> tests_;
-  std::vector<uint32_t> words_;
 };
 
 }  // namespace paste
