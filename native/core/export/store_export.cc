@@ -20,6 +20,7 @@ std::string comment_of(uint8_t outcome) {
 }  // namespace
 
 Status StoreExport::next(EncodedBytes* out, uint32_t max_bytes, uint64_t* frames_left, bool* more) {
+  more_ = true;  // a reader that follows has more after its end
   // Looks are counted, too: where hardly a frame is wanted, whoever called still gets a turn.
   for (uint32_t looks = 0; looks < kLooksMax && out->size() < max_bytes && *frames_left > 0; ++looks) {
     if (at_ == batch_.records.size()) {

@@ -51,6 +51,8 @@ class ReaderView {
 
   // Log blocks of a lane in serial order.
   const std::vector<BlockRef>& blocks(uint32_t lane) const { return lanes_[lane].blocks; }
+  // Whether the lane's writer has come to the block of this serial, as far as was seen: those behind it lie ready and hold nothing.
+  bool reached(uint32_t lane, uint64_t serial) const { return serial <= lanes_[lane].live_serial; }
   Extent extent(uint32_t lane, const BlockRef& block, const layout::DirectoryEntry& entry) const;
 
   uint64_t block_offset(uint32_t index) const {

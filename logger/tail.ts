@@ -1,0 +1,231 @@
+// Following what is being logged: the records of a store as they become durable, as lines or as a capture. Only reads.
+import type { Writable } from "node:stream";
+import { native } from "../native/engine.js";
+import { createCaptureEncoder } from "../native/export.js";
+import { openNativeReader } from "../native/reader.js";
+import { capturedLengthMax } from "./capture/capture.js";
+import { PasteError } from "./errors.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { Pause } from "./follow.js";
+import type { PrintablePacket } from "./print/packet.js";
+import { type FrameBatch, type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
+import { type PacketLines, TailOutput } from "./tail-output.js";
+
+export interface TailOptions {
+  store: string;
+  /** A file, "-" for standard output, or a stream. */
+  output: string | Writable;
+  /** How a packet looks as text; absent: the output is pcapng. */
+  print?: PacketLines;
+  /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
+  filter?: string;
+  /** Begin with this record; default: with what comes. */
+  fromSequence?: bigint;
+  /** Instead of it: begin with so many of the newest frames that the filter takes. */
+  last?: number;
+  /** Frames to write at most. */
+  limit?: number;
+  /** Bytes of a frame at most. */
+  snaplen?: number;
+  /** End when nobody writes the store any more, and everything was read. */
+  untilStop?: boolean;
+  /** Ends it early; what was written is whole. */
+  signal?: AbortSignal;
+  /** The store was faster: so many more of its blocks were used again before they were read. */
+  onOvertaken?: (blocks: number) => void;
+}
+
+export interface TailReport {
+  frames: number;
+  /** Blocks that were overwritten before they were read. */
+  overtaken: number;
+  /** Records whose checksum is wrong. */
+  corrupt: number;
+  /** "limit": as many as were asked for; "stopped": the store's writer ended; "closed": nobody reads the output. */
+  ended: "limit" | "stopped" | "closed" | "aborted";
+}
+
+const application = "paste-switch";
+/** Bytes of a capture encoded at once. */
+const pieceBytes = 1 << 20;
+/** Between two looks whether the store still has a writer. */
+const writerLookMs = 100;
+
+/**
+ * Writes the frames of a store as they become durable, each within 10 ms as long as the output takes them, until `signal`, `limit`
+ * or the output's reader ends it. While the store's writer is away it waits: another one goes on in the same store. What the store
+ * overwrites before it was read is left out, counted and told. Throws USAGE, FILTER, STORE or RESOURCE.
+ */
+export async function tailStore(options: TailOptions): Promise<TailReport> {
+  const { fromSequence, last } = options;
+  if (last !== undefined && fromSequence !== undefined)
+    throw new PasteError("USAGE", "`last` and `fromSequence` exclude each other: give one");
+  if (last !== undefined && !(Number.isSafeInteger(last) && last >= 0))
+    throw new PasteError("USAGE", `last must be an integer from 0 on, it is ${last}`);
+  const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+  const reader = openStore(options.store);
+  const watch = options.untilStop ? new WriterWatch(reader) : undefined;
+  try {
+    const output = await TailOutput.open(options.output, [options.store], options.limit);
+    try {
+      const from = fromSequence ?? (await firstOf(reader, filter, last ?? 0));
+      const tail = new StoreTail(options, output, filter, from, watch);
+      await (options.print ? tail.lines(options.print) : tail.capture());
+      return tail.report();
+    } finally {
+      await output.close();
+    }
+  } finally {
+    watch?.end();
+    reader.close();
+  }
+}
+
+/** Where to begin so that the newest `last` frames that the filter takes come first. */
+async function firstOf(reader: StoreReader, filter: CompiledFilter | undefined, last: number): Promise<bigint> {
+  const { nextSequence } = await reader.info();
+  if (last === 0) return nextSequence;
+  const newest: bigint[] = [];
+  let at = 0;
+  for await (const batch of reader.frames({ ...(filter && { filter }), snaplen: 1, verifyPayload: false }))
+    for (let i = 0; i < batch.count; i++) {
+      newest[at] = batch.sequence(i);
+      at = (at + 1) % last;
+    }
+  return newest.length === 0 ? nextSequence : (newest.length < last ? newest[0] : newest[at])!;
+}
+
+/** Looks now and then whether somebody writes the store. */
+class WriterWatch {
+  readonly stopped = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(reader: StoreReader) {
+    let looking = false;
+    this.#timer = setInterval(() => {
+      if (looking) return;
+      looking = true;
+      reader
+        .info()
+        .then(({ writerAlive }) => !writerAlive && this.stopped.abort())
+        .catch(() => this.stopped.abort()) // a store that cannot be read any more: reading says why
+        .finally(() => {
+          looking = false;
+        });
+    }, writerLookMs);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+class StoreTail {
+  readonly #options: TailOptions;
+  readonly #output: TailOutput;
+  readonly #reading: FrameOptions;
+  readonly #watch: WriterWatch | undefined;
+  #overtaken = 0;
+  #corrupt = 0;
+
+  constructor(
+    options: TailOptions,
+    output: TailOutput,
+    filter: CompiledFilter | undefined,
+    fromSequence: bigint,
+    watch: WriterWatch | undefined,
+  ) {
+    const { snaplen } = options;
+    this.#options = options;
+    this.#output = output;
+    this.#reading = { fromSequence, ...(filter && { filter }), ...(snaplen !== undefined && { snaplen }) };
+    this.#watch = watch;
+  }
+
+  report(): TailReport {
+    const { closed, frames } = this.#output;
+    const ended = closed ? "closed" : this.#output.done ? "limit" : this.#stopped ? "stopped" : "aborted";
+    return { frames, overtaken: this.#overtaken, corrupt: this.#corrupt, ended };
+  }
+
+  get #stopped(): boolean {
+    return this.#watch?.stopped.signal.aborted ?? false;
+  }
+
+  async lines(print: PacketLines): Promise<void> {
+    const { signal } = this.#options;
+    const ends = [signal, this.#watch?.stopped.signal].filter((each) => each !== undefined);
+    let next = this.#reading.fromSequence!;
+    const take = async (reader: StoreReader, batches: AsyncIterable<FrameBatch>) => {
+      for await (const batch of batches) {
+        this.#count(reader.counters);
+        await this.#output.lines(packetsOf(batch), print);
+        if (batch.count > 0) next = batch.sequence(batch.count - 1) + 1n;
+        if (this.#output.done) break;
+      }
+      this.#count(reader.counters, true);
+    };
+    const reader = openStore(this.#options.store);
+    try {
+      await take(reader, reader.follow({ ...this.#reading, signal: AbortSignal.any(ends) }));
+      // What the writer made durable before it ended, and was not read yet.
+      if (this.#stopped && !this.#output.done && !signal?.aborted)
+        await take(reader, reader.frames({ ...this.#reading, fromSequence: next, ...(signal && { signal }) }));
+    } finally {
+      reader.close();
+    }
+  }
+
+  async capture(): Promise<void> {
+    const { signal, snaplen } = this.#options;
+    const reader = native(() => openNativeReader(this.#options.store));
+    const encoder = native(() =>
+      createCaptureEncoder("pcapng", application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax)),
+    );
+    const pause = new Pause(signal);
+    try {
+      native(() => {
+        reader.start({ ...nativeOptions(this.#reading), framesOnly: false, follow: true });
+        encoder.openStore(reader);
+      });
+      while (!signal?.aborted && !this.#output.done) {
+        const stopped = this.#stopped; // before the look: what was durable then is seen by it
+        const piece = await encoder.next(pieceBytes, this.#output.left);
+        this.#count(reader.counters());
+        await this.#output.bytes(piece.bytes, piece.frames);
+        if (piece.frames > 0) pause.reset();
+        if (piece.more) continue;
+        if (stopped) break;
+        await pause.wait();
+      }
+      await this.#output.bytes(native(() => encoder.finish()).bytes, 0);
+      this.#count(reader.counters(), true);
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** `last`: of a reading that ended; the next one counts from zero. */
+  #count({ overtaken, corrupt }: { overtaken: number; corrupt: number }, last = false): void {
+    const told = this.#overtaken - this.#before.overtaken;
+    if (overtaken > told) this.#options.onOvertaken?.(overtaken - told);
+    this.#overtaken = this.#before.overtaken + overtaken;
+    this.#corrupt = this.#before.corrupt + corrupt;
+    if (last) this.#before = { overtaken: this.#overtaken, corrupt: this.#corrupt };
+  }
+  #before = { overtaken: 0, corrupt: 0 };
+}
+
+function* packetsOf(batch: FrameBatch): Generator<PrintablePacket, void, void> {
+  for (let i = 0; i < batch.count; i++)
+    yield {
+      bytes: batch.bytes(i),
+      timeNs: batch.timeNs(i),
+      wireLength: batch.wireLength(i),
+      sequence: batch.sequence(i),
+      inPort: batch.ingress(i),
+      outPort: batch.egress(i),
+      rule: batch.rule(i),
+      outcome: batch.outcome(i),
+    };
+}
