@@ -35,6 +35,10 @@ export interface FrameOptions {
   /** Size of a batch at most, in frames and (about) in bytes. */
   batchFrames?: number;
   batchBytes?: number;
+  /** Newest first; not when following. */
+  reverse?: boolean;
+  /** Ask the store's index where it can answer (default true). The frames are the same either way. */
+  index?: boolean;
   /** Ends the iteration, without an error. */
   signal?: AbortSignal;
 }
@@ -244,11 +248,13 @@ export function nativeOptions(options: FrameOptions): NativeReadOptions {
   if (fromSequence !== undefined) checked.fromSequence = fromSequence;
   if (toSequence !== undefined) checked.toSequence = toSequence;
   if (snaplen !== undefined) checked.snaplen = Math.min(snaplen, 0xffffffff);
+  if (options.reverse) checked.reverse = true;
   if (options.program) checked.program = options.program;
   if (compiled) {
     const { fromNs, toNs } = compiled.range;
     Object.assign(checked, { program: compiled.bytes, names: compiled.names, fromNs });
     if (toNs < timeEnd) checked.toNs = toNs;
+    if (compiled.plan && options.index !== false) checked.plan = compiled.plan;
   }
   return checked;
 }
@@ -269,6 +275,12 @@ export class StoreReader {
     corrupt: 0,
     bytesScanned: 0,
     blocksSkipped: 0,
+    blocksScanned: 0,
+    blocksIndexed: 0,
+    recordsJumped: 0,
+    runsRead: 0,
+    runsDamaged: 0,
+    indexBytes: 0,
   };
 
   constructor(path: string) {
@@ -323,6 +335,8 @@ export class StoreReader {
 
   async *#read(options: FrameOptions, follow: boolean): AsyncGenerator<FrameBatch, void, void> {
     if (this.#closed) throw new PasteError("USAGE", `${this.path}: the reader is closed`);
+    if (follow && options.reverse)
+      throw new PasteError("USAGE", "what is followed has no newest frame to start from: leave out reverse");
     const reader = native(() => openNativeReader(this.path));
     this.#open.add(reader);
     const names = new NameTable(reader);

@@ -17,6 +17,8 @@ export interface NativeReadOptions {
   framesOnly?: boolean;
   verifyPayload?: boolean;
   follow?: boolean;
+  /** Newest first; not with `follow`. */
+  reverse?: boolean;
   snaplen?: number;
   /** struct bpf_insn, little-endian, 8 bytes each. */
   program?: Uint8Array;
@@ -25,6 +27,8 @@ export interface NativeReadOptions {
   /** A promise that the program takes only frames from `fromNs` up to, but not including, `toNs`. */
   fromNs?: bigint;
   toNs?: bigint;
+  /** What the index is asked (native/core/index/expression.h), 40 bytes a node. A promise: the program rejects what it excludes. */
+  plan?: Uint8Array;
 }
 
 /** What a reading has met so far; exact numbers. */
@@ -39,6 +43,17 @@ export interface ReadCounters {
   bytesScanned: number;
   /** Blocks that were not read, because by the directory nothing in them can be wanted. */
   blocksSkipped: number;
+  /** Blocks read from their start. */
+  blocksScanned: number;
+  /** Blocks of which an index run said where the wanted records are, or that there are none. */
+  blocksIndexed: number;
+  /** Records read because a run named them. */
+  recordsJumped: number;
+  /** Index runs that were asked, and those whose checksum is wrong: their blocks are scanned. */
+  runsRead: number;
+  runsDamaged: number;
+  /** Bytes read of index blocks. */
+  indexBytes: number;
 }
 
 export interface PortDescription {

@@ -41,6 +41,8 @@ export interface CompiledFilter {
   readonly names: readonly NameTest[];
   /** Nothing outside of it is selected; the reader need not look there. */
   readonly range: TimeRange;
+  /** What a store's index is asked: nodes of native/core/index/expression.h. Absent: nothing that an index could tell. */
+  readonly plan?: Uint8Array;
   /** Words that ask for more than the frame's bytes. Without one, the program runs anywhere. */
   readonly needs: readonly RecordNeed[];
 }

@@ -76,6 +76,12 @@ Napi::Object counters_object(Napi::Env env, const ReadCounters& counters) {
   object.Set("corrupt", number(env, counters.corrupt));
   object.Set("bytesScanned", number(env, counters.bytes_scanned));
   object.Set("blocksSkipped", number(env, counters.blocks_skipped));
+  object.Set("blocksScanned", number(env, counters.blocks_scanned));
+  object.Set("blocksIndexed", number(env, counters.blocks_indexed));
+  object.Set("recordsJumped", number(env, counters.records_jumped));
+  object.Set("runsRead", number(env, counters.runs_read));
+  object.Set("runsDamaged", number(env, counters.runs_damaged));
+  object.Set("indexBytes", number(env, counters.index_bytes));
   return object;
 }
 
@@ -149,6 +155,12 @@ bool flag_option(const Napi::Object& options, const char* name, bool absent) {
   return value.IsBoolean() ? value.As<Napi::Boolean>().Value() : absent;
 }
 
+Status plan_option(const Napi::Object& given, ReadOptions* options) {
+  if (!given.Get("plan").IsTypedArray()) return Status();
+  const auto bytes = given.Get("plan").As<Napi::Uint8Array>();
+  return decode_expression({bytes.Data(), bytes.ByteLength()}, options->names.size(), &options->plan);
+}
+
 class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -195,6 +207,11 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     options.frames_only = flag_option(given, "framesOnly", true);
     options.verify_payload = flag_option(given, "verifyPayload", true);
     options.follow = flag_option(given, "follow", false);
+    options.reverse = flag_option(given, "reverse", false);
+    if (const Status status = plan_option(given, &options); !status.ok()) {
+      throw_status(call.Env(), status);
+      return call.Env().Undefined();
+    }
     if (given.Get("snaplen").IsNumber()) options.snaplen = given.Get("snaplen").As<Napi::Number>().Uint32Value();
     if (const Status status = load_program(given.Get("program"), options.names.size(), open.get()); !status.ok()) {
       throw_status(call.Env(), status);

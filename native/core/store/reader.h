@@ -16,6 +16,7 @@
 
 #include "core/base/status.h"
 #include "core/bpf/bpf.h"
+#include "core/index/expression.h"
 #include "core/pmem/region.h"
 #include "core/store/layout.h"
 
@@ -73,6 +74,7 @@ struct ReadOptions {
   bool frames_only = true;              // false: events and descriptions too
   bool verify_payload = true;           // check the payload's CRC (headers are always checked)
   bool follow = false;                  // look for newer records in each call of next(); else the end is fixed by start()
+  bool reverse = false;                 // newest first, exactly the reverse of the other order; not with `follow`
   const BpfProgram* filter = nullptr;   // null accepts every frame; must outlive the reading
   std::vector<NameTest> names;          // what the filter's record words from kBpfNames on stand for
   // Only frames in [from_ns, to_ns) can be wanted: a promise about `filter`, by which whole blocks are skipped. A frame of
@@ -80,6 +82,9 @@ struct ReadOptions {
   uint64_t from_ns = 0;
   uint64_t to_ns = ~0ull;
   uint32_t snaplen = ~0u;
+  // What the store's index is asked; empty: every block in range is scanned. A promise: whatever it excludes `filter` rejects,
+  // so that the answer is that of a scan.
+  std::vector<IndexNode> plan;
 };
 
 struct ReadCounters {
@@ -88,6 +93,12 @@ struct ReadCounters {
   uint64_t corrupt = 0;                 // records whose checksum is wrong inside a sealed block or below the durable tail
   uint64_t bytes_scanned = 0;
   uint64_t blocks_skipped = 0;          // not read, because by its directory entry nothing in them can be wanted
+  uint64_t blocks_scanned = 0;          // read from their start
+  uint64_t blocks_indexed = 0;          // of which an index run said where the wanted records are, or that there are none
+  uint64_t records_jumped = 0;          // read because a run named them
+  uint64_t runs_read = 0;               // index runs that were asked
+  uint64_t runs_damaged = 0;            // whose checksum is wrong: their blocks are scanned
+  uint64_t index_bytes = 0;             // read of index blocks
 };
 
 struct BlockProblem {
