@@ -1,0 +1,69 @@
+// One packet as one line of text, as tcpdump -n prints it; with the switch's own words in front of it where they are asked for.
+import { asciiText, hexAndAsciiLines, hexLines } from "./hex-dump.js";
+import type { Line } from "./ip-text.js";
+import { ethernetLine } from "./link-text.js";
+import { beyondCapture, Octets } from "./octets.js";
+import type { PrintablePacket } from "./packet.js";
+import { safeName } from "./plain-text.js";
+import { TcpConversations } from "./tcp-text.js";
+import { TimeText, type TimeTextOptions } from "./time-text.js";
+
+/** -x, -xx, -X, -XX, -A, -AA. The doubled ones begin with the link's header. */
+export type HexStyle = "x" | "xx" | "X" | "XX" | "A" | "AA";
+
+export interface PacketTextOptions extends TimeTextOptions {
+  /** -e: the Ethernet header, and what the switch knows: ports, rule, outcome. */
+  linkHeader?: boolean;
+  /** Whether what the switch knows is shown; default: as `linkHeader`. */
+  switchWords?: boolean;
+  /** "#12 " in front: the store's number. */
+  sequence?: boolean;
+  /** -S: TCP's numbers as they are, not relative to the conversation's first. */
+  absoluteSequences?: boolean;
+  hex?: HexStyle;
+}
+
+/** Prints packets in their order: relative numbers and times depend on those before. */
+export class PacketText {
+  readonly #options: PacketTextOptions;
+  readonly #time: TimeText;
+  readonly #conversations: TcpConversations | undefined;
+
+  constructor(options: PacketTextOptions = {}) {
+    this.#options = options;
+    this.#time = new TimeText(options);
+    this.#conversations = options.absoluteSequences ? undefined : new TcpConversations();
+  }
+
+  /** One line, or several with a dump; no line feed at its end. Whatever is in the frame, every character can be printed. */
+  text(packet: PrintablePacket): string {
+    const { hex, linkHeader = false, sequence, switchWords = linkHeader } = this.#options;
+    const line: Line = { text: "", layer: "", depth: 0, linkHeader, conversations: this.#conversations };
+    const result = { headerBytes: 0 };
+    try {
+      ethernetLine(line, new Octets(packet.bytes), packet.wireLength, hex === undefined, result);
+    } catch (error) {
+      if (error !== beyondCapture) throw error;
+      line.text += ` [|${line.layer}]`;
+    }
+    const number = sequence && packet.sequence !== undefined ? `#${packet.sequence} ` : "";
+    const words = switchWords ? switchText(packet) : "";
+    return `${number}${this.#time.text(packet.timeNs)}${words}${line.text}${hex ? dump(packet.bytes, hex, result.headerBytes) : ""}`;
+  }
+}
+
+/** "vale0:a > vale0:b, rule web, " and why it went nowhere. Nothing for packets of captures. */
+export function switchText(packet: PrintablePacket): string {
+  const { inPort = "", outPort = "", rule = "", outcome } = packet;
+  if (inPort === "" && outcome === undefined) return "";
+  const to = outPort === "" ? "nowhere" : safeName(outPort);
+  const dropped = outcome === undefined || outcome === "forwarded" ? "" : `, dropped ${outcome}`;
+  return `[${safeName(inPort) || "?"} > ${to}${rule === "" ? "" : `, rule ${safeName(rule)}`}${dropped}] `;
+}
+
+function dump(bytes: Uint8Array, style: HexStyle, headerBytes: number): string {
+  const shown = style.length === 2 ? bytes : bytes.subarray(Math.min(headerBytes, bytes.length));
+  if (shown.length === 0) return "";
+  if (style[0] === "x") return hexLines(shown);
+  return style[0] === "X" ? hexAndAsciiLines(shown) : asciiText(shown);
+}

@@ -1,0 +1,95 @@
+// Lines as tcpdump prints them: tcpdump is the oracle over generated traffic; hostile frames end in a line, too.
+import test from "ava";
+import { batchOf } from "../../../logger/capture/frame-columns.js";
+import { PacketText, type PacketTextOptions } from "../../../logger/print/packet-text.js";
+import { Random } from "../../../logger/traffic/random.js";
+import { generateTraffic } from "../../../logger/traffic/traffic-generator.js";
+import { awkwardFrames } from "../../support/awkward-traffic.js";
+import { skip } from "../../support/skip.js";
+import { noPrinter, packetsOf, sameUpToApplication, tcpdumpPrints } from "./tcpdump.js";
+
+const oursOnly: PacketTextOptions = { utc: true, nanoseconds: true, switchWords: false };
+
+const optionSets: [title: string, args: string[], options: PacketTextOptions][] = [
+  ["", [], {}],
+  ["-e", ["-e"], { linkHeader: true }],
+  ["-S", ["-S"], { absoluteSequences: true }],
+  ["-t", ["-t"], { style: "none" }],
+  ["-tt", ["-tt"], { style: "seconds" }],
+  ["-ttt", ["-ttt"], { style: "since-previous" }],
+  ["-tttt", ["-tttt"], { style: "date" }],
+  ["-ttttt", ["-ttttt"], { style: "since-first" }],
+];
+
+for (const [title, args, options] of optionSets)
+  test(`generated traffic is printed as tcpdump -n ${title} prints it`, (t) => {
+    const reason = noPrinter();
+    if (reason) return skip(t, reason);
+    const { batch } = generateTraffic({ seed: 4, frames: 3000 });
+    const printer = new PacketText({ ...oursOnly, ...options });
+    const ours = packetsOf(batch).map((packet) => printer.text(packet));
+    const theirs = tcpdumpPrints(batch, args).trimEnd().split("\n");
+    t.is(theirs.length, ours.length);
+    const different = ours.findIndex((line, i) => !sameUpToApplication(line, theirs[i]!));
+    t.is(different, -1, different < 0 ? "" : `frame ${different}:\n${ours[different]}\n${theirs[different]}`);
+  });
+
+for (const hex of ["x", "xx", "X", "XX", "A", "AA"] as const)
+  test(`-${hex} dumps frames as tcpdump does`, (t) => {
+    const reason = noPrinter();
+    if (reason) return skip(t, reason);
+    const { batch } = generateTraffic({ seed: 5, frames: 400 });
+    const printer = new PacketText({ ...oursOnly, style: "seconds", hex });
+    const ours = packetsOf(batch)
+      .map((packet) => printer.text(packet))
+      .join("\n")
+      .split("\n");
+    const theirs = tcpdumpPrints(batch, ["-tt", `-${hex}`]).split("\n");
+    const different = ours.findIndex((line, i) => !sameUpToApplication(line, theirs[i]!));
+    t.is(different, -1, different < 0 ? "" : `line ${different}:\n${ours[different]}\n${theirs[different]}`);
+  });
+
+test("whatever is in a frame, a line comes out, and nothing in it can move a cursor", (t) => {
+  const seed = Number(process.env.PASTE_TEST_SEED ?? 20_261);
+  const random = new Random(seed);
+  const frames = awkwardFrames(seed, 6000, { tiny: true });
+  const batch = batchOf(frames);
+  for (const options of [{}, { linkHeader: true }, { hex: "A" }, { absoluteSequences: true }] as const) {
+    const printer = new PacketText(options);
+    for (const packet of packetsOf(batch)) {
+      const mutated = Uint8Array.from(packet.bytes);
+      for (let i = random.below(4); i > 0 && mutated.length > 0; i--)
+        mutated[random.below(Math.min(80, mutated.length))] = random.below(256);
+      const text = printer.text({ ...packet, bytes: mutated });
+      if (!/^[\x20-\x7e\n\t]+$/.test(text)) return t.fail(`seed ${seed}: ${JSON.stringify(text)}`);
+    }
+  }
+  t.pass();
+});
+
+test("a frame of nothing, of one byte, and one that is cut anywhere", (t) => {
+  const printer = new PacketText({ style: "none" });
+  const { batch } = generateTraffic({ seed: 6, frames: 60 });
+  t.is(printer.text({ bytes: new Uint8Array(0), timeNs: 0n, wireLength: 0 }), " [|ether]");
+  for (const packet of packetsOf(batch))
+    for (let length = 0; length < Math.min(100, packet.bytes.length); length++) {
+      const text = printer.text({ ...packet, bytes: packet.bytes.subarray(0, length) });
+      t.true(length > 60 || text.length > 0);
+    }
+});
+
+test("-e says what the switch knew, and escapes names", (t) => {
+  const { batch } = generateTraffic({ seed: 7, frames: 1 });
+  const [packet] = packetsOf(batch);
+  const printer = new PacketText({ style: "none", linkHeader: true, sequence: true });
+  const text = printer.text({
+    ...packet!,
+    sequence: 12n,
+    inPort: "vale0:\u001b[2Ja",
+    outPort: "",
+    rule: "web",
+    outcome: "hairpin",
+  });
+  t.true(text.startsWith("#12 [vale0:\\u001b[2Ja > nowhere, rule web, dropped hairpin] "), text);
+  t.false(new PacketText({ style: "none" }).text({ ...packet!, inPort: "vale0:a" }).includes("vale0"));
+});
