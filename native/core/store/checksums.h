@@ -38,6 +38,9 @@ inline uint32_t seal_crc(const DirectoryEntry& entry, uint64_t serial) {
 inline bool sealed(const DirectoryEntry& entry) {
   return word_kind(entry.word) == kLog && entry.seal_crc == seal_crc(entry, word_serial(entry.word));
 }
+inline bool index_sealed(const DirectoryEntry& entry) {
+  return word_kind(entry.word) == kIndex && entry.seal_crc == seal_crc(entry, word_serial(entry.word));
+}
 
 // Bytes that part `part` of a frame of `length` bytes holds.
 constexpr uint32_t part_bytes(uint32_t length, uint32_t part) {

@@ -22,9 +22,9 @@ void Directory::prepare(uint32_t index, uint64_t serial, layout::BlockKind kind,
   domain.store(to + sizeof fresh.word, reinterpret_cast<const uint8_t*>(&fresh) + sizeof fresh.word,
                sizeof fresh - sizeof fresh.word);
   domain.flush(to, sizeof fresh);
-  if (kind != layout::kLog) return;
+  if (kind == layout::kBuffers) return;
   layout::BlockHeader header{};
-  header.magic = layout::kBlockMagic;
+  header.magic = kind == layout::kIndex ? layout::kIndexMagic : layout::kBlockMagic;
   header.version = layout::kVersion;
   header.lane = lane;
   header.serial = serial;

@@ -10,7 +10,7 @@
 
 namespace paste {
 
-// What a log block holds; becomes its seal.
+// What a log block holds, or what an index block covers; becomes its seal.
 struct BlockSummary {
   uint64_t first_sequence = 0, last_sequence = 0;
   uint64_t time_min_ns = 0, time_max_ns = 0;
@@ -55,7 +55,7 @@ class Directory {
   layout::LivePage& live() { return *reinterpret_cast<layout::LivePage*>(head_ + layout::kLiveOffset); }
 
   // A free block's new life, in two steps with a fence between them: first everything that the word will vouch for (the
-  // entry's fields and, of a log block, its header in `memory`), then the word.
+  // entry's fields and, of log and index blocks, the header in `memory`), then the word.
   void prepare(uint32_t index, uint64_t serial, layout::BlockKind kind, uint16_t lane, uint64_t now_ns, uint8_t* memory);
   void announce(uint32_t index, uint64_t serial, layout::BlockKind kind);
   // Fenced before a byte of the block is written again.

@@ -39,6 +39,7 @@ Keeper::Keeper(const KeeperSetup& setup)
       directory_(*setup.directory),
       superblock_(*setup.superblock),
       pool_(setup.pool),
+      index_(*setup.index),
       links_(setup.links),
       lanes_(setup.lanes),
       bell_(*setup.bell),
@@ -57,6 +58,7 @@ void Keeper::adopt() {
         // Without a pool (a disk) nobody places bytes; blocks of such a store's life on another medium stay as they are.
         if (pool_ != nullptr) pool_->adopt(index);
         break;
+      case layout::kIndex: index_.adopt(index); break;
       case layout::kLog:
         sealed_.insert({entry.first_sequence, index});
         serials_[entry.lane % layout::kLanesMax].push({layout::word_serial(entry.word), index});
@@ -81,7 +83,7 @@ void Keeper::run() {
   while (!stopping_.load()) {
     round();
     bell_.announce();
-    bool work = stopping_.load();
+    bool work = stopping_.load() || index_.posts_waiting();
     for (uint32_t lane = 0; lane < lanes_ && !failed(); ++lane)
       work |= links_[lane].filled.size() > 0 ||
               (!domain_.immediate() && links_[lane].appended.load() != links_[lane].durable.load());
@@ -108,9 +110,10 @@ bool Keeper::step() {
   std::vector<uint32_t> retired;
   std::vector<Prepared> prepared;
   bool changed = collect(&drained);
+  changed |= index_.flush_posted();
   for (const Drained& full : to_seal_) directory_.seal(full.block.index, full.block.summary, 0);
   for (const Prepared& block : to_announce_)
-    directory_.announce(block.block.index, block.block.serial, block.lane == kPoolLane ? layout::kBuffers : layout::kLog);
+    directory_.announce(block.block.index, block.block.serial, kind_of(block));
   if (!closing_) {
     choose_retired(&retired);
     prepare(&prepared);
@@ -119,6 +122,7 @@ bool Keeper::step() {
   if (!changed || failed()) return false;
   if (!pass_barrier()) return false;
 
+  index_.finish_posted();
   finish_seals(to_seal_);
   publish_retired(prepared);
   hand_out(to_announce_);
@@ -127,6 +131,10 @@ bool Keeper::step() {
   to_announce_ = std::move(prepared);
   if (!domain_.immediate()) publish_disk();
   return true;
+}
+
+layout::BlockKind Keeper::kind_of(const Prepared& block) {
+  return block.lane == kPoolLane ? layout::kBuffers : block.lane == kIndexLane ? layout::kIndex : layout::kLog;
 }
 
 bool Keeper::pass_barrier() {
@@ -185,6 +193,8 @@ bool Keeper::collect(std::vector<Drained>* drained) {
 }
 
 void Keeper::finish_seals(const std::vector<Drained>& sealing) {
+  if (sealing.empty()) return;
+  const uint64_t now = wall_ns();
   for (const Drained& full : sealing) {
     LaneState& state = lane_states_[full.lane];
     PASTE_CHECK(!state.outstanding.empty() && state.outstanding.front().serial == full.block.serial && state.drained > 0);
@@ -197,7 +207,9 @@ void Keeper::finish_seals(const std::vector<Drained>& sealing) {
     highest_sealed_ = std::max(highest_sealed_, full.block.summary.last_sequence);
     head_bytes_ += layout::kLine;
     region_.release_staging(directory_.block_offset(full.block.index));
+    index_.sealed({full.block.index, full.block.serial, now});
   }
+  index_.bell.ring();
 }
 
 void Keeper::hand_out(const std::vector<Prepared>& announced) {
@@ -205,6 +217,10 @@ void Keeper::hand_out(const std::vector<Prepared>& announced) {
     head_bytes_ += 2 * layout::kLine;
     if (ready.lane == kPoolLane) {
       pool_->offer(ready.block.index);
+      continue;
+    }
+    if (ready.lane == kIndexLane) {
+      index_.offer(ready.block);
       continue;
     }
     LaneState& state = lane_states_[ready.lane];
@@ -286,10 +302,12 @@ Status Keeper::drain(const std::vector<SpareBlock>& unused) {
     while (links_[lane].spares.pop(&spare)) directory_.retire(spare.index);
     lane_states_[lane].outstanding.clear();
   }
+  for (SpareBlock ready; index_.withdraw(&ready);) directory_.retire(ready.index);
   publish_retired({});
+  std::vector<uint32_t> retired;
+  reclaim_index(&retired);
   if (pool_ != nullptr) {
     pool_->withdraw();
-    std::vector<uint32_t> retired;
     reclaim_buffers(&retired);
   }
   if (failed() || !pass_barrier())
@@ -299,11 +317,13 @@ Status Keeper::drain(const std::vector<SpareBlock>& unused) {
 
 void Keeper::count(StoreCounters* counters) {
   std::lock_guard lock(mutex_);
-  counters->medium_bytes += head_bytes_;
+  counters->medium_bytes += head_bytes_ + index_.written_bytes();
   counters->commits += barriers_;
   counters->blocks_free = free_.size();
   counters->blocks_buffers = pool_ != nullptr ? pool_->blocks() : 0;
-  counters->blocks_log = directory_.count() - counters->blocks_free - counters->blocks_buffers - hollow_.size();
+  counters->blocks_index = index_.blocks();
+  counters->blocks_log =
+      directory_.count() - counters->blocks_free - counters->blocks_buffers - counters->blocks_index - hollow_.size();
   counters->retired_blocks = retired_blocks_;
   counters->retired_frames = retired_frames_;
   counters->first_sequence = oldest_sequence();

@@ -1,10 +1,10 @@
 // The keeper: everything about blocks that must not happen on a forwarding thread. It seals what lanes filled, retires what the
-// policy allows, makes spare blocks ready ahead of each lane, keeps packet buffers ready, and on a disk carries out the
-// group commits.
+// policy allows, makes spare blocks ready ahead of each lane, keeps packet buffers ready, gives blocks to the indexer, and on a
+// disk carries out the group commits.
 //
 // It works in steps. Each step writes what the step before made durable enough to be written, then passes one barrier (fence, and on
 // a disk sync), then hands on what the barrier made durable:
-//   free -> prepared (fields, header) | barrier | announced (word) | barrier | a lane's spare or a ready buffer block
+//   free -> prepared (fields, header) | barrier | announced (word) | barrier | a lane's spare, a ready buffer or index block
 //   filled -> durable | barrier | sealed | barrier | may be retired
 //   retired (word = 0) | barrier | free
 #pragma once
@@ -19,6 +19,7 @@
 
 #include "core/store/buffer_pool.h"
 #include "core/store/directory.h"
+#include "core/store/index_space.h"
 #include "core/store/lane_link.h"
 #include "core/store/store.h"
 #include "core/store/superblock.h"
@@ -30,6 +31,7 @@ struct KeeperSetup {
   Directory* directory = nullptr;
   SuperblockWriter* superblock = nullptr;
   StoreBufferPool* pool = nullptr;         // null where marking in place is off
+  IndexSpace* index = nullptr;
   LaneLink* links = nullptr;
   uint32_t lanes = 0;
   KeeperBell* bell = nullptr;
@@ -61,7 +63,7 @@ class Keeper {
   };
   struct Prepared {
     SpareBlock block;
-    uint32_t lane;          // kPoolLane: for the buffer pool
+    uint32_t lane;          // kPoolLane: for the buffer pool; kIndexLane: for runs
   };
   struct LaneState {
     std::deque<SpareBlock> outstanding;  // given to the lane and not sealed yet, in order
@@ -76,9 +78,11 @@ class Keeper {
     uint64_t serial = 0;
   };
   static constexpr uint32_t kPoolLane = ~0u;
+  static constexpr uint32_t kIndexLane = ~0u - 1;
   static constexpr uint32_t kPreparedPerStep = 8;
 
   bool step();
+  static layout::BlockKind kind_of(const Prepared& block);
   bool pass_barrier();
   void fail();
   void run();
@@ -97,6 +101,8 @@ class Keeper {
   uint32_t lacking(uint32_t lane) const;
   void choose_retired(std::vector<uint32_t>* retired);
   void reclaim_buffers(std::vector<uint32_t>* retired);
+  void reclaim_index(std::vector<uint32_t>* retired);
+  bool index_lacks() const;
   bool retire_oldest(std::vector<uint32_t>* retired);
   void retire_log(uint32_t index, std::vector<uint32_t>* retired);
   void prepare(std::vector<Prepared>* prepared);
@@ -111,6 +117,7 @@ class Keeper {
   Directory& directory_;
   SuperblockWriter& superblock_;
   StoreBufferPool* pool_;
+  IndexSpace& index_;
   LaneLink* links_;
   const uint32_t lanes_;
   KeeperBell& bell_;

@@ -1,8 +1,9 @@
 // The keeper's space: who gets free blocks, and what is retired for them.
 //
-// Log and buffers share the blocks. The log always gets free blocks first, and buffers never get more than the pool's bound (three
-// quarters of the blocks), so neither can starve the other: the log keeps a quarter to itself, and buffer blocks come free as the log
-// blocks whose records hold them are retired. Within the bounds the division follows the traffic.
+// Log, buffers and index share the blocks. The log always gets free blocks first, buffers never get more than the pool's bound (three
+// quarters of the blocks), and the index has a sixteenth at most, so none can starve the other: the log keeps three sixteenths to
+// itself, and buffer and index blocks come free as the log blocks that they serve are retired. Within the bounds the division
+// follows the traffic.
 #include <time.h>
 
 #include <algorithm>
@@ -35,8 +36,9 @@ void Keeper::choose_retired(std::vector<uint32_t>* retired) {
   // Before any log block is retired in this step: a buffer block is let go only when the retirement of every block that held it
   // has passed a barrier, else a crash between the two could keep the record and lose its bytes.
   if (buffers_wanted) reclaim_buffers(retired);
+  if (!index_.idle()) reclaim_index(retired);
   if (full_ != FullPolicy::kOverwrite) return;
-  while (free_.size() + retired->size() < log_lacks && retire_oldest(retired)) continue;
+  while (free_.size() + retired->size() < log_lacks + index_lacks() && retire_oldest(retired)) continue;
   // The pool takes the log's oldest block; at its bound only buffers that the log alone holds can help, and they come free by
   // retiring that block, too. One a step, as it may free many.
   if (pool_lacks == 0) return;
@@ -56,6 +58,21 @@ void Keeper::reclaim_buffers(std::vector<uint32_t>* retired) {
     retired->push_back(index);
     return true;
   });
+}
+
+// Runs only say what the log holds: blocks with them go at any time, in any order.
+void Keeper::reclaim_index(std::vector<uint32_t>* retired) {
+  uint64_t lowest = ~0ull;
+  for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) lowest = std::min(lowest, lowest_live_serial(lane, {}));
+  const size_t before = retired->size();
+  index_.list_dead(lowest, retired);
+  for (size_t i = before; i < retired->size(); ++i) directory_.retire((*retired)[i]);
+}
+
+// One block at a time, and none while one is on its way.
+bool Keeper::index_lacks() const {
+  if (!index_.wanted()) return false;
+  return std::none_of(to_announce_.begin(), to_announce_.end(), [](const Prepared& block) { return block.lane == kIndexLane; });
 }
 
 // A lower bound of the serials of a lane's blocks that hold records, or will: what it was given or is about to be given, too.
@@ -98,6 +115,7 @@ void Keeper::retire_log(uint32_t index, std::vector<uint32_t>* retired) {
   retired_blocks_ += 1;
   retired_frames_ += entry.frame_count;
   directory_.retire(index);
+  index_.retired(index);
   retired->push_back(index);
 }
 
@@ -111,6 +129,7 @@ void Keeper::prepare(std::vector<Prepared>* prepared) {
     if (lacking(neediest) == 0) break;
     if (!prepare_one(neediest, prepared)) return;
   }
+  if (index_lacks() && !free_.empty() && !prepare_one(kIndexLane, prepared)) return;
   if (pool_ == nullptr) return;
   uint32_t under_way = 0;
   for (const Prepared& block : to_announce_) under_way += block.lane == kPoolLane;
@@ -120,7 +139,7 @@ void Keeper::prepare(std::vector<Prepared>* prepared) {
 }
 
 bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
-  const bool for_pool = lane == kPoolLane;
+  const bool for_log = lane < layout::kLanesMax;
   uint32_t index;
   if (!take_free(&index)) return false;
   const uint64_t serial = superblock_.take_serial();
@@ -130,10 +149,9 @@ bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
   }
   const uint64_t offset = directory_.block_offset(index);
   uint8_t* const memory = region_.acquire_staging(offset, directory_.block_bytes());
-  directory_.prepare(index, serial, for_pool ? layout::kBuffers : layout::kLog, static_cast<uint16_t>(for_pool ? 0 : lane),
-                     wall_ns(), memory);
   prepared->push_back({{index, serial, memory}, lane});
-  if (!for_pool) lane_states_[lane].preparing += 1;
+  directory_.prepare(index, serial, kind_of(prepared->back()), static_cast<uint16_t>(for_log ? lane : 0), wall_ns(), memory);
+  if (for_log) lane_states_[lane].preparing += 1;
   return true;
 }
 

@@ -6,8 +6,8 @@
 //   16 KiB   directory, 128 B a block
 //   ...      blocks, each block_size, the first aligned to block_size
 //
-// A block serves either as a log block (records) or as a buffer block (packet buffers whose frames were marked in place);
-// the directory says which. All integers are little-endian. Only aligned 8-byte stores are atomic; everything longer is
+// A block serves as a log block (records), as a buffer block (packet buffers whose frames were marked in place) or as an index
+// block (runs: what occurs in which records of log blocks, core/index/run_layout.h); the directory says which. All integers are little-endian. Only aligned 8-byte stores are atomic; everything longer is
 // covered by a checksum.
 #pragma once
 
@@ -87,7 +87,7 @@ struct LivePage {
 static_assert(sizeof(LivePage) == kLine * (1 + kLanesMax));
 static_assert(sizeof(LivePage) <= kLiveBytes);
 
-enum BlockKind : uint64_t { kFree = 0, kLog = 1, kBuffers = 2 };
+enum BlockKind : uint64_t { kFree = 0, kLog = 1, kBuffers = 2, kIndex = 3 };
 
 // One block's directory entry. `word` alone decides what the block is: it is an 8-byte atomic, changed only by
 //   0 -> serial << 2 | kind   (opened; serials are never used twice)
@@ -97,13 +97,16 @@ struct DirectoryEntry {
   uint64_t word;
   // Buffer blocks: serial of the newest log block with a record that names bytes in here; 0 = none. The block may be
   // reused when every log block with a serial up to this one is retired. Only grows; durable before such a record is.
+  // Index blocks: serial of the newest log block that a run in here covers. They may be reused at any time.
   uint64_t held_until;
   uint32_t epoch;
   uint16_t lane;
   uint16_t reserved0;
   uint64_t opened_ns;
   uint64_t reserved1[4];
-  // The seal: valid when seal_crc (CRC-32C of the seal's bytes before it, seeded with the serial) is right.
+  // The seal: valid when seal_crc (CRC-32C of the seal's bytes before it, seeded with the serial) is right. That of an index block
+  // is written when no run will be added to it: first and last sequence and times of what its runs cover, end_bytes behind the
+  // last run, record_count: the number of runs.
   uint64_t first_sequence;   // 0 = the block holds no sequenced record
   uint64_t last_sequence;
   uint64_t time_min_ns;
@@ -124,9 +127,9 @@ constexpr uint64_t entry_word(uint64_t serial, BlockKind kind) { return serial <
 constexpr uint64_t word_serial(uint64_t word) { return word >> 2; }
 constexpr BlockKind word_kind(uint64_t word) { return static_cast<BlockKind>(word & 3); }
 
-// First line of a log block; records follow at offset 64.
+// First line of a log block, records follow at offset 64; and of an index block, runs follow there.
 struct BlockHeader {
-  uint32_t magic;  // kBlockMagic
+  uint32_t magic;  // kBlockMagic, kIndexMagic
   uint16_t version;
   uint16_t lane;
   uint64_t serial;
@@ -138,6 +141,7 @@ struct BlockHeader {
 };
 static_assert(sizeof(BlockHeader) == kLine);
 inline constexpr uint32_t kBlockMagic = 0x4b4c4250;  // "PBLK"
+inline constexpr uint32_t kIndexMagic = 0x58444950;  // "PIDX"
 
 enum RecordType : uint8_t {
   kEnd = 0,           // never written: a zeroed line is no record

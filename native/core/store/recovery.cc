@@ -239,7 +239,7 @@ void LaneScan::end_block(uint32_t offset, const std::string& why) {
 struct Found {
   std::vector<LaneBlock> lanes[layout::kLanesMax];    // from the first unsealed block on
   LaneBlock before[layout::kLanesMax] = {};           // the sealed one in front of it; serial 0 = none
-  std::vector<uint32_t> buffers;
+  std::vector<uint32_t> buffers, indexes;
   std::vector<Interval> sealed;                       // sequences
   uint64_t lowest_serial = ~0ull;
 };
@@ -253,6 +253,8 @@ void read_directory(const StoreView& view, RecoveryPlan* plan, Found* found) {
     const layout::BlockKind kind = layout::word_kind(entry.word);
     if (kind == layout::kBuffers) {
       found->buffers.push_back(index);
+    } else if (kind == layout::kIndex) {
+      found->indexes.push_back(index);
     } else if (kind != layout::kLog || entry.lane >= layout::kLanesMax) {
       plan->report.reasons.push_back("block " + std::to_string(index) + ": its directory entry makes no sense; it is freed");
       plan->empty.push_back(index);
@@ -345,6 +347,10 @@ RecoveryPlan plan_recovery(const StoreView& view) {
     if (held[index] > before) plan.holds.push_back({index, held[index]});
     if (std::max(held[index], before) < found.lowest_serial) plan.buffers.push_back(index);
   }
+  for (const uint32_t index : found.indexes)
+    if (view.entry(index).held_until < found.lowest_serial) plan.indexes.push_back(index);
+  report.index_blocks = found.indexes.size();
+  report.index_blocks_freed = plan.indexes.size();
   report.blocks_sealed = plan.seals.size();
   report.blocks_freed = plan.empty.size();
   report.buffer_blocks_freed = plan.buffers.size();
@@ -372,7 +378,8 @@ Status apply_recovery(const RecoveryPlan& plan, Directory& directory, Domain& do
   if (!plan.seals.empty() || !plan.empty.empty())
     if (Status status = barrier(); !status.ok()) return status;
   for (const uint32_t index : plan.buffers) directory.retire(index);
-  return plan.buffers.empty() ? Status{} : barrier();
+  for (const uint32_t index : plan.indexes) directory.retire(index);
+  return plan.buffers.empty() && plan.indexes.empty() ? Status{} : barrier();
 }
 
 }  // namespace paste

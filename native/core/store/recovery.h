@@ -23,16 +23,17 @@ struct RecoveryPlan {
   std::vector<Hold> holds;            // for the records that are kept
   std::vector<uint32_t> empty;        // unsealed log blocks without, and entries that make no sense
   std::vector<uint32_t> buffers;      // buffer blocks that no kept record names
+  std::vector<uint32_t> indexes;      // index blocks whose runs cover nothing that is kept, or are damaged
   uint64_t next_sequence = 1;         // above everything ever seen, discarded records included
   uint64_t next_serial = 1;
   RecoveryReport report;
 
-  bool changes_nothing() const { return seals.empty() && holds.empty() && empty.empty() && buffers.empty(); }
+  bool changes_nothing() const { return seals.empty() && holds.empty() && empty.empty() && buffers.empty() && indexes.empty(); }
 };
 
 RecoveryPlan plan_recovery(const StoreView& view);
 
-// Each stage is persistent before the next: holds, then seals and emptied blocks, then freed buffers.
+// Each stage is persistent before the next: holds, then seals and emptied blocks, then freed buffers and index blocks.
 Status apply_recovery(const RecoveryPlan& plan, Directory& directory, Domain& domain);
 
 }  // namespace paste

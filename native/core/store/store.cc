@@ -16,6 +16,7 @@
 namespace paste {
 namespace {
 
+constexpr uint32_t kIndexShare = 16;        // one of so many blocks may hold runs
 constexpr uint64_t kSpareBytes = 4u << 20;  // a lane's head start, where the store is large enough
 
 uint64_t wall_ns() {
@@ -58,6 +59,7 @@ class OpenStore final : public Store {
   uint64_t* sequence_counter_;
   std::vector<LaneLink> links_;
   std::unique_ptr<StoreBufferPool> pool_;
+  IndexSpace index_;
   std::vector<std::unique_ptr<LogLane>> lanes_;
   std::unique_ptr<Keeper> keeper_;      // last: its thread ends before what it works on
 };
@@ -68,7 +70,8 @@ OpenStore::OpenStore(std::unique_ptr<Region> region, const StoreOptions& options
       superblock_(region_->domain(), head_, superblock),
       directory_(*region_, head_, superblock_.current()),
       sequence_counter_(region_->domain().immediate() ? &directory_.live().next_sequence : &disk_sequence_),
-      links_(options.lanes) {}
+      links_(options.lanes),
+      index_(*region_, directory_, directory_.count() / kIndexShare) {}
 
 // The superblock is written before anything else changes: whatever happens from here on, no number seen so far is given again.
 Status OpenStore::begin(const StoreOptions& options, RecoveryReport* report) {
@@ -125,8 +128,8 @@ void OpenStore::make_lanes(const StoreOptions& options) {
                                                          sequence_counter_, &links_[lane], &bell_, options.full,
                                                          options.block_timeout_ms, options.keeper_grace_ms,
                                                          options.exact_times}));
-  keeper_ = std::make_unique<Keeper>(KeeperSetup{region_.get(), &directory_, &superblock_, pool_.get(), links_.data(),
-                                                 options.lanes, &bell_, options.full, sequence_counter_});
+  keeper_ = std::make_unique<Keeper>(KeeperSetup{region_.get(), &directory_, &superblock_, pool_.get(), &index_,
+                                                 links_.data(), options.lanes, &bell_, options.full, sequence_counter_});
 }
 
 // A full store under another policy than overwrite has no room for it: then it counts as lost.

@@ -22,6 +22,9 @@ struct StoreOptions {
   uint32_t spare_blocks = 4;             // free blocks kept ready ahead of each lane
   bool start_keeper = true;              // false: the caller drives keeper_round() itself (tests)
   bool boot_record = true;               // false: maintenance that appends nothing (offline trim)
+  bool index = true;                     // index what is sealed, by a thread of low priority behind the keeper
+  bool index_tunnels = true;             // headers inside of tunnels, too
+  uint32_t index_close_ms = 1000;        // how long closing may take to index what is sealed by then; the next opening does the rest
   bool exact_times = false;              // imports: lanes keep times that run backwards instead of clamping them
   std::string writer = "paste-switch";   // name and version, for the boot record
 };
@@ -29,7 +32,7 @@ struct StoreOptions {
 struct CreateStoreOptions {
   uint64_t size_bytes = 0;               // at least layout::kStoreBytesMin (tests may go below through geometry)
   uint32_t block_bytes = 0;              // 0 = chosen from the size: 64 KiB below 64 MiB, 256 KiB below 64 GiB, else 1 MiB
-  uint32_t segment_blocks = 16;
+  uint32_t segment_blocks = 0;           // 0 = chosen: about 32 MiB, an eighth of the blocks at most
   bool sparse = false;
   uint32_t mode = 0600;
 };
@@ -39,6 +42,7 @@ struct RecoveryReport {
   uint32_t epoch = 0;                    // the new one
   uint64_t first_sequence = 0, last_sequence = 0;
   uint64_t blocks_scanned = 0, blocks_sealed = 0, blocks_freed = 0, buffer_blocks_freed = 0;
+  uint64_t index_blocks = 0, index_blocks_freed = 0;
   uint64_t records_kept = 0, frames_kept = 0;  // in the blocks that were scanned
   uint64_t bytes_discarded = 0;                // behind the first bad record of a scanned block, as far as it looked like records
   uint64_t records_discarded = 0;
@@ -51,7 +55,7 @@ struct RecoveryReport {
 struct StoreCounters {
   uint64_t medium_bytes = 0;             // written to the medium in all
   uint64_t frame_bytes = 0;              // bytes of frames among them
-  uint64_t blocks_free = 0, blocks_log = 0, blocks_buffers = 0;
+  uint64_t blocks_free = 0, blocks_log = 0, blocks_buffers = 0, blocks_index = 0;
   uint64_t retired_blocks = 0, retired_frames = 0;
   uint64_t commits = 0;                  // fences or group commits
   uint64_t first_sequence = 0, durable_sequence = 0, next_sequence = 0;

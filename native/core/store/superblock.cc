@@ -17,6 +17,10 @@ using layout::Superblock;
 constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint64_t kGiB = 1ull << 30;
 
+// What a run of the index covers where the user names no other size: a look-up in a few dozen runs finds its way through gigabytes,
+// and a run is made from some 100,000 frames in memory that stays small.
+constexpr uint32_t kSegmentBytes = 32u << 20;
+
 // Given out between two writes of the superblock.
 constexpr uint64_t kSerialsReserved = 4096;
 constexpr uint64_t kIdsReserved = 1024;
@@ -135,7 +139,8 @@ Status create_superblock(Domain& domain, uint8_t* head, const Geometry& geometry
   fresh.block_bytes = geometry.block_bytes;
   fresh.block_count = geometry.block_count;
   fresh.lane_count = 1;
-  fresh.segment_blocks = std::clamp(segment_blocks, 1u, geometry.block_count);
+  const uint32_t chosen = std::min(kSegmentBytes / geometry.block_bytes, geometry.block_count / 8);
+  fresh.segment_blocks = std::clamp(segment_blocks != 0 ? segment_blocks : chosen, 1u, geometry.block_count);
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   fresh.created_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
