@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "core/ports/client.h"
+#include "core/ports/client/client.h"
 #include "core/ports/frame.h"
 
 namespace {

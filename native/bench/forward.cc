@@ -9,7 +9,7 @@
 
 #include "bench/marking_port.h"
 #include "bench/traffic.h"
-#include "core/ports/vale_port.h"
+#include "core/ports/vale/vale_port.h"
 #include "core/switch/worker.h"
 
 namespace paste::bench {

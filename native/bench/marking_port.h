@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "core/ports/vale_port.h"
+#include "core/ports/vale/vale_port.h"
 #include "core/store/lane.h"
 
 namespace paste::bench {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bench/traffic.h"
-#include "core/ports/client.h"
+#include "core/ports/client/client.h"
 #include "core/ports/frame.h"
 
 namespace paste::bench {

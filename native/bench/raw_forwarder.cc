@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/devices/devices.h"
-#include "core/ports/xdp_umem.h"
+#include "core/ports/xdp/xdp_umem.h"
 
 namespace paste::bench {
 namespace {

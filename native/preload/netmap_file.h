@@ -9,7 +9,7 @@
 #include <sys/un.h>
 
 #include "core/ports/netmap_abi.h"
-#include "core/ports/ports_protocol.h"
+#include "core/ports/vale/ports_protocol.h"
 #include "preload/lock.h"
 #include "preload/object.h"
 

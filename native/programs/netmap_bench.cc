@@ -114,13 +114,17 @@ void send(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
   std::printf("{\"frames\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n", sequence, now_ns() - start);
 }
 
-void receive(NetmapPort& port, uint32_t length, int idle_ms) {
-  // The switch learns where the receiver is from a frame of its own.
+// The switch learns where the receiver is from a frame of its own.
+void say_ready(NetmapPort& port, uint32_t length) {
   fill(port, port.tx->head, kSender, kReceiver, length, 0);
   port.tx->head = port.tx->cur = NetmapPort::next(port.tx, port.tx->head);
   port.sync_tx();
   std::printf("ready\n");
   std::fflush(stdout);
+}
+
+void receive(NetmapPort& port, uint32_t length, int idle_ms) {
+  say_ready(port, length);
   uint64_t frames = 0, wrong = 0, lost = 0, expected = 0, first_ns = 0, last_ns = 0;
   while (port.wait(POLLIN, frames == 0 ? 10'000 : idle_ms)) {
     uint32_t head = port.rx->head;
@@ -174,11 +178,7 @@ void ping(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
 }
 
 void pong(NetmapPort& port, uint32_t length, int idle_ms) {
-  fill(port, port.tx->head, kSender, kReceiver, length, 0);
-  port.tx->head = port.tx->cur = NetmapPort::next(port.tx, port.tx->head);
-  port.sync_tx();
-  std::printf("ready\n");
-  std::fflush(stdout);
+  say_ready(port, length);
   uint64_t frames = 0;
   while (port.wait(POLLIN, frames == 0 ? 10'000 : idle_ms)) {
     uint32_t head = port.rx->head;

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "core/base/descriptor_packet.h"
-#include "core/ports/ports_protocol.h"
+#include "core/ports/vale/ports_protocol.h"
 #include "test/binding.h"
 
 namespace paste::test {

@@ -1,5 +1,5 @@
 // How a specification of a kernel netmap port is understood, for test/switch/netmap-spec.test.ts.
-#include "core/ports/netmap_spec.h"
+#include "core/ports/netmap/netmap_spec.h"
 #include "test/binding.h"
 
 namespace paste::test {

@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "core/ports/client.h"
-#include "core/ports/pcap_port.h"
-#include "core/ports/ports_server.h"
+#include "core/ports/client/client.h"
+#include "core/ports/pcap/pcap_port.h"
+#include "core/ports/vale/ports_server.h"
 #include "test/binding.h"
 
 namespace paste::test {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/ports/client.h"
+#include "core/ports/client/client.h"
 #include "core/replay/timing_histogram.h"
 #include "core/store/reader.h"
 

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/ports/vale_region.h"
-#include "core/ports/xdp_umem.h"
+#include "core/ports/vale/vale_region.h"
+#include "core/ports/xdp/xdp_umem.h"
 #include "core/switch/engine_impl.h"
 #include "core/switch/scratch.h"
 

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/ports/ports_server.h"
+#include "core/ports/vale/ports_server.h"
 #include "core/switch/engine.h"
 #include "core/switch/link_watch.h"
 #include "core/switch/port_kinds.h"

@@ -2,8 +2,8 @@
 #include <bit>
 #include <cstring>
 
-#include "core/ports/pcap_port.h"
-#include "core/ports/vale_region.h"
+#include "core/ports/pcap/pcap_port.h"
+#include "core/ports/vale/vale_region.h"
 #include "core/switch/engine_impl.h"
 #include "core/switch/scratch.h"
 

@@ -3,9 +3,9 @@
 #include <initializer_list>
 #include <utility>
 
-#include "core/ports/netmap_port.h"
-#include "core/ports/tap_port.h"
-#include "core/ports/xdp_port.h"
+#include "core/ports/netmap/netmap_port.h"
+#include "core/ports/tap/tap_port.h"
+#include "core/ports/xdp/xdp_port.h"
 
 namespace paste {
 namespace {
