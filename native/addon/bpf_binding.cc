@@ -2,10 +2,12 @@
 #include <napi.h>
 
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "core/bpf/bpf.h"
 #include "core/store/frame_words.h"
+#include "frame_tests_binding.h"
 
 namespace {
 
@@ -41,6 +43,49 @@ Napi::Value bpf_verify(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), status.message());
 }
 
+// Frames that lie in one buffer, as JavaScript hands them over; checked.
+struct Frames {
+  Napi::Uint8Array data;
+  Napi::Uint32Array offsets, captured, wire;
+  Napi::BigInt64Array times;
+  bool timed = false;
+  size_t count = 0;
+
+  // (data, offsets, capturedLengths, wireLengths, timesNs?) from argument `at` on; null, or what is wrong.
+  const char* read(const Napi::CallbackInfo& info, size_t at) {
+    if (!is_array(info[at], napi_uint8_array) || !is_array(info[at + 1], napi_uint32_array) ||
+        !is_array(info[at + 2], napi_uint32_array) || !is_array(info[at + 3], napi_uint32_array))
+      return "frames are a Uint8Array and three Uint32Arrays";
+    data = info[at].As<Napi::Uint8Array>();
+    offsets = info[at + 1].As<Napi::Uint32Array>();
+    captured = info[at + 2].As<Napi::Uint32Array>();
+    wire = info[at + 3].As<Napi::Uint32Array>();
+    count = offsets.ElementLength();
+    if (captured.ElementLength() != count || wire.ElementLength() != count) return "offsets and lengths must be as many";
+    timed = is_array(info[at + 4], napi_bigint64_array);
+    if (!timed && !info[at + 4].IsUndefined()) return "times are a BigInt64Array";
+    if (timed) times = info[at + 4].As<Napi::BigInt64Array>();
+    if (timed && times.ElementLength() != count) return "times must be as many";
+    for (size_t i = 0; i < count; i++)
+      if (static_cast<uint64_t>(offsets[i]) + captured[i] > data.ByteLength()) return "a frame lies outside its data";
+    return nullptr;
+  }
+};
+
+// 1 for each frame that is selected, else 0. `words` only where the program reads them.
+Napi::Value select(Napi::Env env, const paste::BpfProgram& program, Frames& frames, paste::FrameWords* words) {
+  auto selected = Napi::Uint8Array::New(env, frames.count);
+  for (size_t i = 0; i < frames.count; i++) {
+    const uint8_t* const frame = frames.data.Data() + frames.offsets[i];
+    const uint32_t length = frames.captured[i];
+    const int64_t time_ns = frames.timed ? frames.times[i] : 0;
+    // Before 1970 there is nothing.
+    if (words) words->set(frame, length, time_ns > 0 ? static_cast<uint64_t>(time_ns) : 0, 0);
+    selected[i] = program.run(frame, frames.wire[i], length, words) != 0;
+  }
+  return selected;
+}
+
 // bpfRunBatch(bytes, data, offsets, capturedLengths, wireLengths, timesNs?): a Uint8Array with 1 for each selected frame,
 // else 0. With times (a BigInt64Array), the program may ask for them.
 Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
@@ -48,46 +93,61 @@ Napi::Value bpf_run_batch(const Napi::CallbackInfo& info) {
   std::vector<paste::BpfInsn> instructions;
   if (!read_instructions(info[0], &instructions))
     return type_error(env, "bpfRunBatch: a Uint8Array of 8 bytes an instruction is needed");
-  if (!is_array(info[1], napi_uint8_array) || !is_array(info[2], napi_uint32_array) ||
-      !is_array(info[3], napi_uint32_array) || !is_array(info[4], napi_uint32_array))
-    return type_error(env, "bpfRunBatch: frames are a Uint8Array and three Uint32Arrays");
-  const auto data = info[1].As<Napi::Uint8Array>();
-  const auto offsets = info[2].As<Napi::Uint32Array>();
-  const auto captured = info[3].As<Napi::Uint32Array>();
-  const auto wire = info[4].As<Napi::Uint32Array>();
-  const size_t count = offsets.ElementLength();
-  if (captured.ElementLength() != count || wire.ElementLength() != count)
-    return type_error(env, "bpfRunBatch: offsets and lengths must be as many");
-  const bool timed = is_array(info[5], napi_bigint64_array);
-  if (!timed && !info[5].IsUndefined()) return type_error(env, "bpfRunBatch: times are a BigInt64Array");
-  const auto times = timed ? info[5].As<Napi::BigInt64Array>() : Napi::BigInt64Array();
-  if (timed && times.ElementLength() != count) return type_error(env, "bpfRunBatch: times must be as many");
-
+  Frames frames;
+  const char* const problem = frames.read(info, 1);
   paste::BpfProgram program;
-  const paste::Status status =
-      paste::BpfProgram::load(instructions, &program, timed ? paste::kBpfCaptureWords : 0);
+  const paste::Status status = paste::BpfProgram::load(instructions, &program, frames.timed ? paste::kBpfCaptureWords : 0);
   if (!status.ok()) return type_error(env, status.message().c_str());
-  for (size_t i = 0; i < count; i++)
-    if (static_cast<uint64_t>(offsets[i]) + captured[i] > data.ByteLength())
-      return type_error(env, "bpfRunBatch: a frame lies outside its data");
-  auto selected = Napi::Uint8Array::New(env, count);
-  if (!program.reads_record()) {
-    for (size_t i = 0; i < count; i++)
-      selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i]) != 0;
-    return selected;
-  }
+  if (problem) return type_error(env, (std::string("bpfRunBatch: ") + problem).c_str());
   paste::FrameWords words;
-  for (size_t i = 0; i < count; i++) {
-    const uint64_t time_ns = times[i] > 0 ? static_cast<uint64_t>(times[i]) : 0;  // before 1970 there is nothing
-    words.set(data.Data() + offsets[i], captured[i], time_ns);
-    selected[i] = program.run(data.Data() + offsets[i], wire[i], captured[i], &words) != 0;
-  }
-  return selected;
+  return select(env, program, frames, program.reads_record() ? &words : nullptr);
 }
+
+// A filter over the frames of one source in their order, batch by batch: what its tests must remember of earlier frames lasts.
+class FrameFilter : public Napi::ObjectWrap<FrameFilter> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "FrameFilter", {InstanceMethod<&FrameFilter::select_frames>("select")});
+  }
+
+  // new FrameFilter(bytes, tests): the program may ask for what a capture's frame has, and for the tests.
+  explicit FrameFilter(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FrameFilter>(info) {
+    std::vector<paste::BpfInsn> instructions;
+    std::vector<paste::FrameTest> tests;
+    if (!read_instructions(info[0], &instructions)) {
+      type_error(info.Env(), "FrameFilter: a Uint8Array of 8 bytes an instruction is needed");
+      return;
+    }
+    paste::Status status = paste::frame_tests_option(info[1], &tests);
+    const auto count = static_cast<uint32_t>(tests.size());
+    if (status.ok())
+      status = paste::BpfProgram::load(instructions, &program_, count == 0 ? paste::kBpfCaptureWords : paste::kBpfNames + count);
+    if (status.ok() && program_.reads_store())
+      status = paste::Status(paste::Code::kUsage, "BPF program: it asks for what only a store's records have");
+    if (!status.ok()) {
+      type_error(info.Env(), status.message().c_str());
+      return;
+    }
+    words_.start(0, tests, 0, ~0ull);
+  }
+
+ private:
+  // select(data, offsets, capturedLengths, wireLengths, timesNs?): as bpfRunBatch(). Without times every frame came in 1970.
+  Napi::Value select_frames(const Napi::CallbackInfo& info) {
+    Frames frames;
+    if (const char* const problem = frames.read(info, 0))
+      return type_error(info.Env(), (std::string("FrameFilter: ") + problem).c_str());
+    return select(info.Env(), program_, frames, program_.reads_record() ? &words_ : nullptr);
+  }
+
+  paste::BpfProgram program_;
+  paste::FrameWords words_;
+};
 
 }  // namespace
 
 void init_bpf(Napi::Env env, Napi::Object exports) {
   exports.Set("bpfVerify", Napi::Function::New(env, bpf_verify, "bpfVerify"));
+  exports.Set("FrameFilter", FrameFilter::define(env));
   exports.Set("bpfRunBatch", Napi::Function::New(env, bpf_run_batch, "bpfRunBatch"));
 }

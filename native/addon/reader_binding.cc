@@ -7,6 +7,7 @@
 
 #include "core/pmem/domain.h"
 #include "core/switch/outcome.h"
+#include "frame_tests_binding.h"
 #include "status_error.h"
 
 namespace paste {
@@ -204,6 +205,10 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     options.from_ns = word_option(given, "fromNs", 0);
     options.to_ns = word_option(given, "toNs", ~0ull);
     options.names = names_option(given);
+    if (const Status status = frame_tests_option(given.Get("tests"), &options.tests); !status.ok()) {
+      throw_status(call.Env(), status);
+      return call.Env().Undefined();
+    }
     options.frames_only = flag_option(given, "framesOnly", true);
     options.verify_payload = flag_option(given, "verifyPayload", true);
     options.follow = flag_option(given, "follow", false);
@@ -213,7 +218,7 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
       return call.Env().Undefined();
     }
     if (given.Get("snaplen").IsNumber()) options.snaplen = given.Get("snaplen").As<Napi::Number>().Uint32Value();
-    if (const Status status = load_program(given.Get("program"), options.names.size(), open.get()); !status.ok()) {
+    if (const Status status = load_program(given.Get("program"), options, open.get()); !status.ok()) {
       throw_status(call.Env(), status);
       return call.Env().Undefined();
     }
@@ -222,14 +227,15 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     return call.Env().Undefined();
   }
 
-  static Status load_program(const Napi::Value& value, size_t names, OpenReader* open) {
+  static Status load_program(const Napi::Value& value, const ReadOptions& options, OpenReader* open) {
     open->has_program = value.IsTypedArray();
     if (!open->has_program) return Status();
     const auto bytes = value.As<Napi::Uint8Array>();
     std::vector<BpfInsn> instructions(bytes.ByteLength() / sizeof(BpfInsn));
     if (!instructions.empty()) memcpy(instructions.data(), bytes.Data(), instructions.size() * sizeof(BpfInsn));
+    const size_t names = options.names.size();
     if (names > kBpfNamesMax) return Status(Code::kUsage, "a filter tests at most " + std::to_string(kBpfNamesMax) + " names");
-    return BpfProgram::load(instructions, &open->program, kBpfNames + static_cast<uint32_t>(names));
+    return BpfProgram::load(instructions, &open->program, kBpfNames + static_cast<uint32_t>(names + options.tests.size()));
   }
 
   // next(maxRecords, maxBytes): a promise of { count, index, bytes, more }.

@@ -22,7 +22,8 @@ constexpr uint32_t kBpfScratchWords = 16;       // BPF_MEMWORDS
 // Beyond <linux/filter.h>: `A = record[k]`, a word of what is known of a frame besides its bytes. A free mode of BPF_LD|BPF_W,
 // so that no offset into a frame can mean it by accident.
 constexpr uint16_t kBpfLoadRecord = 0xc0;
-// What the words are (logger/filter/record-words.ts says the same). A capture's frame has the first kBpfCaptureWords only.
+// What the words are (logger/filter/record-words.ts says the same). A capture's frame has the first
+// kBpfCaptureWords and those of frame tests only.
 enum BpfRecordWord : uint32_t {
   kBpfTimeHigh,      // nanoseconds since 1970
   kBpfTimeLow,
@@ -30,7 +31,8 @@ enum BpfRecordWord : uint32_t {
   kBpfCommunity,     // the five words of its hash
   kBpfOutcome = kBpfCommunity + 5,  // 0 = forwarded, else 1 + Drop
   kBpfFlags,         // layout::RecordFlag
-  kBpfNames,         // from here on one word a name test: 1 if the record's port or rule has such a name, else 0
+  kBpfNames,         // from here on one word a name test: 1 if the record's port or rule has such a name, else 0; behind them
+                     // one word a test of the whole frame (core/frame/frame_tests.h)
 };
 constexpr uint32_t kBpfCaptureWords = kBpfOutcome;
 constexpr uint32_t kBpfNamesMax = 256;

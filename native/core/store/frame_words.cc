@@ -7,7 +7,8 @@ namespace paste {
 uint32_t FrameWords::word(uint32_t number) {
   if (number == kBpfTimeHigh) return static_cast<uint32_t>(time_ns_ >> 32);
   if (number == kBpfTimeLow) return static_cast<uint32_t>(time_ns_);
-  return number < kBpfOutcome ? community(number) : 0;
+  if (number < kBpfOutcome) return community(number);
+  return number >= tests_from_ && tests_.holds(number - tests_from_);
 }
 
 uint32_t FrameWords::community(uint32_t number) {

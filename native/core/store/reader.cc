@@ -24,7 +24,7 @@ class StoreReader final : public Reader {
   void start(const ReadOptions& options) override {
     state_.options = options;
     state_.counters = ReadCounters{};
-    state_.words.start(options.names);
+    state_.words.start(options);
     start_status_ = view_.reload();
     lanes_.clear();
     lanes_.reserve(layout::kLanesMax);

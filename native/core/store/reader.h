@@ -16,6 +16,7 @@
 
 #include "core/base/status.h"
 #include "core/bpf/bpf.h"
+#include "core/frame/frame_tests.h"
 #include "core/index/expression.h"
 #include "core/pmem/region.h"
 #include "core/store/layout.h"
@@ -77,6 +78,7 @@ struct ReadOptions {
   bool reverse = false;                 // newest first, exactly the reverse of the other order; not with `follow`
   const BpfProgram* filter = nullptr;   // null accepts every frame; must outlive the reading
   std::vector<NameTest> names;          // what the filter's record words from kBpfNames on stand for
+  std::vector<FrameTest> tests;         // what those behind them stand for
   // Only frames in [from_ns, to_ns) can be wanted: a promise about `filter`, by which whole blocks are skipped. A frame of
   // another time may still be given if `filter` takes it.
   uint64_t from_ns = 0;

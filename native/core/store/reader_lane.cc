@@ -274,7 +274,7 @@ void LaneReader::emit_frame(const layout::RecordHeader& header, uint32_t header_
   const BpfProgram* filter = state_.options.filter;
   if (filter) {
     const uint8_t* const frame = ready.bytes.data() + offset;
-    BpfRecord* const record = filter->reads_record() ? state_.words.of(header, state_.names, frame, length) : nullptr;
+    BpfRecord* const record = filter->reads_record() ? state_.words.of(header, state_.names, frame, length, lane_) : nullptr;
     if (filter->run(frame, header.wire_length, length, record) == 0) return;
   }
   ready.records.push_back(ReadRecord{header_at, offset, std::min(length, state_.options.snaplen)});

@@ -10,17 +10,18 @@ constexpr uint32_t kAnswersMax = 1u << 16;
 
 }  // namespace
 
-void RecordWords::start(const std::vector<NameTest>& names) {
-  tests_.clear();
-  for (const NameTest& test : names) tests_.push_back(Test{test, {}});
+void RecordWords::start(const ReadOptions& options) {
+  FrameWords::start(static_cast<uint32_t>(options.names.size()), options.tests, options.from_ns, options.to_ns);
+  name_tests_.clear();
+  for (const NameTest& test : options.names) name_tests_.push_back(Test{test, {}});
 }
 
 uint32_t RecordWords::word(uint32_t number) {
   if (number < kBpfOutcome) return FrameWords::word(number);
   if (number == kBpfOutcome) return header_->outcome;
   if (number == kBpfFlags) return header_->flags;
-  if (number - kBpfNames >= tests_.size()) return FrameWords::word(number);
-  Test& test = tests_[number - kBpfNames];
+  if (number - kBpfNames >= name_tests_.size()) return FrameWords::word(number);
+  Test& test = name_tests_[number - kBpfNames];
   const NameTest::Of of = test.test.of;
   const uint32_t id = of == NameTest::Of::kIngress ? header_->ingress : of == NameTest::Of::kEgress ? header_->egress : header_->rule;
   return test.holds(id, *names_);

@@ -13,13 +13,14 @@ namespace paste {
 
 class RecordWords final : public FrameWords {
  public:
-  void start(const std::vector<NameTest>& names);
+  void start(const ReadOptions& options);
   // The record that word() tells of until the next call; header, names and bytes stay that long. Ports and rules are described
   // in each block before a record names them, so what a record needs has been learned.
-  BpfRecord* of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length) {
+  BpfRecord* of(const layout::RecordHeader& header, const ReaderNames& names, const uint8_t* frame, uint32_t length,
+                uint32_t lane) {
     header_ = &header;
     names_ = &names;
-    set(frame, length, header.time_ns);
+    set(frame, length, header.time_ns, lane);
     return this;
   }
   uint32_t word(uint32_t number) override;
@@ -34,7 +35,7 @@ class RecordWords final : public FrameWords {
 
   const layout::RecordHeader* header_ = nullptr;
   const ReaderNames* names_ = nullptr;
-  std::vector<Test> tests_;
+  std::vector<Test> name_tests_;
 };
 
 }  // namespace paste
