@@ -8,13 +8,18 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
 import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
 import { nativeOptions } from "./reader.js";
+import type { ReplayControl } from "./replay-control.js";
+import { nativeRewrite, type ReplayRewrite } from "./replay-rewrite.js";
 
 export interface ReplayOptions {
   /** Stores and captures, one behind the other in this order. */
   sources: readonly string[];
-  /** The daemon's ports.sock. */
-  socket: string;
-  /** Ports that the replay attaches and sends into, such as "vale0:a". */
+  /** The daemon's ports.sock; of replays into vale ports. */
+  socket?: string;
+  /**
+   * What the replay sends into: ports that it attaches ("vale0:a"), devices that it opens for itself ("tap:t0", "xdp:eth0",
+   * "netmap:eth0"), interfaces of the kernel ("eth0").
+   */
   ports: readonly string[];
   /**
    * From where a frame came (a port of the store, an interface of the capture) to the port it goes into. Without it: the port of
@@ -27,7 +32,7 @@ export interface ReplayOptions {
   framesPerSecond?: number;
   megabitsPerSecond?: number;
   topSpeed?: boolean;
-  /** Times to go over the sources; default 1. */
+  /** Times to go over the sources; default 1, 0 = until it is stopped. */
   loops?: number;
   /** Frames to send at most, over all loops. */
   limit?: number;
@@ -35,6 +40,15 @@ export interface ReplayOptions {
   preload?: boolean;
   /** In the language of pcap-filter(7) and the words of FILTER.md. */
   filter?: string;
+  /** Wall clock: the first frame goes then. Past: at once. */
+  beginAtNs?: bigint;
+  /** Only frames that were received earlier. */
+  untilNs?: bigint;
+  /** A frame before the first one and after the last one says so, with this text of up to 40 characters (logger/REPLAY.md). */
+  marker?: string;
+  rewrite?: ReplayRewrite;
+  /** Pauses and steps the replay from elsewhere. */
+  control?: ReplayControl;
   /** Of stores: first and last sequence wanted. */
   fromSequence?: bigint;
   toSequence?: bigint;
@@ -111,33 +125,49 @@ class Replay {
   #loopStart = true;
 
   constructor(options: ReplayOptions) {
-    const { sources, ports, loops, limit, slots, map } = options;
+    const { sources, ports, loops, limit, slots, map, marker = "", untilNs } = options;
     if (sources.length === 0) throw new PasteError("USAGE", "nothing to replay: name a store or a capture");
     if (ports.length === 0) throw new PasteError("USAGE", "nowhere to replay to: name a port, such as vale0:a");
     const twice = ports.find((name, i) => ports.indexOf(name) !== i);
     if (twice !== undefined) throw new PasteError("USAGE", `port ${twice} is named twice`);
-    for (const [name, value] of Object.entries({ loops, limit, slots }))
-      if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
-        throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
+    for (const [name, value, least] of [["loops", loops, 0], ["limit", limit, 1], ["slots", slots, 1]] as const)
+      if (value !== undefined && !(Number.isSafeInteger(value) && value >= least))
+        throw new PasteError("USAGE", `${name} must be an integer from ${least} on, it is ${value}`);
+    if (!/^[ -~]{0,40}$/.test(marker))
+      throw new PasteError("USAGE", `the marker's text "${marker}" must be at most 40 printable ASCII characters`);
     for (const target of Object.values(map ?? {}))
       if (!ports.includes(target)) throw new PasteError("USAGE", `${target} is in the map, but not among the ports`);
-    if ((loops ?? 1) > 1 && !options.preload && sources.includes("-"))
+    if (loops !== undefined && loops !== 1 && !options.preload && sources.includes("-"))
       throw new PasteError("USAGE", "standard input can be read once only: preload it to send it more often");
     const pace = paceOf(options);
     this.#options = options;
     this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+    if (untilNs !== undefined) {
+      const rest = options.filter ? ` and (${options.filter})` : "";
+      this.#filter = compileFilter(`before ${untilNs}ns${rest}`, { record: "store" });
+    }
     this.#names = new NameCheck(this.#filter?.names ?? []);
-    this.#replay = native(() => createNativeReplay(pace.mode, pace.speed, pace.rate));
+    this.#replay = native(() =>
+      createNativeReplay({
+        ...pace,
+        beginAtNs: options.beginAtNs ?? 0n,
+        marker,
+        ...(options.rewrite && { rewrite: nativeRewrite(options.rewrite) }),
+      }),
+    );
     this.#left = limit ?? Number.POSITIVE_INFINITY;
   }
 
   async run(): Promise<ReplayReport> {
-    const { sources, ports, socket, slots = 1024, loops = 1, preload = false, signal } = this.#options;
+    const { sources, ports, socket = "", slots = 1024, preload = false, signal, control } = this.#options;
+    const loops = this.#options.loops === 0 ? Number.POSITIVE_INFINITY : (this.#options.loops ?? 1);
     for (const source of sources) this.#kinds.set(source, await sourceKind(source));
     checkAnswerable(this.#filter, this.#kinds);
     await this.#call(() => this.#replay.open(socket, ports, slots));
     const stop = () => this.#replay.stop();
     signal?.addEventListener("abort", stop, { once: true });
+    control?.attach(this.#replay);
+    if (signal?.aborted) stop();
     const progress = setInterval(() => this.#options.onProgress?.(this.#replay.sent()), 200);
     let problem: unknown;
     try {
@@ -147,6 +177,7 @@ class Replay {
           this.#loopStart = true;
           await this.#once(false);
           this.#extra.loops++;
+          if (this.#loopStart) break; // there was no frame, and there will be none
         }
       this.#replay.end();
     } catch (error) {

@@ -4,19 +4,28 @@ import { loadAddon } from "./load.js";
 
 export type ReplayMode = "original" | "framesPerSecond" | "bitsPerSecond" | "top";
 
-/** Exact numbers. Errors are how much later than its deadline a frame was handed to the switch. */
+/** Exact numbers. Errors are how much later than its deadline a frame was handed over. */
 export interface PacerReport {
   sentFrames: number;
   sentBytes: number;
-  /** Left out: longer than any live port takes, or without a byte. */
+  /** Left out: longer than its port takes, or without a byte. */
   tooLong: number;
   empty: number;
+  /** Of the sent: frames that a device or the kernel refused (it is down, or too short a frame). */
+  refused: number;
+  /** Frames of which rewriting changed a byte, and those whose SCTP checksum could not be made anew. */
+  rewritten: number;
+  unmended: number;
   /** Frames sent more than 1 ms behind their deadline. */
   missed: number;
   /** Times that a transmit ring was full and the replay waited for the switch. */
   waits: number;
-  /** From the first frame to the last. */
+  /** From the first frame to the last, pauses included. */
   elapsedNs: number;
+  pausedNs: number;
+  /** Wall clock: when the first frame was due, and when the last one was handed over; 0n: there was none. */
+  beganNs: bigint;
+  endedNs: bigint;
   errorP50Ns: number;
   errorP99Ns: number;
   errorP999Ns: number;
@@ -25,6 +34,15 @@ export interface PacerReport {
   unconfirmedPorts: number;
   /** Frames sent to each port, in the order of the ports. */
   portFrames: number[];
+}
+
+/** As native/core/replay/rewrite.h has it: see rewrite_options() of the binding. */
+export interface NativeRewrite {
+  macs: Uint8Array;
+  nets: Uint8Array;
+  ports: Uint16Array;
+  vlan: number;
+  vlanId: number;
 }
 
 /** push*() copies and returns the number of frames taken. Failures carry "CODE: message". */
@@ -57,16 +75,30 @@ export interface NativeReplay {
   waitRoom(): Promise<void>;
   end(): void;
   stop(): void;
+  /** Time stands still for the frames that wait; step() sends the next one at once and pauses. */
+  pause(): void;
+  resume(): void;
+  step(): void;
   sent(): number;
   finish(): Promise<PacerReport>;
 }
 
 const modes: Record<ReplayMode, number> = { original: 0, framesPerSecond: 1, bitsPerSecond: 2, top: 3 };
 
-/** `speed` counts for "original" (2 = twice as fast), `rate` for the two rates. */
-export function createNativeReplay(mode: ReplayMode, speed: number, rate: number): NativeReplay {
-  const addon = loadAddon("paste_switch") as unknown as {
-    Replay: new (mode: number, speed: number, rate: number) => NativeReplay;
-  };
-  return new addon.Replay(modes[mode], speed, rate);
+export interface NativeReplayOptions {
+  mode: ReplayMode;
+  /** Of "original": 2 = twice as fast. */
+  speed: number;
+  /** Of the two rates. */
+  rate: number;
+  /** Wall clock: when the first frame is due; 0n = at once. */
+  beginAtNs: bigint;
+  /** Text of the frames that mark begin and end; "" = none are sent. */
+  marker: string;
+  rewrite?: NativeRewrite;
+}
+
+export function createNativeReplay(options: NativeReplayOptions): NativeReplay {
+  const addon = loadAddon("paste_switch") as unknown as { Replay: new (options: object) => NativeReplay };
+  return new addon.Replay({ ...options, mode: modes[options.mode] });
 }

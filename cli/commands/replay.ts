@@ -12,6 +12,13 @@ interface ReplayFlags extends InstanceFlags {
   topspeed?: boolean;
   loops?: string;
   limit?: string;
+  until?: string;
+  startAt?: string;
+  marker?: string | true;
+  rewriteMac?: string[];
+  rewriteIp?: string[];
+  rewritePort?: string[];
+  rewriteVlan?: string;
   preload?: boolean;
   stats?: boolean;
   json?: boolean;
@@ -26,7 +33,7 @@ export function define(command: Command): void {
     .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
     .requiredOption(
       "-i, --interface <port>",
-      "a port to attach and send into, such as vale1:a; may be repeated",
+      "a port to attach and send into, such as vale1:a, or a device: eth0, tap:t0, xdp:eth0; may be repeated",
       collect,
     )
     .option(
@@ -39,8 +46,15 @@ export function define(command: Command): void {
     .option("-p, --pps <rate>", "so many frames a second")
     .option("-M, --mbps <rate>", "so many megabits a second")
     .option("-t, --topspeed", "as fast as the switch takes them")
-    .option("-l, --loops <n>", "so many times")
+    .option("-l, --loops <n>", "so many times; 0: until it is stopped")
     .option("-L, --limit <n>", "so many frames at most")
+    .option("--until <time|sequence>", "up to, but not including, this time; or up to this record of a store")
+    .option("--start-at <time>", "the first frame goes at this time of the clock")
+    .option("--marker [text]", "a frame of type 0x88b5 before the first and after the last one")
+    .option("--rewrite-mac <from=to>", "change Ethernet addresses, also in ARP; may be repeated", collect)
+    .option("--rewrite-ip <from=to>", "change addresses or networks, 10.0.0.0/8=172.16.0.0/8; may be repeated", collect)
+    .option("--rewrite-port <from=to>", "change ports; may be repeated", collect)
+    .option("--rewrite-vlan <n|strip|add:n>", "change, take away or add the outermost VLAN tag")
     .option("-K, --preload", "read everything into memory first")
     .option("--stats", "say how well the times were kept")
     .option("--json", "the whole report as JSON")
@@ -50,14 +64,18 @@ export function define(command: Command): void {
       "after",
       `
 Frames go into the port that has the name of the one they came from, in this switch or another; into the only port, if
-there is one; or as --map says. Deadlines are absolute: a late frame does not delay the others. Words about records (in-port,
-after, ...) are those of \`paste-switch export --help\`.
+there is one; or as --map says. Ports of a switch are attached to; devices are opened without a daemon, with the rights of
+this process. Deadlines are absolute: a late frame does not delay the others. Checksums are mended where something was
+rewritten. On a terminal, space pauses and goes on, n or enter sends the next frame, q ends. Words about records (in-port,
+after, ...) are those of \`paste-switch export --help\`; logger/REPLAY.md has the rest.
 
 Examples:
   paste-switch replay -i vale1:a -i vale1:b
   paste-switch replay -r lunch.pcap -i vale0:r -x 10 --stats tcp port 80
   paste-switch replay -i vale1:r between 14:00 and 14:05 and in-port vale0:a
-  paste-switch replay -r lab.store -i vale1:r -t -l 100 -K`,
+  paste-switch replay -r lab.store -i vale1:r -t -l 100 -K
+  paste-switch replay -r lunch.pcap -i tap:t0 --rewrite-ip 10.0.0.0/8=172.16.0.0/8 --rewrite-vlan strip
+  paste-switch replay -r lab.store -i eth1 --until 48211 --marker trial-7 --start-at 14:00`,
     )
     .action(replay);
 }
@@ -65,18 +83,34 @@ Examples:
 async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { replayFrames } = await import("../../logger/replay.js");
+  const { controlByKeyboard, ReplayControl } = await import("../../logger/replay-control.js");
+  const { parseTimeOption } = await import("../../logger/filter/times.js");
   const { locateInstance } = await import("../../switch/instance.js");
   const { checkPortName } = await import("../../switch/port-spec.js");
-  const { parseRate, parseWhole } = await import("../../switch/units.js");
+  const { parseRate, parseSequence, parseWhole } = await import("../../switch/units.js");
   const { formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const { readSources } = await import("../sources.js");
   const paces = [flags.speed, flags.pps, flags.mbps, flags.topspeed].filter((pace) => pace !== undefined);
   if (paces.length > 1) throw new PasteError("USAGE", "-x, -p, -M and -t exclude each other: choose one");
-  for (const name of flags.interface) checkPortName(name);
+  for (const name of flags.interface) if (name.startsWith("vale")) checkPortName(name);
+  const sources = await readSources(flags.read, flags);
   const progress = new Progress("replayed");
+  const control = new ReplayControl();
+  const end = new AbortController();
+  const release = controlByKeyboard(process.stdin, control, () => end.abort());
   const report = await replayFrames({
     socket: locateInstance(flags).ports,
+    control,
+    ...untilOf(flags.until, parseTimeOption, parseSequence),
+    ...(flags.startAt === undefined ? {} : { beginAtNs: parseTimeOption(flags.startAt, "--start-at") }),
+    ...(flags.marker === undefined ? {} : { marker: flags.marker === true ? "marker" : flags.marker }),
+    rewrite: {
+      ...(flags.rewriteMac && { macs: flags.rewriteMac }),
+      ...(flags.rewriteIp && { addresses: flags.rewriteIp }),
+      ...(flags.rewritePort && { ports: flags.rewritePort }),
+      ...(flags.rewriteVlan !== undefined && { vlan: flags.rewriteVlan }),
+    },
     ports: flags.interface,
     filter: words.join(" "),
     ...(flags.map === undefined ? {} : { map: parseMap(flags.map, PasteError) }),
@@ -84,17 +118,31 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     ...(flags.pps === undefined ? {} : { framesPerSecond: parseRate(flags.pps, "-p") }),
     ...(flags.mbps === undefined ? {} : { megabitsPerSecond: parseRate(flags.mbps, "-M") }),
     ...(flags.topspeed ? { topSpeed: true } : {}),
-    ...(flags.loops === undefined ? {} : { loops: parseWhole(flags.loops, "-l", 1, 2 ** 31) }),
+    ...(flags.loops === undefined ? {} : { loops: parseWhole(flags.loops, "-l", 0, 2 ** 31) }),
     ...(flags.limit === undefined ? {} : { limit: parseWhole(flags.limit, "-L", 1, Number.MAX_SAFE_INTEGER) }),
     ...(flags.preload ? { preload: true } : {}),
     ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
     ...(flags.allowTruncated ? { allowTruncated: true } : {}),
-    sources: await readSources(flags.read, flags),
-    signal: interruption(),
+    sources,
+    signal: AbortSignal.any([interruption(), end.signal]),
     onProgress: (frames) => progress.show(frames),
-  }).finally(() => progress.end());
+  }).finally(() => {
+    release();
+    progress.end();
+  });
   if (flags.json) process.stdout.write(`${formatJson(report)}\n`);
   for (const line of await reportLines(report, flags.stats ?? false)) process.stderr.write(`${line}\n`);
+}
+
+/** A whole number of less than ten digits is a sequence (as seconds since 1970 it would be long ago), and so is #N. */
+function untilOf(
+  text: string | undefined,
+  time: (text: string, what: string) => bigint,
+  sequence: (text: string, what: string) => bigint,
+): { untilNs?: bigint; toSequence?: bigint } {
+  if (text === undefined) return {};
+  const number = /^#(\d+)$|^(\d{1,9})$/.exec(text);
+  return number ? { toSequence: sequence(number[1] ?? number[2]!, "--until") } : { untilNs: time(text, "--until") };
 }
 
 function parseMap(
@@ -111,11 +159,14 @@ function parseMap(
 }
 
 async function reportLines(report: ReplayReport, timing: boolean): Promise<string[]> {
-  const { formatBytes, formatCount, formatDuration, formatOf } = await import("../format.js");
+  const { formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
   const lines = [...report.notes, ...report.warnings];
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
   if (report.empty > 0) lines.push(`${formatOf(report.empty, "frame")} left out: empty`);
+  if (report.refused > 0) lines.push(`${formatOf(report.refused, "frame")} refused by the device`);
+  if (report.unmended > 0)
+    lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
   if (report.corrupt > 0) lines.push(`${formatOf(report.corrupt, "damaged record")} left out`);
   if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);
   const seconds = report.elapsedNs / 1e9;
@@ -126,8 +177,10 @@ async function reportLines(report: ReplayReport, timing: boolean): Promise<strin
   );
   if (timing)
     lines.push(
+      `began ${formatTime(report.beganNs)}, ended ${formatTime(report.endedNs)}` +
+        (report.pausedNs > 0 ? `, of that paused ${formatDuration(report.pausedNs / 1e6)}` : ""),
       `later than due: p50 ${formatDuration(report.errorP50Ns / 1e6)}, p99 ${formatDuration(report.errorP99Ns / 1e6)}, ` +
-        `max ${formatDuration(report.errorMaxNs / 1e6)}; ${formatOf(report.missed, "frame")} by more than 1 ms, ` +
+        `p99.9 ${formatDuration(report.errorP999Ns / 1e6)}, max ${formatDuration(report.errorMaxNs / 1e6)}; ${formatOf(report.missed, "frame")} by more than 1 ms, ` +
         `a full ring was waited for ${formatOf(report.waits, "time")}`,
     );
   if (report.unconfirmedPorts > 0)

@@ -1,4 +1,5 @@
 // Times as people write them, to nanoseconds since 1970.
+import { PasteError } from "../errors.js";
 import { filterError } from "./filter-error.js";
 import { timeEnd } from "./record-words.js";
 
@@ -37,6 +38,16 @@ export function parseTime(text: string, at: number, nowNs: bigint): bigint {
   if (time === undefined) throw filterError(at, `"${text}" is no time`, hint);
   if (time < 0n || time >= timeEnd) throw filterError(at, `"${text}" is out of range`, "times are from 1970 to 2554");
   return time;
+}
+
+/** The same for an option's value. Throws USAGE; `what` names the option. */
+export function parseTimeOption(text: string, what: string): bigint {
+  try {
+    return parseTime(text.trim(), 0, BigInt(Date.now()) * 1_000_000n);
+  } catch (error) {
+    if (!(error instanceof PasteError)) throw error;
+    throw new PasteError("USAGE", `${what} "${text}": ${hint}`, { cause: error });
+  }
 }
 
 function epoch(text: string, at: number): bigint | undefined {

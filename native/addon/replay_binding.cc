@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/replay/pacer.h"
+#include "core/replay/rewrite.h"
 #include "status_error.h"
 
 namespace paste {
@@ -16,6 +17,7 @@ using Napi::CallbackInfo;
 // Outlives the JavaScript object while a worker uses it.
 struct ReplayState {
   PacerOptions options;
+  std::unique_ptr<Rewriter> rewriter;                   // null: frames stay as they are
   std::unique_ptr<Pacer> pacer;
   uint32_t port_count = 0;
   std::vector<std::shared_ptr<const PacedBatch>> kept;  // preloaded
@@ -63,16 +65,46 @@ struct Column {
   }
 };
 
+// { macs: 12 bytes each, from and to; nets: 34 bytes each: 4 or 6, prefix bits, from, to; ports: two each; vlan: 0 keep | 1 set |
+// 2 strip | 3 add; vlanId }, checked by logger/replay-rewrite.ts.
+RewriteOptions rewrite_options(const Napi::Object& given) {
+  RewriteOptions options;
+  const Column<uint8_t> macs(given.Get("macs")), nets(given.Get("nets"));
+  const Column<uint16_t> ports(given.Get("ports"));
+  for (size_t i = 0; i + 12 <= macs.count; i += 12) {
+    RewriteOptions::Mac mac;
+    memcpy(mac.from, macs.values + i, 6);
+    memcpy(mac.to, macs.values + i + 6, 6);
+    options.macs.push_back(mac);
+  }
+  for (size_t i = 0; i + 34 <= nets.count; i += 34) {
+    RewriteOptions::Net net;
+    net.v6 = nets.values[i] == 6;
+    net.prefix_bits = std::min<uint32_t>(nets.values[i + 1], net.v6 ? 128 : 32);
+    memcpy(net.from, nets.values + i + 2, 16);
+    memcpy(net.to, nets.values + i + 18, 16);
+    options.nets.push_back(net);
+  }
+  for (size_t i = 0; i + 2 <= ports.count; i += 2) options.ports.push_back({ports.values[i], ports.values[i + 1]});
+  options.vlan = static_cast<RewriteOptions::Vlan>(given.Get("vlan").ToNumber().Uint32Value() & 3);
+  options.vlan_id = static_cast<uint16_t>(given.Get("vlanId").ToNumber().Uint32Value() & 0xfff);
+  return options;
+}
+
 Napi::Object report_object(Napi::Env env, const PacerReport& report) {
   Napi::Object object = Napi::Object::New(env);
   const auto set = [&](const char* name, uint64_t value) { object.Set(name, static_cast<double>(value)); };
   set("sentFrames", report.sent_frames);
   set("sentBytes", report.sent_bytes);
   set("tooLong", report.too_long);
+  set("refused", report.refused);
   set("empty", report.empty);
   set("missed", report.missed);
   set("waits", report.waits);
   set("elapsedNs", report.elapsed_ns);
+  set("pausedNs", report.paused_ns);
+  object.Set("beganNs", Napi::BigInt::New(env, report.began_ns));
+  object.Set("endedNs", Napi::BigInt::New(env, report.ended_ns));
   set("errorP50Ns", report.error_p50_ns);
   set("errorP99Ns", report.error_p99_ns);
   set("errorP999Ns", report.error_p999_ns);
@@ -93,14 +125,23 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
                         InstanceMethod<&ReplayObject::push_kept>("pushKept"), InstanceMethod<&ReplayObject::room>("room"),
                         InstanceMethod<&ReplayObject::wait_room>("waitRoom"), InstanceMethod<&ReplayObject::end>("end"),
                         InstanceMethod<&ReplayObject::stop>("stop"), InstanceMethod<&ReplayObject::sent>("sent"),
+                        InstanceMethod<&ReplayObject::pause>("pause"), InstanceMethod<&ReplayObject::resume>("resume"),
+                        InstanceMethod<&ReplayObject::step>("step"),
                         InstanceMethod<&ReplayObject::finish>("finish")});
   }
 
-  // new Replay(mode: 0 original | 1 frames a second | 2 bits a second | 3 top, speed, rate)
+  // new Replay({ mode: 0 original | 1 frames a second | 2 bits a second | 3 top, speed, rate, beginAtNs, marker, rewrite })
   explicit ReplayObject(const CallbackInfo& call) : Napi::ObjectWrap<ReplayObject>(call), state_(std::make_shared<ReplayState>()) {
-    state_->options.mode = static_cast<PacerOptions::Mode>(call[0].As<Napi::Number>().Uint32Value() & 3);
-    state_->options.speed = call[1].As<Napi::Number>().DoubleValue();
-    state_->options.rate = call[2].As<Napi::Number>().DoubleValue();
+    const auto given = call[0].As<Napi::Object>();
+    bool lossless = true;
+    state_->options.mode = static_cast<PacerOptions::Mode>(given.Get("mode").ToNumber().Uint32Value() & 3);
+    state_->options.speed = given.Get("speed").ToNumber().DoubleValue();
+    state_->options.rate = given.Get("rate").ToNumber().DoubleValue();
+    state_->options.begin_at_ns = given.Get("beginAtNs").As<Napi::BigInt>().Uint64Value(&lossless);
+    state_->options.marker = given.Get("marker").ToString();
+    if (!given.Get("rewrite").IsObject()) return;
+    RewriteOptions rewrite = rewrite_options(given.Get("rewrite").As<Napi::Object>());
+    if (rewrite.any()) state_->rewriter = std::make_unique<Rewriter>(std::move(rewrite));
   }
 
  private:
@@ -112,15 +153,9 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     std::vector<std::string> names;
     for (uint32_t i = 0; i < list.Length(); ++i) names.push_back(list.Get(i).As<Napi::String>().Utf8Value());
     auto work = [state = state_, socket, names, slots]() -> Status {
-      std::vector<std::unique_ptr<PortClient>> ports(names.size());
-      for (size_t i = 0; i < names.size(); ++i) {
-        ClientOptions options;
-        options.socket = socket;
-        options.name = names[i];
-        options.slots = slots;
-        options.reconnect_ms = 0;  // a replay that was torn apart is no replay
-        if (Status status = PortClient::open(options, &ports[i]); !status.ok()) return status;
-      }
+      std::vector<std::unique_ptr<ReplaySink>> ports(names.size());
+      for (size_t i = 0; i < names.size(); ++i)
+        if (Status status = open_replay_sink({socket, slots}, names[i], &ports[i]); !status.ok()) return status;
       state->port_count = static_cast<uint32_t>(names.size());
       state->pacer = std::make_unique<Pacer>(state->options, std::move(ports));
       return Status();
@@ -207,10 +242,13 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     return hand_over(env, std::move(batch), call[4].ToBoolean(), call[5].ToBoolean());
   }
 
-  static void add(PacedBatch* batch, uint64_t time_ns, const uint8_t* bytes, uint32_t length, uint32_t port) {
-    const auto offset = static_cast<uint32_t>((batch->bytes.size() + 63) & ~size_t{63});
-    batch->bytes.resize(offset + length);
-    if (length > 0) memcpy(batch->bytes.data() + offset, bytes, length);
+  // Frames begin and end with a line of their own.
+  void add(PacedBatch* batch, uint64_t time_ns, const uint8_t* bytes, uint32_t length, uint32_t port) {
+    const auto offset = static_cast<uint32_t>(batch->bytes.size());
+    batch->bytes.resize(offset + ((size_t{length} + kRewriteGrowth + 63) & ~size_t{63}));
+    uint8_t* frame = batch->bytes.data() + offset;
+    if (length > 0) memcpy(frame, bytes, length);
+    if (state_->rewriter) length = state_->rewriter->rewrite(frame, length);
     batch->items.push_back({time_ns, offset, length, port});
   }
 
@@ -254,6 +292,21 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     return call.Env().Undefined();
   }
 
+  Napi::Value pause(const CallbackInfo& call) {
+    if (state_->pacer) state_->pacer->pause();
+    return call.Env().Undefined();
+  }
+
+  Napi::Value resume(const CallbackInfo& call) {
+    if (state_->pacer) state_->pacer->resume();
+    return call.Env().Undefined();
+  }
+
+  Napi::Value step(const CallbackInfo& call) {
+    if (state_->pacer) state_->pacer->step();
+    return call.Env().Undefined();
+  }
+
   Napi::Value sent(const CallbackInfo& call) {
     const uint64_t frames = state_->pacer ? state_->pacer->sent_frames() : 0;
     return Napi::Number::New(call.Env(), static_cast<double>(frames));
@@ -270,7 +323,13 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
           state->pacer.reset();
           return status;
         },
-        [report](Napi::Env env) -> Napi::Value { return report_object(env, *report); });
+        [state = state_, report](Napi::Env env) -> Napi::Value {
+          Napi::Object object = report_object(env, *report);
+          const Rewriter* rewriter = state->rewriter.get();
+          object.Set("rewritten", static_cast<double>(rewriter ? rewriter->rewritten() : 0));
+          object.Set("unmended", static_cast<double>(rewriter ? rewriter->unmended() : 0));
+          return object;
+        });
   }
 
   std::shared_ptr<ReplayState> state_;

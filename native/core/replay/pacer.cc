@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/ports/frame.h"
+#include "core/replay/marker.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -23,11 +24,13 @@ constexpr uint32_t kBurst = 64;
 constexpr int kRingWaitMs = 50;
 constexpr uint64_t kDrainNs = 2'000'000'000;
 
-uint64_t now_ns() {
+uint64_t read_ns(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
+
+uint64_t now_ns() { return read_ns(CLOCK_MONOTONIC); }
 
 void sleep_until(uint64_t time_ns) {
   timespec until;
@@ -44,7 +47,7 @@ void relax() {
 
 }  // namespace
 
-Pacer::Pacer(const PacerOptions& options, std::vector<std::unique_ptr<PortClient>> ports)
+Pacer::Pacer(const PacerOptions& options, std::vector<std::unique_ptr<ReplaySink>> ports)
     : options_(options), ports_(std::move(ports)), offsets_(kBurst), lengths_(kBurst) {
   report_.port_frames.resize(ports_.size());
   thread_ = std::thread([this] { run(); });
@@ -87,6 +90,25 @@ void Pacer::stop() {
   changed_.notify_all();
 }
 
+void Pacer::pause() {
+  const std::lock_guard lock(mutex_);
+  paused_ = true;
+}
+
+void Pacer::resume() {
+  const std::lock_guard lock(mutex_);
+  paused_ = false;
+  steps_ = 0;
+  changed_.notify_all();
+}
+
+void Pacer::step() {
+  const std::lock_guard lock(mutex_);
+  paused_ = true;
+  ++steps_;
+  changed_.notify_all();
+}
+
 Status Pacer::finish(PacerReport* report) {
   if (thread_.joinable()) thread_.join();
   *report = report_;
@@ -108,8 +130,13 @@ void Pacer::run() {
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // of this thread: sleeps end as close to their time as can be
   Entry entry;
   while (take(&entry) && play(entry)) {}
+  entry = {};
+  if (begun_ && status_.ok() && !options_.marker.empty()) send_markers("end");
   if (status_.ok()) drain_rings();
-  report_.elapsed_ns = begun_ && last_sent_ns_ > start_ns_ ? last_sent_ns_ - start_ns_ : 0;
+  for (const std::unique_ptr<ReplaySink>& port : ports_) report_.refused += port->refused();
+  const bool sent = begun_ && last_sent_ns_ > origin_ns_;
+  report_.elapsed_ns = sent ? last_sent_ns_ - origin_ns_ : 0;
+  if (begun_) report_.ended_ns = report_.began_ns + report_.elapsed_ns;
   report_.error_p50_ns = errors_.percentile_ns(500);
   report_.error_p99_ns = errors_.percentile_ns(990);
   report_.error_p999_ns = errors_.percentile_ns(999);
@@ -139,14 +166,27 @@ uint64_t Pacer::deadline_of(const PacedBatch::Item& item) {
   return std::max(last_deadline_ns_, start_ns_ + static_cast<uint64_t>(std::clamp(after, 0.0, kYears)));
 }
 
+// The first frame's deadline is the start.
+void Pacer::begin(uint64_t first_time_ns) {
+  begun_ = true;
+  first_time_ns_ = first_time_ns;
+  const uint64_t wall = read_ns(CLOCK_REALTIME), now = now_ns();
+  const uint64_t later = options_.begin_at_ns > wall ? options_.begin_at_ns - wall : 0;
+  start_ns_ = last_deadline_ns_ = origin_ns_ = now + later;
+  report_.began_ns = wall + later;
+}
+
 bool Pacer::play(const Entry& entry) {
   const PacedBatch& batch = *entry.batch;
   const bool paced = options_.mode != PacerOptions::Mode::kTop;
   const bool original = options_.mode == PacerOptions::Mode::kOriginal;
+  bool alone = false;
   if (!begun_) {
-    begun_ = true;
-    start_ns_ = last_deadline_ns_ = now_ns();
-    first_time_ns_ = batch.items[0].time_ns;
+    begin(batch.items[0].time_ns);
+    const Turn turn = wait_turn(start_ns_);
+    if (turn == Turn::kStopped) return false;
+    alone = turn == Turn::kOne;
+    if (!options_.marker.empty() && !send_markers("begin")) return false;
   } else if (entry.loop_start && original) {
     start_ns_ = last_deadline_ns_;  // the loops before count as time that has passed
     first_time_ns_ = batch.items[0].time_ns;
@@ -155,14 +195,22 @@ bool Pacer::play(const Entry& entry) {
   for (uint32_t at = 0; at < entry.count;) {
     if (stop_.load(std::memory_order_relaxed)) return false;
     // A burst: every frame that is due already, up to the first that is not.
+    if (!alone && paused_.load(std::memory_order_relaxed)) {
+      const Turn turn = wait_turn(deadline_of(batch.items[at]));
+      if (turn == Turn::kStopped) return false;
+      alone = turn == Turn::kOne;
+    }
     uint64_t now = paced ? now_ns() : 0;
     uint32_t count = 0;
-    while (count < kBurst && at + count < entry.count) {
+    while (count < (alone ? 1 : kBurst) && at + count < entry.count) {
       const PacedBatch::Item& item = batch.items[at + count];
-      const uint64_t deadline = deadline_of(item);
+      uint64_t deadline = deadline_of(item);
       if (paced && deadline > now) {
         if (count > 0) break;
-        if (!wait_until(deadline)) return false;
+        const Turn turn = wait_turn(deadline);
+        if (turn == Turn::kStopped) return false;
+        alone = turn == Turn::kOne;
+        deadline = deadline_of(item);  // a pause moved it
         now = now_ns();
       }
       deadlines[count++] = last_deadline_ns_ = deadline;
@@ -171,21 +219,35 @@ bool Pacer::play(const Entry& entry) {
     }
     if (!send(batch, at, count)) return false;
     last_sent_ns_ = now_ns();
-    for (uint32_t i = 0; paced && i < count; ++i) {
-      const uint64_t late = last_sent_ns_ - deadlines[i];
-      errors_.add(late);
-      report_.missed += late > kMissedNs;
-    }
+    if (paced) count_errors(deadlines, count);
     at += count;
+    alone = false;
   }
   return true;
 }
 
-bool Pacer::wait_until(uint64_t deadline_ns) {
+void Pacer::count_errors(const uint64_t* deadlines, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t late = last_sent_ns_ > deadlines[i] ? last_sent_ns_ - deadlines[i] : 0;
+    errors_.add(late);
+    report_.missed += late > kMissedNs;
+  }
+}
+
+Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
   for (;;) {
+    if (stop_.load(std::memory_order_relaxed)) return Turn::kStopped;
+    if (paused_.load(std::memory_order_relaxed)) {
+      const uint64_t begun = now_ns();
+      const Turn turn = wait_paused(deadline_ns);
+      const uint64_t now = now_ns();
+      report_.paused_ns += now - begun;
+      if (turn == Turn::kDue) deadline_ns += now - begun;  // goes on with what was left
+      if (turn == Turn::kDue) continue;
+      return turn;
+    }
     const uint64_t now = now_ns();
-    if (now >= deadline_ns) return true;
-    if (stop_.load(std::memory_order_relaxed)) return false;
+    if (now >= deadline_ns) return Turn::kDue;
     const uint64_t rest = deadline_ns - now;
     if (rest > kSpinNs) {
       sleep_until(now + std::min(rest - kSpinNs, kSleepNsMax));
@@ -195,26 +257,48 @@ bool Pacer::wait_until(uint64_t deadline_ns) {
   }
 }
 
+// Until the replay goes on, or one frame is asked for: then that one is due now.
+Pacer::Turn Pacer::wait_paused(uint64_t deadline_ns) {
+  const uint64_t begun = now_ns();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stop_ || !paused_ || steps_ > 0; });
+  if (stop_) return Turn::kStopped;
+  const auto now = static_cast<int64_t>(now_ns());
+  if (!paused_) {
+    shift(now - static_cast<int64_t>(begun));
+    return Turn::kDue;
+  }
+  --steps_;
+  if (deadline_ns != 0) shift(now - static_cast<int64_t>(deadline_ns));  // 0: at top speed nothing is due
+  return Turn::kOne;
+}
+
+// Moves every deadline to come. last_deadline_ns_ moves along: deadlines still never run backwards.
+void Pacer::shift(int64_t by_ns) {
+  start_ns_ += static_cast<uint64_t>(by_ns);
+  last_deadline_ns_ += static_cast<uint64_t>(by_ns);
+}
+
 // Runs of frames for the same port go in one call; every port that got some is flushed once at the end.
 bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
   uint64_t touched[4] = {};  // ports by bit, the first 256; the others are flushed at once
   for (uint32_t at = 0; at < count;) {
     const uint32_t port = batch.items[first + at].port;
+    const uint32_t most = ports_[port]->frame_bytes_max();
     uint32_t run = 0;
     uint64_t bytes = 0;
     for (; at < count && batch.items[first + at].port == port; ++at) {
       const PacedBatch::Item& item = batch.items[first + at];
-      report_.too_long += item.length > kLiveFrameBytesMax;
-      report_.empty += item.length == 0;
-      if (item.length == 0 || item.length > kLiveFrameBytesMax) continue;
+      if (__builtin_expect(item.length == 0 || item.length > most, 0)) {
+        report_.too_long += item.length > most;
+        report_.empty += item.length == 0;
+        continue;
+      }
       offsets_[run] = item.offset;
       lengths_[run++] = item.length;
       bytes += item.length;
     }
-    for (uint32_t done = 0; done < run;) {
-      done += ports_[port]->send(batch.bytes.data(), offsets_.data() + done, lengths_.data() + done, run - done);
-      if (done < run && !(flush(port) && wait_for_ring(port))) return false;
-    }
+    if (!send_run(port, batch.bytes.data(), run)) return false;
     report_.sent_frames += run;
     report_.sent_bytes += bytes;
     report_.port_frames[port] += run;
@@ -230,10 +314,31 @@ bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
   return true;
 }
 
-bool Pacer::flush(uint32_t port) {
-  if (ports_[port]->flush()) return true;
+// The first `count` of offsets_ and lengths_. A full ring is waited for, so that no frame is lost on the way to the port.
+bool Pacer::send_run(uint32_t port, const uint8_t* data, uint32_t count) {
+  for (uint32_t done = 0; done < count;) {
+    done += ports_[port]->send(data, offsets_.data() + done, lengths_.data() + done, count - done);
+    if (done < count && !(flush(port) && wait_for_ring(port))) return false;
+  }
+  return true;
+}
+
+bool Pacer::send_markers(const char* what) {
+  const uint64_t time_ns = read_ns(CLOCK_REALTIME);
+  const MarkerFrame frame = make_marker(options_.marker, what, time_ns, report_.sent_frames);
+  for (uint32_t port = 0; port < ports_.size(); ++port) {
+    offsets_[0] = 0;
+    lengths_[0] = frame.length;
+    if (!send_run(port, frame.bytes, 1) || !flush(port)) return false;
+  }
+  return true;
+}
+
+bool Pacer::flush(uint32_t port) { return ports_[port]->flush() || gone(port); }
+
+bool Pacer::gone(uint32_t port) {
   status_ = Status(Code::kPort, "port " + ports_[port]->name() + " disappeared after " + std::to_string(report_.sent_frames) +
-                                    " frames were sent: the daemon stopped, or detached it");
+                                    " frames were sent: whoever held it stopped, or detached it");
   return false;
 }
 
@@ -241,19 +346,16 @@ bool Pacer::wait_for_ring(uint32_t port) {
   ++report_.waits;
   for (;;) {
     if (stop_.load(std::memory_order_relaxed)) return false;
-    const PortClient::Wake wake = ports_[port]->wait(true, kRingWaitMs);
-    if (wake == PortClient::Wake::kReady) return true;
-    if (wake == PortClient::Wake::kTimeout) continue;
-    status_ = Status(Code::kPort, "port " + ports_[port]->name() + " disappeared after " + std::to_string(report_.sent_frames) +
-                                      " frames were sent: the daemon stopped, or detached it");
-    return false;
+    const ReplaySink::Wait wait = ports_[port]->wait_for_room(kRingWaitMs);
+    if (wait == ReplaySink::Wait::kReady) return true;
+    if (wait == ReplaySink::Wait::kGone) return gone(port);
   }
 }
 
 // A client that closes takes what the switch has not read yet with it.
 void Pacer::drain_rings() {
   const uint64_t until = now_ns() + kDrainNs;
-  for (const std::unique_ptr<PortClient>& port : ports_) {
+  for (const std::unique_ptr<ReplaySink>& port : ports_) {
     while (!port->sent_all() && now_ns() < until) {
       if (!port->flush()) break;
       sleep_until(now_ns() + 100'000);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/ports/client/client.h"
+#include "core/replay/sink.h"
 #include "core/replay/timing_histogram.h"
 #include "core/store/reader.h"
 
@@ -29,6 +29,10 @@ struct PacerOptions {
   Mode mode = Mode::kOriginal;
   double speed = 1;
   double rate = 0;
+  uint64_t begin_at_ns = 0;  // wall clock: the first frame's deadline; 0 or past = as soon as there is one
+  // Not empty: each port gets a frame of EtherType 0x88b5 before the first frame and after the last one, which says so with this
+  // text and the time (marker.h).
+  std::string marker;
 };
 
 // Frames that are to be sent one behind the other.
@@ -44,11 +48,14 @@ struct PacedBatch {
 
 struct PacerReport {
   uint64_t sent_frames = 0, sent_bytes = 0;
-  uint64_t too_long = 0;        // frames that no port takes (over kLiveFrameBytesMax), left out
+  uint64_t too_long = 0;        // frames longer than their port takes, left out
+  uint64_t refused = 0;         // of the sent: frames that a device or the kernel refused then
   uint64_t empty = 0;           // frames without bytes, left out
   uint64_t missed = 0;          // sent more than kMissedNs behind their deadline
   uint64_t waits = 0;           // times that a transmit ring was full
-  uint64_t elapsed_ns = 0;      // from the first frame to the last
+  uint64_t elapsed_ns = 0;      // from the first frame to the last, pauses included
+  uint64_t paused_ns = 0;
+  uint64_t began_ns = 0, ended_ns = 0;  // wall clock: when the first frame was due and when the last one was handed over; 0: there was none
   uint64_t error_p50_ns = 0, error_p99_ns = 0, error_p999_ns = 0, error_max_ns = 0;
   uint64_t unconfirmed = 0;     // ports whose ring the switch had not emptied when waiting for that was given up
   std::vector<uint64_t> port_frames;
@@ -60,7 +67,7 @@ class Pacer {
   static constexpr size_t kQueueBytes = 16u << 20;
   static constexpr size_t kQueueBatches = 4096;
 
-  Pacer(const PacerOptions& options, std::vector<std::unique_ptr<PortClient>> ports);
+  Pacer(const PacerOptions& options, std::vector<std::unique_ptr<ReplaySink>> ports);
   ~Pacer();  // stops
 
   // Feeding side, one thread. push() never blocks and takes the first `count` frames; `loop_start`: the source begins again, so its
@@ -71,6 +78,11 @@ class Pacer {
   void wait_room();
   void end();   // no more batches
   void stop();  // drops what is queued, too
+
+  // Any thread. While it is paused, time stands still for the frames that wait; step() sends the next one at once and pauses.
+  void pause();
+  void resume();
+  void step();
 
   // Waits for the thread. Not ok when a port disappeared.
   Status finish(PacerReport* report);
@@ -84,19 +96,28 @@ class Pacer {
     bool loop_start;
   };
 
+  enum class Turn : uint8_t { kDue, kOne, kStopped };  // the frame is due / it alone, as a step / stop() was called
+
   bool has_room() const { return queued_bytes_ < kQueueBytes && queue_.size() < kQueueBatches; }
   void run();
   bool take(Entry* entry);
   bool play(const Entry& entry);
-  bool wait_until(uint64_t deadline_ns);
+  void begin(uint64_t first_time_ns);
+  Turn wait_turn(uint64_t deadline_ns);
+  Turn wait_paused(uint64_t deadline_ns);
+  void shift(int64_t by_ns);
+  void count_errors(const uint64_t* deadlines, uint32_t count);
   uint64_t deadline_of(const PacedBatch::Item& item);
   bool send(const PacedBatch& batch, uint32_t first, uint32_t count);
+  bool send_run(uint32_t port, const uint8_t* data, uint32_t count);
+  bool send_markers(const char* what);
   bool flush(uint32_t port);
   bool wait_for_ring(uint32_t port);
+  bool gone(uint32_t port);
   void drain_rings();
 
   const PacerOptions options_;
-  std::vector<std::unique_ptr<PortClient>> ports_;
+  std::vector<std::unique_ptr<ReplaySink>> ports_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -104,6 +125,8 @@ class Pacer {
   size_t queued_bytes_ = 0;
   bool no_more_ = false;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> paused_{false};
+  uint32_t steps_ = 0;  // asked for while paused; the mutex
   std::atomic<bool> ended_{false};
   std::atomic<uint64_t> sent_{0};
 
@@ -111,6 +134,7 @@ class Pacer {
   Status status_;
   PacerReport report_;
   TimingHistogram errors_;
+  uint64_t origin_ns_ = 0;  // when it began; start_ns_ moves with loops and pauses
   uint64_t start_ns_ = 0, last_deadline_ns_ = 0, first_time_ns_ = 0, last_sent_ns_ = 0;
   uint64_t planned_frames_ = 0, planned_bits_ = 0;
   bool begun_ = false;

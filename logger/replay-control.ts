@@ -1,0 +1,74 @@
+// A hand on a replay that runs: pause, go on, one frame at a time; from a program or from a keyboard.
+import type { NativeReplay } from "../native/replay.js";
+
+/** Give it to `replayFrames`; what is said before the replay begins holds from its first frame on. */
+export class ReplayControl {
+  #replay: Pick<NativeReplay, "pause" | "resume" | "step"> | undefined;
+  #paused = false;
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** The replay calls it. */
+  attach(replay: Pick<NativeReplay, "pause" | "resume" | "step">): void {
+    this.#replay = replay;
+    if (this.#paused) replay.pause();
+  }
+
+  /** Time stands still for the frames that wait. */
+  pause(): void {
+    this.#paused = true;
+    this.#replay?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#replay?.resume();
+  }
+
+  /** Sends the next frame at once, and pauses. */
+  step(): void {
+    this.#paused = true;
+    this.#replay?.step();
+  }
+}
+
+/** What a keyboard is read from: process.stdin, as far as it is a terminal. */
+export interface KeyboardSource {
+  isTTY?: boolean;
+  setRawMode?(raw: boolean): unknown;
+  on(event: "data", listener: (data: Buffer) => void): unknown;
+  off(event: "data", listener: (data: Buffer) => void): unknown;
+  resume(): unknown;
+  pause(): unknown;
+}
+
+export const keysText = "space pauses and goes on, n or enter sends the next frame, q ends";
+
+/**
+ * Reads keys until the function that it returns is called: space pauses and goes on, n or enter sends one frame, q and ctrl-c
+ * call `end`. The terminal is itself again afterwards, also when the process ends on its way. Does nothing where `input` is no
+ * terminal.
+ */
+export function controlByKeyboard(input: KeyboardSource, control: ReplayControl, end: () => void): () => void {
+  if (!input.isTTY || !input.setRawMode) return () => {};
+  const keys = (data: Buffer) => {
+    for (const key of data.toString("latin1")) {
+      if (key === " ") control.paused ? control.resume() : control.pause();
+      else if (key === "n" || key === "\r" || key === "\n") control.step();
+      else if (key === "q" || key === "\x03") end();
+    }
+  };
+  const restore = () => input.setRawMode?.(false);
+  process.once("exit", restore);
+  input.setRawMode(true);
+  input.on("data", keys);
+  input.resume();
+  return () => {
+    input.off("data", keys);
+    input.pause();
+    restore();
+    process.off("exit", restore);
+  };
+}

@@ -1,0 +1,48 @@
+#include "core/ports/client/client.h"
+#include "core/ports/frame.h"
+#include "core/replay/sink.h"
+
+namespace paste {
+namespace {
+
+class ClientSink final : public ReplaySink {
+ public:
+  explicit ClientSink(std::unique_ptr<PortClient> client) : client_(std::move(client)) {}
+
+  const std::string& name() const override { return client_->name(); }
+  uint32_t frame_bytes_max() const override { return kLiveFrameBytesMax; }
+  uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) override {
+    return client_->send(data, offsets, lengths, count);
+  }
+  bool flush() override { return client_->flush(); }
+  Wait wait_for_room(int timeout_ms) override {
+    switch (client_->wait(true, timeout_ms)) {
+      case PortClient::Wake::kReady:
+        return Wait::kReady;
+      case PortClient::Wake::kTimeout:
+        return Wait::kTimeout;
+      default:  // a replay that was torn apart is no replay: it does not come back
+        return Wait::kGone;
+    }
+  }
+  bool sent_all() override { return client_->sent_all(); }
+
+ private:
+  std::unique_ptr<PortClient> client_;
+};
+
+}  // namespace
+
+Status open_client_sink(const SinkOptions& options, const std::string& name, std::unique_ptr<ReplaySink>* sink) {
+  ClientOptions client;
+  client.socket = options.socket;
+  client.name = name;
+  client.slots = options.slots;
+  client.reconnect_ms = 0;
+  std::unique_ptr<PortClient> opened;
+  if (Status status = PortClient::open(client, &opened); !status.ok()) return status;
+  *sink = std::make_unique<ClientSink>(std::move(opened));
+  return {};
+}
+
+}  // namespace paste
