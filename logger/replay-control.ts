@@ -5,6 +5,7 @@ import type { NativeReplay } from "../native/replay.js";
 export class ReplayControl {
   #replay: Pick<NativeReplay, "pause" | "resume" | "step"> | undefined;
   #paused = false;
+  #earlySteps = 0;
 
   get paused(): boolean {
     return this.#paused;
@@ -14,6 +15,7 @@ export class ReplayControl {
   attach(replay: Pick<NativeReplay, "pause" | "resume" | "step">): void {
     this.#replay = replay;
     if (this.#paused) replay.pause();
+    for (; this.#earlySteps > 0; this.#earlySteps--) replay.step();
   }
 
   /** Time stands still for the frames that wait. */
@@ -24,13 +26,15 @@ export class ReplayControl {
 
   resume(): void {
     this.#paused = false;
+    this.#earlySteps = 0;
     this.#replay?.resume();
   }
 
   /** Sends the next frame at once, and pauses. */
   step(): void {
     this.#paused = true;
-    this.#replay?.step();
+    if (this.#replay) this.#replay.step();
+    else this.#earlySteps++;
   }
 }
 

@@ -62,7 +62,8 @@ interface Net {
 function net(side: string, text: string): Net {
   const [address = "", bitsText] = side.split("/");
   const v4 = parseIpv4(address);
-  const bytes = v4?.bits === 32 ? [24, 16, 8, 0].map((at) => (v4.address >>> at) & 0xff) : [...(parseIpv6(address) ?? [])];
+  const bytes =
+    v4?.bits === 32 ? [24, 16, 8, 0].map((at) => (v4.address >>> at) & 0xff) : [...(parseIpv6(address) ?? [])];
   if (bytes.length === 0)
     throw refused(text, `"${address}" is no IP address`, "write 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32");
   const most = bytes.length * 8;

@@ -130,7 +130,11 @@ class Replay {
     if (ports.length === 0) throw new PasteError("USAGE", "nowhere to replay to: name a port, such as vale0:a");
     const twice = ports.find((name, i) => ports.indexOf(name) !== i);
     if (twice !== undefined) throw new PasteError("USAGE", `port ${twice} is named twice`);
-    for (const [name, value, least] of [["loops", loops, 0], ["limit", limit, 1], ["slots", slots, 1]] as const)
+    for (const [name, value, least] of [
+      ["loops", loops, 0],
+      ["limit", limit, 1],
+      ["slots", slots, 1],
+    ] as const)
       if (value !== undefined && !(Number.isSafeInteger(value) && value >= least))
         throw new PasteError("USAGE", `${name} must be an integer from ${least} on, it is ${value}`);
     if (!/^[ -~]{0,40}$/.test(marker))

@@ -197,7 +197,7 @@ test("refused or ended with a clear error", async (t) => {
   t.is(await code({ sources: [] }), "USAGE");
   t.is(await code({ speed: 0 }), "USAGE");
   t.is(await code({ speed: 1, topSpeed: true }), "USAGE");
-  t.is(await code({ loops: 0 }), "USAGE");
+  t.is(await code({ loops: -1 }), "USAGE");
   t.is(await code({ map: { x: "vale9:y" } }), "USAGE");
   t.is(await code({ socket: "/nonexistent.sock" }), "PORT");
   open("vale0:taken", { exclusive: true });

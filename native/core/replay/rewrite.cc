@@ -10,7 +10,7 @@ namespace paste {
 namespace {
 
 constexpr uint32_t kMacs = 12, kTag = 4;
-constexpr int kTagsMax = 4, kExtensionsMax = 8;
+constexpr int kTagsMax = 4;
 constexpr uint8_t kTcp = 6, kUdp = 17, kDccp = 33, kIcmp6 = 58, kSctp = 132, kUdpLite = 136;
 
 void put16(uint8_t* at, uint32_t value) {
@@ -198,7 +198,7 @@ void Rewriter::rewrite_ipv6(uint8_t* ip, uint32_t left) {
   const uint32_t total = 40u + flow::big16(ip + 4);
   uint8_t next = ip[6];
   bool fragment = false, later = false, routed = false;
-  for (int i = 0; i < kExtensionsMax && at + 8 <= left; ++i) {
+  while (at + 8 <= left) {  // each header takes 8 bytes at least
     uint32_t bytes = (ip[at + 1] + 1u) * 8;
     if (next == 44) {
       fragment = (flow::big16(ip + at + 2) & 0xfff9) != 0;
