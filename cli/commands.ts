@@ -21,6 +21,7 @@ export const commands: Record<string, CommandEntry> = {
   mac: { summary: "list and change the addresses a switch has learned", load: () => import("./commands/mac.js") },
   stats: { summary: "every frame accounted for, by port and reason", load: () => import("./commands/stats.js") },
   store: { summary: "make, look into, check, recover and trim stores", load: () => import("./commands/store.js") },
+  query: { summary: "find packets: as lines, as JSON, by flow", load: () => import("./commands/query.js") },
   export: { summary: "write kept frames to a capture file", load: () => import("./commands/export.js") },
   import: { summary: "put captures into a store", load: () => import("./commands/import.js") },
   replay: {

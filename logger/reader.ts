@@ -198,7 +198,7 @@ export class FrameBatch {
 }
 
 /** Names by id, fetched again when the reader has learned more. */
-class NameTable implements StoreNames {
+export class NameTable implements StoreNames {
   readonly #reader: NativeStoreReader;
   #version = -1;
   #ports = new Map<number, PortDescription>();

@@ -52,13 +52,13 @@ export class PacketText {
   }
 }
 
-/** "vale0:a > vale0:b, rule web, " and why it went nowhere. Nothing for packets of captures. */
+/** "[vale0:a > vale0:b, rule web] ", with why it went nowhere; "[en0] " for an interface of a capture. */
 export function switchText(packet: PrintablePacket): string {
-  const { inPort = "", outPort = "", rule = "", outcome } = packet;
-  if (inPort === "" && outcome === undefined) return "";
-  const to = outPort === "" ? "nowhere" : safeName(outPort);
-  const dropped = outcome === undefined || outcome === "forwarded" ? "" : `, dropped ${outcome}`;
-  return `[${safeName(inPort) || "?"} > ${to}${rule === "" ? "" : `, rule ${safeName(rule)}`}${dropped}] `;
+  const { inPort = "", outPort = "", rule = "", outcome = "" } = packet;
+  if (inPort === "" && outcome === "") return "";
+  const dropped = outcome !== "" && outcome !== "forwarded";
+  const way = outPort !== "" ? ` > ${safeName(outPort)}` : dropped ? " > nowhere" : "";
+  return `[${safeName(inPort) || "?"}${way}${rule === "" ? "" : `, rule ${safeName(rule)}`}${dropped ? `, dropped ${outcome}` : ""}] `;
 }
 
 function dump(bytes: Uint8Array, style: HexStyle, headerBytes: number): string {

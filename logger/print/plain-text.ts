@@ -20,3 +20,13 @@ export function plainText(bytes: Uint8Array): string {
 export function safeName(name: string): string {
   return name.replace(control, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }
+
+/** JSON in one line, in which such characters are escaped, too. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replace(control, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
+}

@@ -1,14 +1,25 @@
-// What queries compute over frames, for JavaScript.
+// What queries compute over frames, for JavaScript: Community IDs, and aggregates over stores and captures off the main thread.
 #include <napi.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "capture_columns.h"
+#include "core/query/tally.h"
 #include "core/store/community_id.h"
+#include "reader_binding.h"
+#include "status_error.h"
 
 namespace paste {
 namespace {
 
 using Napi::CallbackInfo;
+
+Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
+Napi::Number number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 
 // "1:" and Base64 (RFC 4648) of the digest's 20 bytes.
 std::string community_text(const uint32_t (&digest)[5]) {
@@ -33,9 +44,217 @@ Napi::Value community_id_of(const CallbackInfo& call) {
   return Napi::String::New(call.Env(), community_text(digest));
 }
 
+// What a worker uses must outlive the JavaScript object.
+struct OpenTally {
+  std::unique_ptr<Tally> tally;
+  const FlowTally* flows = nullptr;  // one of them, or neither: only the sums
+  const TopTally* top = nullptr;
+  std::vector<uint32_t> order;
+  bool busy = false;
+};
+
+constexpr uint32_t kBatchRecords = 8192;
+constexpr uint32_t kBatchBytes = 1u << 20;
+
+TallyFrame tally_frame(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length) {
+  return {bytes,         length,        header.wire_length, header.time_ns, header.sequence, header.ingress,
+          header.egress, header.rule,   header.outcome,     (header.flags & layout::kFlooded) != 0};
+}
+
+// Reads about so many frames of a store and adds them.
+class TallyWorker final : public Napi::AsyncWorker {
+ public:
+  TallyWorker(Napi::Env env, std::shared_ptr<OpenTally> open, std::shared_ptr<OpenReader> source, uint64_t frames)
+      : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), open_(std::move(open)), source_(std::move(source)),
+        frames_(frames) {
+    open_->busy = source_->busy = true;
+  }
+  Napi::Promise::Deferred deferred;
+
+ private:
+  void Execute() override {
+    ReadBatch batch;
+    for (uint64_t done = 0; more_ && done < frames_;) {
+      batch.clear();
+      more_ = source_->reader->next(&batch, kBatchRecords, kBatchBytes) == Reader::More::kYes;
+      for (const ReadRecord& record : batch.records)
+        open_->tally->add(tally_frame(batch.header(record), batch.payload(record), record.length));
+      done += batch.records.empty() ? kBatchRecords : batch.records.size();  // a piece that held nothing counts, too
+    }
+  }
+  void OnOK() override {
+    open_->busy = source_->busy = false;
+    const Status& status = source_->reader->status();
+    if (status.ok()) deferred.Resolve(Napi::Boolean::New(Env(), more_));
+    else deferred.Reject(status_error(Env(), status).Value());
+  }
+
+  std::shared_ptr<OpenTally> open_;
+  std::shared_ptr<OpenReader> source_;
+  uint64_t frames_;
+  bool more_ = true;
+};
+
+class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "QueryTally",
+                       {InstanceMethod<&QueryTallyObject::add_store>("addStore"),
+                        InstanceMethod<&QueryTallyObject::add_capture>("addCapture"),
+                        InstanceMethod<&QueryTallyObject::sums>("sums"), InstanceMethod<&QueryTallyObject::sort>("sort"),
+                        InstanceMethod<&QueryTallyObject::rows>("rows")});
+  }
+
+  // new QueryTally("count" | "flows" | a field of --top, rowsMax)
+  explicit QueryTallyObject(const CallbackInfo& call) : Napi::ObjectWrap<QueryTallyObject>(call) {
+    auto open = std::make_shared<OpenTally>();
+    const std::string what = call[0].IsString() ? call[0].As<Napi::String>().Utf8Value() : "";
+    const uint32_t rows_max = call[1].IsNumber() ? call[1].As<Napi::Number>().Uint32Value() : 0;
+    TopField field;
+    if (what == "count") {
+      open->tally = std::make_unique<CountTally>();
+    } else if (what == "flows") {
+      auto flows = std::make_unique<FlowTally>(rows_max);
+      open->flows = flows.get();
+      open->tally = std::move(flows);
+    } else if (top_field(what, &field)) {
+      auto top = std::make_unique<TopTally>(field, rows_max);
+      open->top = top.get();
+      open->tally = std::move(top);
+    } else {
+      throw_status(call.Env(), Status(Code::kUsage, "QueryTally: there is no \"" + what + "\""));
+      return;
+    }
+    open_ = std::move(open);
+  }
+
+ private:
+  std::shared_ptr<OpenTally> idle(Napi::Env env) const {
+    if (open_ && !open_->busy) return open_;
+    throw_status(env, Status(Code::kInternal, "the tally is busy with another call"));
+    return nullptr;
+  }
+
+  // addStore(reader, frames): a promise of whether there is more.
+  Napi::Value add_store(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    auto source = open ? reader_of(call.Env(), call[0]) : nullptr;
+    if (!source) return call.Env().Undefined();
+    const int64_t frames = call[1].IsNumber() ? call[1].As<Napi::Number>().Int64Value() : 1;
+    auto* worker = new TallyWorker(call.Env(), open, source, static_cast<uint64_t>(std::max<int64_t>(frames, 1)));
+    Napi::Value promise = worker->deferred.Promise();
+    worker->Queue();
+    return promise;
+  }
+
+  // addCapture(batch, selected | null, numbers): `numbers` gives each interface an id above 0.
+  Napi::Value add_capture(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    auto open = idle(env);
+    if (!open) return env.Undefined();
+    Columns columns;
+    const bool has_selection = call[1].IsTypedArray();
+    if (!call[0].IsObject() || !columns.read(call[0].As<Napi::Object>()) || !call[2].IsTypedArray() ||
+        (has_selection && call[1].As<Napi::TypedArray>().ByteLength() < columns.count)) {
+      throw_status(env, Status(Code::kInternal, "QueryTally: a batch with its columns is needed"));
+      return env.Undefined();
+    }
+    const auto numbers = call[2].As<Napi::Uint32Array>();
+    const uint8_t* selected = has_selection ? call[1].As<Napi::Uint8Array>().Data() : nullptr;
+    for (size_t i = 0; i < columns.count; ++i) {
+      if (selected && selected[i] == 0) continue;
+      const uint32_t port = columns.interfaces[i] < numbers.ElementLength() ? numbers[columns.interfaces[i]] : 0;
+      open->tally->add({columns.data + columns.offsets[i], columns.captured[i], columns.wire[i], columns.times[i], 0, port, 0, 0, 0, false});
+    }
+    return env.Undefined();
+  }
+
+  static Napi::Object sum_object(Napi::Env env, const TallySum& sum) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("packets", number(env, sum.packets));
+    object.Set("bytes", number(env, sum.bytes));
+    return object;
+  }
+
+  // sums(): { all, without, leftOut, rows }.
+  Napi::Value sums(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    auto open = idle(env);
+    if (!open) return env.Undefined();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("all", sum_object(env, open->tally->all));
+    object.Set("without", sum_object(env, open->tally->without));
+    object.Set("leftOut", sum_object(env, open->tally->left_out));
+    object.Set("rows", number(env, open->tally->row_count()));
+    return object;
+  }
+
+  // sort(0 first | 1 last | 2 packets | 3 bytes): for rows() from now on.
+  Napi::Value sort(const CallbackInfo& call) {
+    auto open = idle(call.Env());
+    if (open) open->order = open->tally->order(static_cast<RowOrder>(call[0].As<Napi::Number>().Uint32Value() & 3));
+    return call.Env().Undefined();
+  }
+
+  // rows(from, count): the rows from there on in the order of sort().
+  Napi::Value rows(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    auto open = idle(env);
+    if (!open) return env.Undefined();
+    const size_t from = call[0].As<Napi::Number>().Uint32Value(), count = call[1].As<Napi::Number>().Uint32Value();
+    Napi::Array array = Napi::Array::New(env);
+    for (size_t i = from; i < open->order.size() && i - from < count; ++i) {
+      const uint32_t row = open->order[i];
+      array.Set(static_cast<uint32_t>(i - from), open->flows ? flow_object(env, open->flows->row(row)) : top_object(env, open->top->row(row)));
+    }
+    return array;
+  }
+
+  static Napi::Value bytes_value(Napi::Env env, const uint8_t* bytes, size_t length) {
+    return Napi::Buffer<uint8_t>::Copy(env, bytes, length);
+  }
+
+  static Napi::Object flow_object(Napi::Env env, const FlowRow& row) {
+    Napi::Object object = Napi::Object::New(env);
+    uint8_t tuple[FlowTuple::kBytesMax];
+    std::copy_n(row.key, sizeof tuple, tuple);
+    const uint32_t length = tuple[0];
+    tuple[0] = 0;
+    uint32_t digest[5];
+    community_digest(tuple, length, digest);
+    object.Set("tuple", bytes_value(env, tuple, length));
+    object.Set("communityId", community_text(digest));
+    object.Set("swapped", Napi::Boolean::New(env, row.swapped));
+    object.Set("firstNs", big(env, row.first_ns));
+    object.Set("lastNs", big(env, row.last_ns));
+    object.Set("firstSequence", big(env, row.first_sequence));
+    object.Set("packets", number(env, row.packets[0]));
+    object.Set("packetsBack", number(env, row.packets[1]));
+    object.Set("bytes", number(env, row.bytes[0]));
+    object.Set("bytesBack", number(env, row.bytes[1]));
+    object.Set("tcpFlags", number(env, row.tcp_flags[0]));
+    object.Set("tcpFlagsBack", number(env, row.tcp_flags[1]));
+    return object;
+  }
+
+  static Napi::Object top_object(Napi::Env env, const TopRow& row) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("value", bytes_value(env, row.key, 16));
+    object.Set("kind", number(env, row.key[16]));
+    object.Set("firstNs", big(env, row.first_ns));
+    object.Set("lastNs", big(env, row.last_ns));
+    object.Set("packets", number(env, row.sum.packets));
+    object.Set("bytes", number(env, row.sum.bytes));
+    return object;
+  }
+
+  std::shared_ptr<OpenTally> open_;
+};
+
 }  // namespace
 }  // namespace paste
 
 void init_query(Napi::Env env, Napi::Object exports) {
   exports.Set("communityId", Napi::Function::New(env, paste::community_id_of, "communityId"));
+  exports.Set("QueryTally", paste::QueryTallyObject::define(env));
 }

@@ -101,7 +101,7 @@ void sha1_short(const uint8_t* bytes, uint32_t length, uint32_t (&digest)[5]) {
 
 }  // namespace
 
-bool community_id(const uint8_t* frame, uint32_t length, uint32_t (&digest)[5]) {
+bool flow_tuple(const uint8_t* frame, uint32_t length, FlowTuple* flow) {
   Tuple tuple;
   if (!find_tuple(frame, length, &tuple)) return false;
   const bool icmp = tuple.protocol == (tuple.address_bytes == 4 ? kIcmp : kIcmp6);
@@ -119,11 +119,13 @@ bool community_id(const uint8_t* frame, uint32_t length, uint32_t (&digest)[5]) 
     }
   }
   const int order = std::memcmp(tuple.source, tuple.destination, tuple.address_bytes);
-  if (!one_way && (order > 0 || (order == 0 && from > to))) {
+  flow->swapped = !one_way && (order > 0 || (order == 0 && from > to));
+  if (flow->swapped) {
     std::swap(tuple.source, tuple.destination);
     std::swap(from, to);
   }
-  uint8_t hashed[40] = {};  // the seed, two bytes of zero, comes first
+  uint8_t* const hashed = flow->bytes;
+  std::memset(hashed, 0, FlowTuple::kBytesMax);
   uint32_t at = 2;
   std::memcpy(hashed + at, tuple.source, tuple.address_bytes);
   at += tuple.address_bytes;
@@ -137,7 +139,20 @@ bool community_id(const uint8_t* frame, uint32_t length, uint32_t (&digest)[5]) 
       hashed[at++] = static_cast<uint8_t>(port);
     }
   }
-  sha1_short(hashed, at, digest);
+  flow->length = at;
+  flow->transport = tuple.transport;
+  flow->transport_bytes = tuple.transport_bytes;
+  return true;
+}
+
+void community_digest(const uint8_t* tuple_bytes, uint32_t tuple_length, uint32_t (&digest)[5]) {
+  sha1_short(tuple_bytes, tuple_length, digest);
+}
+
+bool community_id(const uint8_t* frame, uint32_t length, uint32_t (&digest)[5]) {
+  FlowTuple flow;
+  if (!flow_tuple(frame, length, &flow)) return false;
+  community_digest(flow.bytes, flow.length, digest);
   return true;
 }
 

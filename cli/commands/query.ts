@@ -1,0 +1,192 @@
+import type { LineFormat, QueryReport } from "../../logger/query.js";
+import type { TallyOptions } from "../../logger/query-tally.js";
+import { type Command, Option } from "../commander.js";
+import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+
+interface QueryFlags extends InstanceFlags {
+  read?: string[];
+  limit?: string;
+  snaplen?: string;
+  from?: string;
+  to?: string;
+  reverse?: boolean;
+  index: boolean;
+  count?: boolean;
+  flows?: boolean;
+  top?: string;
+  sort?: string;
+  rows?: string;
+  json?: boolean;
+  jsonl?: boolean;
+  explain?: boolean;
+  utc?: boolean;
+  nano?: boolean;
+  number?: boolean;
+  e?: boolean;
+  S?: boolean;
+  synthEthernet?: boolean;
+  allowTruncated?: boolean;
+}
+
+const collect = (value: string, previous: string[] = []) => [...previous, value];
+
+/** How often each of tcpdump's letters was given: -tttt and -XX count. */
+const letters = { t: 0, x: 0, X: 0, A: 0 };
+
+export function define(command: Command): void {
+  addInstanceOptions(command)
+    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
+    .option(
+      "-r, --read <source>",
+      "a store or a capture; may be repeated (default: the running daemon's store)",
+      collect,
+    )
+    .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows")
+    .option("--reverse", "newest first (stores)")
+    .option("-s, --snaplen <bytes>", "so many bytes of a packet at most")
+    .option("--from <sequence>", "of a store: from this sequence on")
+    .option("--to <sequence>", "of a store: up to this sequence")
+    .option("-e", "the link's header, and what the switch knew: ports, rule, outcome")
+    .option("-n", "numbers instead of names: always so")
+    .option("-S", "TCP's sequence numbers as they are, not relative")
+    .option(
+      "-t",
+      "no time; -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first",
+    )
+    .option("-x", "each packet in hex; -xx with the link's header")
+    .option("-X", "in hex and ASCII; -XX with the link's header")
+    .option("-A", "in ASCII; -AA with the link's header")
+    .option("-#, --number", "the store's sequence of each packet in front")
+    .option("--nano", "nine digits of a second")
+    .option("--utc", "times in UTC")
+    .option("--json", "a JSON array, with EVE's names")
+    .option("--jsonl", "the same, an object a line")
+    .option("--count", "how many packets and bytes")
+    .option("--flows", "a row for each conversation")
+    .option("--top <field>", "who has most: src, dst, host, port, proto, vlan, mac, in-port, out-port, rule, ...")
+    .addOption(new Option("--sort <order>", "of --flows and --top").choices(["first", "last", "packets", "bytes"]))
+    .option("--rows <n>", "rows that --flows and --top may keep in memory (default 1048576)")
+    .option("--no-index", "scan, even where the index could answer")
+    .option("--explain", "say what was looked at")
+    .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
+    .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
+    .addHelpText(
+      "after",
+      `
+Lines are those of tcpdump -n; what applications say is left to tshark (export -w - ... | tshark -r -). Packets of a store come in
+sequence order, those of several sources one source behind the other. The filter's words are those of \`paste-switch export --help\`.
+logger/QUERY.md explains the fields.
+
+Examples:
+  paste-switch query host 10.0.0.7 and tcp port 443
+  paste-switch query -c 20 --reverse -e dropped and after 15m ago
+  paste-switch query -r lab.store -tttt -X udp port 53
+  paste-switch query --flows --sort bytes -c 10 in-port 'vale0:*'
+  paste-switch query --top src between 14:00 and 14:05
+  paste-switch query --jsonl icmp | jq .src_ip`,
+    )
+    .action(query);
+  for (const letter of Object.keys(letters) as (keyof typeof letters)[])
+    command.on(`option:${letter}`, () => letters[letter]++);
+}
+
+async function query(words: string[], flags: QueryFlags): Promise<void> {
+  const { PasteError } = await import("../../logger/errors.js");
+  const { interruption } = await import("../progress.js");
+  const { reportLines } = await import("../query-text.js");
+  checkFlags(flags, PasteError);
+  const options = { ...(await selection(words, flags)), signal: interruption() };
+  const report = flags.count || flags.flows || flags.top ? await tally(options, flags) : await lines(options, flags);
+  for (const line of reportLines(report, flags.explain ? options : undefined)) process.stderr.write(`${line}\n`);
+  if (report.counters.corrupt > 0)
+    throw new PasteError(
+      "STORE",
+      `damaged records left out: ${report.counters.corrupt}: see \`paste-switch store verify\``,
+    );
+}
+
+function checkFlags(flags: QueryFlags, PasteError: typeof import("../../logger/errors.js").PasteError): void {
+  const exclude = (...names: (keyof QueryFlags)[]) => {
+    const given = names.filter((name) => flags[name]);
+    if (given.length > 1) throw new PasteError("USAGE", `--${given.join(" and --")} exclude each other: choose one`);
+  };
+  exclude("count", "flows", "top");
+  exclude("json", "jsonl");
+  exclude("count", "reverse");
+  exclude("flows", "reverse");
+  exclude("top", "reverse");
+  exclude("count", "limit");
+  if (flags.sort && !flags.flows && !flags.top)
+    throw new PasteError("USAGE", "--sort is for --flows and --top: packets come in the store's order, or --reverse");
+  if ([letters.x, letters.X, letters.A].filter((times) => times > 0).length > 1)
+    throw new PasteError("USAGE", "-x, -X and -A exclude each other: choose one");
+}
+
+async function selection(words: string[], flags: QueryFlags): Promise<Omit<TallyOptions, "rowsMax">> {
+  const { parseSequence, parseWhole } = await import("../../switch/units.js");
+  const { readSources } = await import("../sources.js");
+  return {
+    filter: words.join(" "),
+    index: flags.index,
+    sources: await readSources(flags.read, flags),
+    ...(flags.snaplen === undefined ? {} : { snaplen: parseWhole(flags.snaplen, "-s", 1, 262144) }),
+    ...(flags.from === undefined ? {} : { fromSequence: parseSequence(flags.from, "--from") }),
+    ...(flags.to === undefined ? {} : { toSequence: parseSequence(flags.to, "--to") }),
+    ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
+    ...(flags.allowTruncated ? { allowTruncated: true } : {}),
+  };
+}
+
+async function limitOf({ limit }: QueryFlags): Promise<number | undefined> {
+  const { parseWhole } = await import("../../switch/units.js");
+  return limit === undefined ? undefined : parseWhole(limit, "-c", 1, Number.MAX_SAFE_INTEGER);
+}
+
+async function lines(options: Omit<TallyOptions, "rowsMax">, flags: QueryFlags): Promise<QueryReport> {
+  const { queryLines } = await import("../../logger/query.js");
+  const limit = await limitOf(flags);
+  return queryLines({
+    ...options,
+    output: "-",
+    format: lineFormat(flags),
+    ...(limit === undefined ? {} : { limit }),
+    ...(flags.reverse ? { reverse: true } : {}),
+  });
+}
+
+const styles = ["clock", "none", "seconds", "since-previous", "date", "since-first"] as const;
+
+function lineFormat(flags: QueryFlags): LineFormat {
+  const { utc = false } = flags;
+  if (flags.json || flags.jsonl) return { as: flags.json ? "json" : "jsonl", utc };
+  const letter = (["x", "X", "A"] as const).find((each) => letters[each] > 0);
+  return {
+    as: "text",
+    text: {
+      utc,
+      style: styles[Math.min(letters.t, styles.length - 1)]!,
+      linkHeader: flags.e ?? false,
+      absoluteSequences: flags.S ?? false,
+      nanoseconds: flags.nano ?? false,
+      sequence: flags.number ?? false,
+      ...(letter && { hex: letters[letter] > 1 ? (`${letter}${letter}` as "xx" | "XX" | "AA") : letter }),
+    },
+  };
+}
+
+async function tally(options: Omit<TallyOptions, "rowsMax">, flags: QueryFlags): Promise<QueryReport> {
+  const { writeTally } = await import("../query-text.js");
+  const { parseWhole } = await import("../../switch/units.js");
+  const limit = await limitOf(flags);
+  return writeTally(
+    { ...options, ...(flags.rows === undefined ? {} : { rowsMax: parseWhole(flags.rows, "--rows", 1, 1 << 26) }) },
+    {
+      what: flags.count ? "count" : flags.flows ? "flows" : "top",
+      as: flags.json ? "json" : flags.jsonl ? "jsonl" : "text",
+      utc: flags.utc ?? false,
+      ...(flags.top === undefined ? {} : { field: flags.top }),
+      ...(flags.sort === undefined ? {} : { order: flags.sort as "first" | "last" | "packets" | "bytes" }),
+      ...(limit === undefined ? {} : { limit }),
+    },
+  );
+}

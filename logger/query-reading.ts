@@ -1,0 +1,278 @@
+// The frames that a query selects from stores and captures, a piece at a time, with what was met on the way.
+import { asPasteError, native } from "../native/engine.js";
+import {
+  type NativeReadOptions,
+  type NativeStoreReader,
+  openNativeReader,
+  type ReadCounters,
+} from "../native/reader.js";
+import type { CaptureBatch } from "./capture/capture.js";
+import { type CaptureReader, openCapture } from "./capture/open-capture.js";
+import { PasteError } from "./errors.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { NameCheck } from "./filter/name-check.js";
+import type { PrintablePacket } from "./print/packet.js";
+import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
+import { FrameBatch, NameTable, nativeOptions } from "./reader.js";
+import { storeAddonChecked } from "./store.js";
+
+export interface QueryOptions {
+  /** Stores and captures, one behind the other in this order; "-" is a capture on standard input. */
+  sources: readonly string[];
+  /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
+  filter?: string;
+  /** Frames at most. */
+  limit?: number;
+  /** Bytes to give of each frame at most. */
+  snaplen?: number;
+  /** Of stores: first and last sequence wanted. */
+  fromSequence?: bigint;
+  toSequence?: bigint;
+  /** Newest first: stores only, and the last source first. */
+  reverse?: boolean;
+  /** Ask the stores' indexes where they can answer (default true). */
+  index?: boolean;
+  /** Of captures: see CaptureOptions. */
+  synthesizeEthernet?: boolean;
+  allowTruncated?: boolean;
+  /** Ends it early, without an error. */
+  signal?: AbortSignal;
+}
+
+export interface QueryReport {
+  frames: number;
+  /** "done": all there was; "limit": as many as were asked for; "closed": nobody reads the output any more. */
+  ended: "done" | "limit" | "aborted" | "closed";
+  /** Of stores, summed up: what was touched, and what is missing (`corrupt`, `overtaken`). */
+  counters: ReadCounters;
+  /** What was done to frames of captures, and what is odd about sources and names. */
+  notes: string[];
+  warnings: string[];
+  elapsedMs: number;
+}
+
+const noCounters: ReadCounters = {
+  records: 0,
+  frames: 0,
+  matched: 0,
+  overtaken: 0,
+  corrupt: 0,
+  bytesScanned: 0,
+  blocksSkipped: 0,
+  blocksScanned: 0,
+  blocksIndexed: 0,
+  recordsJumped: 0,
+  runsRead: 0,
+  runsDamaged: 0,
+  indexBytes: 0,
+};
+
+/** The first piece is small, so that the first packet does not wait for thousands behind it. */
+const firstPieceFrames = 64;
+const pieceFrames = 8192;
+const pieceBytes = 1 << 20;
+
+/** One reading over all sources. Its frames are taken once, in whichever form: as packets, or by a native aggregate. */
+export class QueryReading {
+  readonly options: QueryOptions;
+  readonly filter: CompiledFilter | undefined;
+  readonly report: QueryReport;
+  readonly #kinds: ReadonlyMap<string, SourceKind>;
+  readonly #names: NameCheck;
+  readonly #begunMs = performance.now();
+
+  private constructor(
+    options: QueryOptions,
+    filter: CompiledFilter | undefined,
+    kinds: ReadonlyMap<string, SourceKind>,
+  ) {
+    this.options = options;
+    this.filter = filter;
+    this.#kinds = kinds;
+    this.#names = new NameCheck(filter?.names ?? []);
+    const counters = { ...noCounters };
+    this.report = { frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0 };
+  }
+
+  /** Throws USAGE, FILTER, CAPTURE or PRIVILEGE for what can be known before anything is read. */
+  static async open(options: QueryOptions): Promise<QueryReading> {
+    const { sources, limit, snaplen } = options;
+    if (sources.length === 0) throw new PasteError("USAGE", "nothing to read: name a store or a capture");
+    for (const [name, value] of Object.entries({ limit, snaplen }))
+      if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
+        throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
+    const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+    const kinds = new Map<string, SourceKind>();
+    for (const source of sources) kinds.set(source, await sourceKind(source));
+    checkAnswerable(filter, kinds);
+    const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
+    if (options.reverse && capture !== undefined)
+      throw new PasteError(
+        "USAGE",
+        `${capture === "-" ? "standard input" : capture}: a capture is read from its front: --reverse is for stores (import it into one)`,
+      );
+    storeAddonChecked();
+    return new QueryReading(options, filter, kinds);
+  }
+
+  /** The sources in the order in which they are read. */
+  sources(): { path: string; kind: SourceKind }[] {
+    const all = this.options.sources.map((path) => ({ path, kind: this.#kinds.get(path)! }));
+    return this.options.reverse ? all.toReversed() : all;
+  }
+
+  get left(): number {
+    return (this.options.limit ?? Number.POSITIVE_INFINITY) - this.report.frames;
+  }
+
+  /** Packets in pieces; those not taken because of the limit do not come. `report.frames` counts those that came. */
+  async *packets(): AsyncGenerator<PrintablePacket[], void, void> {
+    for (const { path, kind } of this.sources()) {
+      if (this.left <= 0 || this.aborted()) break;
+      const pieces = kind === "store" ? this.#storePackets(path) : this.#capturePackets(path);
+      for await (const piece of pieces) {
+        const taken = piece.length > this.left ? piece.slice(0, this.left) : piece;
+        this.report.frames += taken.length;
+        if (taken.length > 0) yield taken;
+        if (this.left <= 0 || this.aborted()) break;
+      }
+    }
+    this.finish();
+  }
+
+  /** Completes the report. Throws FILTER when nothing was selected and the filter names a port or rule that no record has. */
+  finish(): void {
+    const { report } = this;
+    report.elapsedMs = performance.now() - this.#begunMs;
+    if (report.ended === "done" && this.aborted()) report.ended = "aborted";
+    if (report.ended === "done" && this.left <= 0) report.ended = "limit";
+    if (report.ended !== "done") return;
+    const lines = this.#names.lines();
+    if (lines.length > 0 && report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
+    report.warnings.push(...lines);
+  }
+
+  aborted(): boolean {
+    return this.options.signal?.aborted ?? false;
+  }
+
+  /** A store's reader that has begun, given to `use`; its counters and names are taken over afterwards. */
+  async store<T>(path: string, use: (reader: NativeStoreReader) => Promise<T>): Promise<T> {
+    const reader = native(() => openNativeReader(path));
+    try {
+      native(() => reader.start(this.#readOptions()));
+      return await use(reader);
+    } catch (error) {
+      throw asPasteError(error);
+    } finally {
+      this.#closeStore(reader);
+    }
+  }
+
+  /** A capture's batches with those selected of each; notes and warnings are taken over at its end. */
+  async *capture(
+    path: string,
+  ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null; capture: CaptureReader }, void, void> {
+    const { allowTruncated = false, synthesizeEthernet = false } = this.options;
+    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
+    try {
+      for await (const each of selectedBatches(capture, this.filter)) yield { ...each, capture };
+    } finally {
+      this.report.notes.push(...capture.notes);
+      this.report.warnings.push(...capture.warnings);
+      await capture.close();
+    }
+  }
+
+  #readOptions(): NativeReadOptions {
+    const { fromSequence, toSequence, snaplen, reverse, index } = this.options;
+    return nativeOptions({
+      ...(this.filter && { filter: this.filter }),
+      ...(fromSequence !== undefined && { fromSequence }),
+      ...(toSequence !== undefined && { toSequence }),
+      ...(snaplen !== undefined && { snaplen }),
+      ...(reverse && { reverse }),
+      ...(index !== undefined && { index }),
+    });
+  }
+
+  #closeStore(reader: NativeStoreReader): void {
+    try {
+      this.#names.saw(reader.names());
+      const met = reader.counters();
+      const { counters } = this.report;
+      for (const name of Object.keys(counters) as (keyof ReadCounters)[]) counters[name] += met[name] ?? 0;
+    } finally {
+      reader.close();
+    }
+  }
+
+  async *#storePackets(path: string): AsyncGenerator<PrintablePacket[], void, void> {
+    const reader = native(() => openNativeReader(path));
+    const names = new NameTable(reader);
+    let size = firstPieceFrames;
+    try {
+      native(() => reader.start(this.#readOptions()));
+      let next = reader.next(Math.min(size, this.left), pieceBytes);
+      for (;;) {
+        const batch = await next;
+        names.update(batch.namesVersion);
+        const goOn = batch.more && batch.count < this.left && !this.aborted();
+        const piece = batch.count > 0 ? packetsOf(new FrameBatch(batch, names)) : [];
+        // The next piece is read while this one is printed.
+        if (goOn) {
+          size = Math.min(pieceFrames, size * 4);
+          next = reader.next(Math.min(size, this.left - batch.count), pieceBytes);
+          next.catch(() => {});
+        }
+        try {
+          if (piece.length > 0) yield piece;
+        } finally {
+          if (goOn) await next.catch(() => {}); // until then the reader is busy and cannot be asked anything
+        }
+        if (!goOn) break;
+      }
+    } catch (error) {
+      throw asPasteError(error);
+    } finally {
+      this.#closeStore(reader);
+    }
+  }
+
+  async *#capturePackets(path: string): AsyncGenerator<PrintablePacket[], void, void> {
+    for await (const { batch, selected, capture } of this.capture(path)) {
+      const snaplen = this.options.snaplen ?? Number.POSITIVE_INFINITY;
+      const piece: PrintablePacket[] = [];
+      for (let i = 0; i < batch.count && piece.length < this.left; i++) {
+        if (selected && selected[i] === 0) continue;
+        const start = batch.offsets[i]!;
+        const name = capture.interfaces[batch.interfaces[i]!]?.name ?? "";
+        piece.push({
+          bytes: batch.data.subarray(start, start + Math.min(batch.capturedLengths[i]!, snaplen)),
+          timeNs: batch.timesNs[i]!,
+          wireLength: batch.wireLengths[i]!,
+          ...(name !== "" && { inPort: name }),
+        });
+      }
+      yield piece;
+    }
+  }
+}
+
+/** A store's frames with what their records say. Names are those known now. */
+export function packetsOf(batch: FrameBatch): PrintablePacket[] {
+  return Array.from({ length: batch.count }, (_, i) => packetOf(batch, i));
+}
+
+export function packetOf(batch: FrameBatch, i: number): PrintablePacket {
+  return {
+    bytes: batch.bytes(i),
+    timeNs: batch.timeNs(i),
+    wireLength: batch.wireLength(i),
+    sequence: batch.sequence(i),
+    inPort: batch.ingress(i),
+    outPort: batch.egress(i),
+    rule: batch.rule(i),
+    outcome: batch.outcome(i),
+  };
+}

@@ -1,0 +1,55 @@
+// A query's packets as lines: text, JSON lines or one JSON array, written as they are found.
+import type { Writable } from "node:stream";
+import type { PrintablePacket } from "./print/packet.js";
+import { packetJson } from "./print/packet-json.js";
+import { PacketText, type PacketTextOptions } from "./print/packet-text.js";
+import { jsonText } from "./print/plain-text.js";
+import { type QueryOptions, QueryReading, type QueryReport } from "./query-reading.js";
+import { TailOutput } from "./tail-output.js";
+
+export type { QueryOptions, QueryReport } from "./query-reading.js";
+
+export type LineFormat = { as: "text"; text: PacketTextOptions } | { as: "json" | "jsonl"; utc?: boolean };
+
+/**
+ * Writes every packet that the query selects to `output` ("-": standard output), in the order of the sources. Ends early, without an
+ * error, when `signal` is aborted or nobody reads the output any more. Throws USAGE, FILTER, STORE, CAPTURE, PRIVILEGE or RESOURCE.
+ */
+export async function queryLines(
+  options: QueryOptions & { output: string | Writable; format: LineFormat },
+): Promise<QueryReport> {
+  const reading = await QueryReading.open(options);
+  const output = await TailOutput.open(options.output, options.sources);
+  const print = printer(options.format);
+  const array = options.format.as === "json";
+  try {
+    if (array) await output.bytes(Buffer.from("["), 0);
+    for await (const piece of reading.packets()) {
+      await output.lines(piece, print);
+      if (output.closed) {
+        reading.report.ended = "closed";
+        break;
+      }
+    }
+    if (array) await output.bytes(Buffer.from("\n]\n"), 0);
+    if (output.closed) reading.finish();
+    return reading.report;
+  } finally {
+    await output.close();
+  }
+}
+
+function printer(format: LineFormat): (packet: PrintablePacket) => string {
+  if (format.as === "text") {
+    const text = new PacketText(format.text);
+    return (packet) => `${text.text(packet)}\n`;
+  }
+  const { utc = false } = format;
+  if (format.as === "jsonl") return (packet) => `${jsonText(packetJson(packet, { utc }))}\n`;
+  let separator = "\n";
+  return (packet) => {
+    const text = `${separator}${jsonText(packetJson(packet, { utc }))}`;
+    separator = ",\n";
+    return text;
+  };
+}
