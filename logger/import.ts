@@ -4,8 +4,8 @@ import type { FullPolicy } from "../native/engine.js";
 import type { CaptureBatch, CaptureInterface } from "./capture/capture.js";
 import { type CaptureReader, openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
-import { selectFrames } from "./filter/bpf-program.js";
-import { compileFilter } from "./filter/compile.js";
+import { FrameSelector } from "./filter/bpf-program.js";
+import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { StoreAppender } from "./store.js";
 
 export interface ImportOptions {
@@ -63,7 +63,7 @@ export async function importCaptures(options: ImportOptions): Promise<ImportRepo
   if (options.captures.length === 0) throw new PasteError("USAGE", "nothing to import: name a capture");
   if (options.limit !== undefined && !(Number.isSafeInteger(options.limit) && options.limit > 0))
     throw new PasteError("USAGE", `limit must be an integer above 0, it is ${options.limit}`);
-  const program = options.filter ? compileFilter(options.filter, { record: "time" }).bytes : undefined;
+  const program = options.filter ? compileFilter(options.filter, { record: "time" }) : undefined;
   const appender = await StoreAppender.open(options.store, { ...(options.full && { full: options.full }) });
   let failed = true;
   try {
@@ -77,15 +77,15 @@ export async function importCaptures(options: ImportOptions): Promise<ImportRepo
 
 class Import {
   readonly #options: ImportOptions;
-  readonly #program: Uint8Array | undefined;
+  readonly #selector: FrameSelector | undefined;
   readonly #appender: StoreAppender;
   readonly #ports = new Map<string, number>();
   readonly #report: ImportReport;
   #left: number;
 
-  constructor(options: ImportOptions, program: Uint8Array | undefined, appender: StoreAppender) {
+  constructor(options: ImportOptions, program: CompiledFilter | undefined, appender: StoreAppender) {
     this.#options = options;
-    this.#program = program;
+    this.#selector = program && new FrameSelector(program);
     this.#appender = appender;
     this.#left = options.limit ?? Number.POSITIVE_INFINITY;
     this.#report = { frames: 0, bytes: 0, skipped: 0, refused: 0, shortened: 0, captures: [], aborted: false };
@@ -161,7 +161,7 @@ class Import {
 
   /** The batch's frames that are Ethernet, selected and within the limit, with the store's port numbers. */
   #choose(batch: CaptureBatch, interfaces: readonly CaptureInterface[], ports: Uint16Array): CaptureBatch {
-    const selected = this.#program ? selectFrames(this.#program, batch) : null;
+    const selected = this.#selector ? this.#selector.select(batch) : null;
     const whole = !selected && batch.count <= this.#left && interfaces.every((each) => each.linkType === ethernet);
     if (whole) return { ...batch, interfaces: batch.interfaces.map((each) => ports[each]!) };
     const kept: number[] = [];

@@ -5,7 +5,7 @@ import { openNativeReader } from "../native/reader.js";
 import type { CaptureBatch } from "./capture/capture.js";
 import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
-import { selectFrames } from "./filter/bpf-program.js";
+import { FrameSelector } from "./filter/bpf-program.js";
 import type { CompiledFilter } from "./filter/compile.js";
 import { filterError } from "./filter/filter-error.js";
 
@@ -65,12 +65,13 @@ export async function* selectedBatches(
   capture: CaptureReader,
   filter: CompiledFilter | undefined,
 ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void> {
+  const selector = filter && new FrameSelector(filter);
   for await (const batch of capture) {
     if (filter && capture.interfaces.some((each) => each.linkType !== ethernet))
       throw new PasteError(
         "CAPTURE",
         `${capture.name}: filters work on Ethernet frames, and this capture has others: --synth-ethernet gives them headers`,
       );
-    yield { batch, selected: filter ? selectFrames(filter.bytes, batch) : null };
+    yield { batch, selected: selector ? selector.select(batch) : null };
   }
 }

@@ -252,7 +252,7 @@ export function nativeOptions(options: FrameOptions): NativeReadOptions {
   if (options.program) checked.program = options.program;
   if (compiled) {
     const { fromNs, toNs } = compiled.range;
-    Object.assign(checked, { program: compiled.bytes, names: compiled.names, fromNs });
+    Object.assign(checked, { program: compiled.bytes, names: compiled.names, tests: compiled.tests, fromNs });
     if (toNs < timeEnd) checked.toNs = toNs;
     if (compiled.plan && options.index !== false) checked.plan = compiled.plan;
   }

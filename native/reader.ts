@@ -24,6 +24,8 @@ export interface NativeReadOptions {
   program?: Uint8Array;
   /** What the program's record words stand for, behind the fixed ones. */
   names?: readonly { of: "in-port" | "out-port" | "rule"; pattern: string }[];
+  /** And those behind them: tests of whole frames (logger/filter/frame-test.ts). */
+  tests?: readonly object[];
   /** A promise that the program takes only frames from `fromNs` up to, but not including, `toNs`. */
   fromNs?: bigint;
   toNs?: bigint;

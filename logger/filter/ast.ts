@@ -1,11 +1,13 @@
 // What a filter says, before anything is known of BPF. Every node carries `at`, the place of its first character, so that a
 // later stage can still point at it. Words that test more than the frame's bytes (time, port, rule, outcome) are nodes beside
 // the others; `record-words.ts` says where they may be used.
+
+import type { Direction } from "./direction.js";
+import type { FrameTest } from "./frame-test.js";
 import type { AluOperator, LoadSize } from "./instruction.js";
 import type { NameTest } from "./record-words.js";
 import type { Protocol } from "./words.js";
 
-export type Direction = "src" | "dst" | "src or dst" | "src and dst";
 export type Kind = "host" | "net" | "port" | "portrange" | "proto";
 
 /** The words before a value: `tcp src port` 80. What was not written is absent. */
@@ -13,6 +15,8 @@ export interface Qualifier {
   protocol?: Protocol;
   direction?: Direction;
   kind?: Kind;
+  /** Of any layer of the frame, in tunnels too. */
+  any?: true;
 }
 
 /** A bare value; a name is not yet looked up, because what it may name depends on the qualifier. */
@@ -81,6 +85,7 @@ export type FilterExpression =
   /** `digest`: five numbers. */
   | { kind: "community"; digest: readonly number[]; at: number }
   | { kind: "name"; test: NameTest; at: number }
+  | { kind: "frame"; word: "any" | "payload"; test: FrameTest; at: number }
   /** `reason`: number of the one reason for being dropped, absent for any. */
   | { kind: "outcome"; word: "dropped" | "forwarded"; reason?: number; at: number }
   | { kind: "flooded"; at: number };

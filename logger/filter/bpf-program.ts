@@ -1,5 +1,6 @@
 // BPF programs as the C++ side takes them: verified there, and run there over batches of frames.
 import { loadAddon } from "../../native/load.js";
+import type { FrameTest } from "./frame-test.js";
 
 /** Frames that lie in one buffer: frame i is `capturedLengths[i]` bytes at `offsets[i]`, of `wireLengths[i]` on the wire. */
 export interface FrameBatch {
@@ -15,6 +16,17 @@ interface BpfAddon {
   bpfVerify(bytes: Uint8Array, recordWords: number): string | null;
   bpfRunBatch(
     bytes: Uint8Array,
+    data: Uint8Array,
+    offsets: Uint32Array,
+    capturedLengths: Uint32Array,
+    wireLengths: Uint32Array,
+    timesNs: BigInt64Array | undefined,
+  ): Uint8Array;
+  FrameFilter: new (bytes: Uint8Array, tests: readonly FrameTest[]) => NativeFrameFilter;
+}
+
+interface NativeFrameFilter {
+  select(
     data: Uint8Array,
     offsets: Uint32Array,
     capturedLengths: Uint32Array,
@@ -45,4 +57,20 @@ export function verifyProgram(bytes: Uint8Array, recordWords = 0): string | unde
 export function selectFrames(bytes: Uint8Array, batch: FrameBatch): Uint8Array {
   const { data, offsets, capturedLengths, wireLengths, timesNs } = batch;
   return addon().bpfRunBatch(bytes, data, offsets, capturedLengths, wireLengths, timesNs);
+}
+
+/** A filter over the frames of one capture, batch by batch in their order: later fragments are known by their first ones. */
+export class FrameSelector {
+  readonly #native: NativeFrameFilter;
+
+  /** As compiled with `record: "time"`. Throws a TypeError for a program that does not verify. */
+  constructor({ bytes, tests }: { readonly bytes: Uint8Array; readonly tests: readonly FrameTest[] }) {
+    const { FrameFilter } = addon();
+    this.#native = new FrameFilter(bytes, tests);
+  }
+
+  /** One byte a frame, 1 if it is selected. */
+  select({ data, offsets, capturedLengths, wireLengths, timesNs }: FrameBatch): Uint8Array {
+    return this.#native.select(data, offsets, capturedLengths, wireLengths, timesNs);
+  }
 }

@@ -13,17 +13,12 @@ import { PasteError } from "../errors.js";
 import { assemble } from "./assembler.js";
 import { moveBranches } from "./branches.js";
 import { toGraph } from "./condition.js";
+import type { FrameTest } from "./frame-test.js";
 import { generate } from "./generator.js";
 import { type BpfInstruction, encodeProgram } from "./instruction.js";
 import { parseFilter } from "./parser.js";
-import {
-  checkAccess,
-  type NameTest,
-  NameTests,
-  type RecordAccess,
-  type RecordNeed,
-  recordNeeds,
-} from "./record-words.js";
+import { checkAccess, type RecordNeed, RecordTests, recordNeeds } from "./record-needs.js";
+import type { NameTest, RecordAccess } from "./record-words.js";
 import { type TimeRange, timeRange } from "./time-range.js";
 import { ValueTable } from "./values.js";
 
@@ -39,6 +34,8 @@ export interface CompiledFilter {
   readonly bytes: Uint8Array;
   /** What the record words of the program from `recordWord.names` on stand for. */
   readonly names: readonly NameTest[];
+  /** And those behind them. */
+  readonly tests: readonly FrameTest[];
   /** Nothing outside of it is selected; the reader need not look there. */
   readonly range: TimeRange;
   /** What a store's index is asked: nodes of native/core/index/expression.h. Absent: nothing that an index could tell. */
@@ -69,9 +66,17 @@ export function compileFilter(text: string, options: CompileOptions = {}): Compi
   const expression = parseFilter(text, options.nowNs);
   const needs = recordNeeds(expression);
   checkAccess(needs, options.record ?? "none");
-  const names = new NameTests();
-  const graph = toGraph(generate(expression, values, names));
+  const tests = new RecordTests(expression);
+  const graph = toGraph(generate(expression, values, tests));
   moveBranches(graph);
   const program = assemble(graph, values, snaplen);
-  return { text, program, bytes: encodeProgram(program), names: names.list, range: timeRange(expression), needs };
+  return {
+    text,
+    program,
+    bytes: encodeProgram(program),
+    names: tests.names,
+    tests: tests.frames,
+    range: timeRange(expression),
+    needs,
+  };
 }

@@ -1,7 +1,8 @@
 // `flow 10.0.0.1:1234 10.0.0.2:80 tcp`: one conversation, both directions. It is written out as the conditions of pcap-filter(7)
 // that say the same, so it stands wherever they may, in rules too, and means what they mean after `vlan` or in fragments.
 import { parseIpv4, parseIpv6 } from "./addresses.js";
-import type { Direction, FilterExpression, FilterValue } from "./ast.js";
+import type { FilterExpression, FilterValue } from "./ast.js";
+import type { Direction } from "./direction.js";
 import { filterError } from "./filter-error.js";
 import type { TokenReader } from "./token-reader.js";
 

@@ -4,11 +4,12 @@ import type { FilterExpression, FilterTerm, FilterValue, Qualifier, Relation } f
 import { anyOf, both, type Condition, compare, either, masked, not } from "./condition.js";
 import { filterError } from "./filter-error.js";
 import { FrameLayout } from "./frame-layout.js";
-import { nameError, portsOf, protocolNumberOf } from "./lookups.js";
+import { nameError, numberAsAddress, portsOf, protocolNumberOf } from "./lookups.js";
 import { Matches } from "./matches.js";
-import { flagFlooded, NameTests, recordWord, timeEnd } from "./record-words.js";
+import { RecordTests } from "./record-needs.js";
+import { flagFlooded, recordWord, timeEnd } from "./record-words.js";
 import type { Value, ValueTable } from "./values.js";
-import { etherType, isoProtocols, llcTypes, type Protocol, protocolName, sap } from "./words.js";
+import { etherType, isoProtocols, llcTypes, type Protocol, protocolName, sap, transportNumbers } from "./words.js";
 
 type Expression<Kind extends FilterExpression["kind"]> = Extract<FilterExpression, { kind: Kind }>;
 
@@ -18,22 +19,6 @@ interface Computed {
   requires?: Condition;
 }
 
-const transportNumbers: Partial<Record<Protocol, number>> = {
-  ...{
-    icmp: 1,
-    igmp: 2,
-    tcp: 6,
-    igrp: 9,
-    udp: 17,
-    esp: 50,
-    ah: 51,
-    icmp6: 58,
-    pim: 103,
-    vrrp: 112,
-    carp: 112,
-    sctp: 132,
-  },
-};
 const linkTypes: Partial<Record<Protocol, number>> = {
   ...{ ip: etherType.ip, arp: etherType.arp, rarp: etherType.rarp, ip6: etherType.ip6, atalk: etherType.atalk },
   ...{ aarp: etherType.aarp, decnet: etherType.decnet, sca: etherType.sca, lat: etherType.lat },
@@ -54,9 +39,13 @@ const networkHeaders: readonly Protocol[] = [
   ...(["ip", "arp", "rarp", "atalk", "decnet", "sca", "lat", "moprc", "mopdl", "ip6"] as const),
 ];
 
-/** The condition that a filter's tree states; `names` gets its name tests. Throws FILTER errors for what cannot be tested. */
-export function generate(expression: FilterExpression, values: ValueTable, names = new NameTests()): Condition {
-  return new Generator(values, names).condition(expression);
+/** The condition that a filter's tree states; `tests` are those of the tree. Throws FILTER errors for what cannot be tested. */
+export function generate(
+  expression: FilterExpression,
+  values: ValueTable,
+  tests = new RecordTests(expression),
+): Condition {
+  return new Generator(values, tests).condition(expression);
 }
 
 class Generator {
@@ -64,7 +53,7 @@ class Generator {
 
   constructor(
     private readonly values: ValueTable,
-    private readonly names: NameTests,
+    private readonly tests: RecordTests,
   ) {
     this.layout = new FrameLayout(values);
   }
@@ -117,7 +106,9 @@ class Generator {
       case "time":
         return this.time(expression);
       case "name":
-        return compare(values, values.recordWord(this.names.wordOf(expression.test)), "equal", 1);
+        return compare(values, values.recordWord(this.tests.wordOfName(expression.test)), "equal", 1);
+      case "frame":
+        return compare(values, values.recordWord(this.tests.wordOfFrame(expression.test)), "equal", 1);
       case "community": {
         const has = compare(values, values.recordWord(recordWord.hasCommunity), "equal", 1);
         const word = (i: number) => values.recordWord(recordWord.community + i);
@@ -367,14 +358,4 @@ class Generator {
     if (!this.layout.hasEthernetHeader)
       throw filterError(at, 'Ethernet addresses cannot be tested after "pppoes"', 'test them before "pppoes"');
   }
-}
-
-/** `host N` is the address N; `net N` is N moved left until its first byte is not 0, as `net 10` wants. */
-function numberAsAddress(value: number, isNet: boolean): { address: number; mask: number } {
-  let [address, mask] = [value, 0xffffffff];
-  while (isNet && address !== 0 && (address & 0xff000000) === 0) {
-    address = (address << 8) >>> 0;
-    mask = (mask << 8) >>> 0;
-  }
-  return { address, mask };
 }

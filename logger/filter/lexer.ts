@@ -1,11 +1,21 @@
 // Text to tokens, by the rules of pcap-filter(7): the longest match wins, so `80-90`, `tcp-syn` and `1.2.3.4` are one word each.
 import { parseEthernet, parseIpv4, parseIpv6 } from "./addresses.js";
 import { filterError } from "./filter-error.js";
-import { communityWord, nameWords, timeWords } from "./record-words.js";
+import { communityWord, nameWords, payloadWord, timeWords } from "./record-words.js";
 import { timeLength } from "./times.js";
 import { keywords, numbers, protocolOf, refusedWords } from "./words.js";
 
-export type TokenType = "word" | "name" | "number" | "ipv4" | "ipv6" | "ethernet" | "time" | "symbol" | "end";
+export type TokenType =
+  | "word"
+  | "name"
+  | "number"
+  | "ipv4"
+  | "ipv6"
+  | "ethernet"
+  | "time"
+  | "payload"
+  | "symbol"
+  | "end";
 
 /** `text` is what was written, quotes of times and of names of ports and rules left out; but `symbol` and `word` tokens are normalised: `&&` is `and`, `==` is `=`, `!` is `not`. */
 export interface Token {
@@ -27,6 +37,9 @@ const plainWord = /[A-Za-z0-9](?:[-_.A-Za-z0-9]*[.A-Za-z0-9])?/y;
 const colonWord = /[0-9A-Fa-f:][0-9A-Fa-f:.]{0,63}/y;
 const escapedWord = /\\[^ !()\n\t]+/y;
 const quotedText = /(["'])(.*?)\1/sy;
+const doubleQuoted = /"(?:[^"\\]|\\[\s\S])*"/y;
+const singleQuoted = /'(?:[^'\\]|\\[\s\S])*'/y;
+const regexText = /\/(?:[^/\\[]|\\[\s\S]|\[(?:[^\]\\]|\\[\s\S])*\])*\/[A-Za-z]*/y;
 const nameText = /[^ \t\r\n()"']+/y;
 const numberForm = /^(?:\d+|0x[0-9a-f]+)$/i;
 const shortIpv4Form = /^\d+(?:\.\d+){1,3}$/;
@@ -75,6 +88,7 @@ function nextToken(text: string, at: number): [Token, number] {
  * so they are taken whole: behind their words, in `between` behind the `and` too, and twice behind `flow`.
  */
 function valueTakenWhole(text: string, at: number, tokens: readonly Token[]): [Token, number] | undefined {
+  if (tokens.at(-1)?.type === "word" && tokens.at(-1)!.text === payloadWord) return payloadToken(text, at);
   const wordAt = (place: number) => (tokens.at(place)?.type === "word" ? tokens.at(place)!.text : "");
   const isName =
     nameWords.includes(wordAt(-1)) ||
@@ -90,6 +104,16 @@ function valueTakenWhole(text: string, at: number, tokens: readonly Token[]): [T
   if (quoted) return [{ type, text: quoted.slice(1, -1), value: 0, at: at + 1 }, quoted.length];
   const length = isTime ? timeLength(text, at) : matchAt(nameText, text, at).length;
   return length === 0 ? undefined : [{ type, text: text.slice(at, at + length), value: 0, at }, length];
+}
+
+/** Bytes in quotes, an expression between slashes with its flags, or what goes up to a blank or parenthesis. As written. */
+function payloadToken(text: string, at: number): [Token, number] | undefined {
+  const opening = text[at]!;
+  const form = opening === "/" ? regexText : opening === '"' ? doubleQuoted : opening === "'" ? singleQuoted : nameText;
+  const found = matchAt(form, text, at);
+  if (found) return [{ type: "payload", text: found, value: 0, at }, found.length];
+  if ("/\"'".includes(opening)) throw filterError(at, `${opening} is never closed`);
+  return undefined;
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): string {

@@ -61,3 +61,13 @@ export function nameError(name: string, kind: "host" | "net" | undefined, at: nu
   const what = kind === "net" ? "network" : "host";
   return filterError(at, `"${name}" is no address`, `${what} names are not looked up, give the address`);
 }
+
+/** `host N` is the address N; `net N` is N moved left until its first byte is not 0, as `net 10` wants. */
+export function numberAsAddress(value: number, isNet: boolean): { address: number; mask: number } {
+  let [address, mask] = [value, 0xffffffff];
+  while (isNet && address !== 0 && (address & 0xff000000) === 0) {
+    address = (address << 8) >>> 0;
+    mask = (mask << 8) >>> 0;
+  }
+  return { address, mask };
+}

@@ -1,7 +1,8 @@
 // Conditions on addresses, ports and protocol numbers. The order of tests is part of their meaning: a load beyond the
 // captured bytes rejects the frame at once, so a test that fails before it makes a difference under `not`.
-import type { Direction } from "./ast.js";
+
 import { anyOf, both, type Condition, compare, either, masked, not } from "./condition.js";
+import type { Direction } from "./direction.js";
 import type { FrameLayout } from "./frame-layout.js";
 import type { Value, ValueTable } from "./values.js";
 import { etherType } from "./words.js";

@@ -1,10 +1,15 @@
 // Tokens to a tree, by the grammar of pcap-filter(7): `and` and `or` bind alike and to the left, `not` binds closest, and a
 // bare value takes over the words of the condition before it (`port 80 or 443`).
-import type { Direction, FilterExpression, FilterTerm, Kind, Qualifier, Relation } from "./ast.js";
+
+import { anyTest } from "./any-test.js";
+import type { FilterExpression, FilterTerm, Kind, Qualifier, Relation } from "./ast.js";
+import type { Direction } from "./direction.js";
 import { filterError } from "./filter-error.js";
 import { parseFlow } from "./flow-parser.js";
 import { type Token, tokenize } from "./lexer.js";
+import { parsePayload } from "./payload-parser.js";
 import { isRecordWord, parseRecordWord } from "./record-word-parser.js";
+import { anyWord, payloadWord } from "./record-words.js";
 import { isArithmeticOperator, isRelation, parseTerm } from "./term-parser.js";
 import { TokenReader } from "./token-reader.js";
 import { parseValue } from "./value-parser.js";
@@ -92,11 +97,11 @@ class Parser {
     if (token.type === "end" || token.type === "symbol")
       throw this.reader.unexpected(carried ? aValueOr(carried, valuesOnly) : anOperand);
     if (!carried) throw this.valueWithoutWords(token);
-    return {
-      expression: { kind: "match", qualifier: carried, value: parseValue(this.reader, carried), at: token.at },
-      carried,
-      bare: true,
-    };
+    const value = parseValue(this.reader, carried);
+    const expression: FilterExpression = carried.any
+      ? anyTest(carried, value, token.at)
+      : { kind: "match", qualifier: carried, value, at: token.at };
+    return { expression, carried, bare: true };
   }
 
   /** Whether arithmetic starts here: decided by what follows, so that nothing is parsed twice. */
@@ -132,6 +137,8 @@ class Parser {
       return this.parseAfterProtocol(protocol, token.at);
     }
     if (["src", "dst", ...kinds].includes(token.text)) return this.parseQualified(undefined);
+    if (token.text === anyWord) return this.parseAny();
+    if (token.text === payloadWord) return this.plain(parsePayload(this.reader));
     if (token.text === "flow") return this.plain(parseFlow(this.reader));
     if (isRecordWord(token.text)) return this.plain(parseRecordWord(this.reader, this.nowNs));
     return this.plain(this.parseSpecial(token));
@@ -155,8 +162,16 @@ class Parser {
     return this.plain({ kind: "protocol", protocol, at });
   }
 
+  private parseAny(): Operand {
+    this.reader.next();
+    const { text, type } = this.reader.peek();
+    if (type !== "word" || !["src", "dst", ...kinds].includes(text))
+      throw this.reader.unexpected('"host", "net", "port", "portrange" or "proto", perhaps behind "src" or "dst"');
+    return this.parseQualified(undefined, true);
+  }
+
   /** `[src|dst|src or dst|src and dst] [host|net|port|portrange] VALUE`, or `proto VALUE`. */
-  private parseQualified(protocol: Protocol | undefined): Operand {
+  private parseQualified(protocol: Protocol | undefined, any = false): Operand {
     const direction = this.parseDirection();
     const { text, type, at } = this.reader.peek();
     const kind = type === "word" && kinds.includes(text) ? (text as Kind) : undefined;
@@ -166,6 +181,7 @@ class Parser {
       ...(protocol && { protocol }),
       ...(direction && { direction }),
       ...(kind && { kind }),
+      ...(any && { any }),
     };
     return { ...this.parseOperand(carried, true), carried, bare: false };
   }

@@ -1,5 +1,5 @@
 // The words of pcap-filter(7) and the numbers behind them (IANA ether types, protocol numbers, ICMP types; RFC 9293 flags).
-import { communityWord, nameWords, outcomeWords, timeWords } from "./record-words.js";
+import { anyWord, communityWord, nameWords, outcomeWords, payloadWord, timeWords } from "./record-words.js";
 
 /** Words that name a protocol, alone (`tcp`), before another word (`tcp port 80`) or before `[`. */
 export const protocols = [
@@ -74,7 +74,7 @@ export const keywords: ReadonlySet<string> = new Set(
   (
     "src dst host net mask port portrange proto protochain less greater byte len length broadcast multicast " +
     "vlan mpls pppoed pppoes llc flow and or not " +
-    [...timeWords, ...nameWords, ...outcomeWords, communityWord].join(" ")
+    [...timeWords, ...nameWords, ...outcomeWords, communityWord, anyWord, payloadWord].join(" ")
   ).split(" "),
 );
 
@@ -161,6 +161,24 @@ export const numbers: ReadonlyMap<string, number> = new Map(
     "tcp-cwr": 0x80,
   }),
 );
+
+/** Protocol numbers of what a word alone means (`tcp`). */
+export const transportNumbers: Partial<Record<Protocol, number>> = {
+  ...{
+    icmp: 1,
+    igmp: 2,
+    tcp: 6,
+    igrp: 9,
+    udp: 17,
+    esp: 50,
+    ah: 51,
+    icmp6: 58,
+    pim: 103,
+    vrrp: 112,
+    carp: 112,
+    sctp: 132,
+  },
+};
 
 /** Ether types, and below 1536 the service access points of 802.2 (RFC 9542, IEEE 802 numbers). */
 export const etherType = {

@@ -1,0 +1,2 @@
+/** Which end of a packet a word is about. */
+export type Direction = "src" | "dst" | "src or dst" | "src and dst";

@@ -1,0 +1,15 @@
+// Words that ask about a whole frame, beyond what BPF can reach: `any ...` about every layer, in tunnels too, and later fragments
+// under their datagram's ports; `payload ...` about what follows the headers. The C++ side answers them (native/core/frame/frame_tests.h).
+import type { Direction } from "./direction.js";
+
+/** Most different ones in one filter; kFrameTestsMax. */
+export const maxFrameTests = 256;
+
+/** `text` is how it would be written; equal texts are equal tests. */
+export type FrameTest = { text: string; direction?: Direction } & (
+  | { of: "host" /** Four bytes or sixteen, and as many of its mask. */; address: Uint8Array; mask: Uint8Array }
+  | { of: "port"; first: number; last: number /** Only of this transport. */; protocol?: number }
+  | { of: "protocol"; number: number }
+  | { of: "bytes"; bytes: Uint8Array }
+  | { of: "regex" /** As `compileRegex` makes it. */; program: Uint8Array }
+);
