@@ -14,10 +14,13 @@ constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1)
 
 // One call searches at most this many bytes for a match, so that whoever called can be interrupted.
 constexpr uint64_t kBudgetBytes = 8u << 20;
+// Where an index is asked, the first call searches this much and each later one twice as much as the one before, so that what
+// is found first is given before the last is found.
+constexpr uint64_t kFirstBudgetBytes = 64u << 10;
 
 class StoreReader final : public Reader {
  public:
-  explicit StoreReader(std::unique_ptr<ReaderSource> source) : source_(std::move(source)), view_(*source_) {}
+  explicit StoreReader(std::unique_ptr<ReaderSource> source) : source_(std::move(source)), view_(*source_), state_(view_) {}
 
   Status open() { return view_.open(); }
 
@@ -26,6 +29,12 @@ class StoreReader final : public Reader {
     state_.counters = ReadCounters{};
     state_.words.start(options);
     start_status_ = view_.reload();
+    if (start_status_.ok() && options.reverse && options.follow)
+      start_status_ = Status(Code::kUsage, "what is followed cannot be read newest first");
+    if (options.reverse && view_.horizon() != ~0ull)
+      state_.options.to_sequence = std::min(options.to_sequence, view_.horizon() - std::min<uint64_t>(view_.horizon(), 1));
+    state_.index.start(options);
+    call_bytes_ = state_.index.useful() ? kFirstBudgetBytes : kBudgetBytes;
     lanes_.clear();
     lanes_.reserve(layout::kLanesMax);
     for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) lanes_.emplace_back(view_, state_, lane);
@@ -33,7 +42,8 @@ class StoreReader final : public Reader {
   }
 
   More next(ReadBatch* batch, uint32_t max_records, uint32_t max_bytes) override {
-    state_.budget_bytes = std::max<uint64_t>(kBudgetBytes, max_bytes);
+    state_.budget_bytes = call_bytes_ < kBudgetBytes ? call_bytes_ : std::max<uint64_t>(kBudgetBytes, max_bytes);
+    call_bytes_ = std::min(call_bytes_ * 2, kBudgetBytes);
     const size_t before = batch->records.size();
     // Places are 32-bit offsets: whatever is asked for, a batch stays far below that.
     max_bytes = std::min(max_bytes, 256u << 20);
@@ -50,7 +60,7 @@ class StoreReader final : public Reader {
       do {
         if (batch->records.size() - before >= max_records || batch->bytes.size() >= max_bytes) return More::kYes;
         copy_record(batch, first);
-      } while (first->has_record() && first->head_sequence() < until);
+      } while (first->has_record() && order(first->head_sequence()) < until);
     }
   }
 
@@ -77,14 +87,18 @@ class StoreReader final : public Reader {
     for (LaneReader& lane : lanes_) lane.dry = false;
   }
 
-  // The lane whose record comes next, and the first sequence that is no longer its own to give.
+  // Grows in the order in which records are given.
+  uint64_t order(uint64_t sequence) const { return state_.options.reverse ? ~sequence : sequence; }
+
+  // The lane whose record comes next, and the first number of order() that is no longer its own to give.
   uint64_t next_run(LaneReader** first) {
     const uint64_t to = state_.options.to_sequence;
-    uint64_t until = std::min(view_.horizon(), to == ~0ull ? to : to + 1);
+    const uint64_t end = state_.options.reverse ? ~0ull : std::min(view_.horizon(), to == ~0ull ? to : to + 1);
+    uint64_t until = end;
     uint64_t lowest = ~0ull;
     for (LaneReader& lane : lanes_) {
       if (!lane.has_record()) continue;
-      const uint64_t sequence = lane.head_sequence();
+      const uint64_t sequence = order(lane.head_sequence());
       if (!*first || sequence < lowest) {
         if (*first) until = std::min(until, lowest);
         lowest = sequence;
@@ -93,7 +107,6 @@ class StoreReader final : public Reader {
         until = std::min(until, sequence);
       }
     }
-    const uint64_t end = std::min(view_.horizon(), to == ~0ull ? to : to + 1);
     if (*first && lowest >= end) *first = nullptr;
     return std::max(until, lowest == ~0ull ? lowest : lowest + 1);
   }
@@ -101,7 +114,7 @@ class StoreReader final : public Reader {
   // Nothing is copied when a batch can simply be the chunk that a lane has parsed.
   bool take_whole(ReadBatch* batch, LaneReader* lane, uint64_t until, uint32_t max_records) {
     const std::vector<ReadRecord>& records = lane->ready.records;
-    if (!batch->records.empty() || lane->at != 0 || records.size() > max_records || lane->last_sequence() >= until) return false;
+    if (!batch->records.empty() || lane->at != 0 || records.size() > max_records || order(lane->last_sequence()) >= until) return false;
     // Few matches in a large chunk: better copied than kept with all that did not match.
     uint64_t used = records.size() * layout::kLine;
     for (const ReadRecord& record : records) used += record.length;
@@ -127,6 +140,7 @@ class StoreReader final : public Reader {
   Status start_status_;
   std::vector<LaneReader> lanes_;
   bool fresh_ = false;
+  uint64_t call_bytes_ = kBudgetBytes;
 };
 
 }  // namespace

@@ -4,14 +4,21 @@
 #include <cstring>
 
 #include "core/store/checksums.h"
+#include "core/store/reader_block.h"
 
 namespace paste {
 namespace {
 
 // Large enough that the call per chunk does not count, small enough that a chunk is parsed while it lies in the L2 cache.
 constexpr uint32_t kChunkBytes = 256u << 10;
+// Records that an index named are read with what most frames need, and with their neighbours where the gap between them costs less
+// than another call.
+constexpr uint32_t kPlaceBytes = 2048;
+constexpr uint32_t kGapBytes = 4096;
 // Bytes of placed and joined frames behind a chunk at which the chunk is cut short.
 constexpr uint32_t kJoinedBytesMax = 16u << 20;
+// The same for a whole block, where frames are given newest first: four times what the largest block holds in packet buffers.
+constexpr uint32_t kReverseBytesMax = 256u << 20;
 
 // As recovery demands it: lines, parts and length fit each other.
 bool layout_good(const layout::RecordHeader& header) {
@@ -30,55 +37,99 @@ LaneReader::Load LaneReader::load() {
   if (has_record()) return Load::kRecords;
   while (!dry) {
     if (state_.budget_bytes == 0) return Load::kBudget;
-    if (!in_block_ && !next_block()) break;
+    if (!in_block_ && !next_block()) {
+      if (state_.budget_bytes == 0) return Load::kBudget;
+      break;
+    }
     layout::DirectoryEntry entry;
     if (!view_.read_entry(block_.index, &entry)) break;
     const uint64_t word = layout::entry_word(block_.serial, layout::kLog);
     if (entry.word != word) {
-      // A block that lay ready and was given back when its writer ended held nothing.
-      leave_block(position_ != 0 || block_.sealed || view_.reached(lane_, block_.serial));
+      leave_block(true);
       continue;
     }
     const Extent extent = view_.extent(lane_, block_, entry);
+    const bool reverse = state_.options.reverse;
+    jumping_ &= extent.sealed && extent.exact;
+    if (jumping_) position_ = next_place(position_, extent.end);
     if (position_ >= extent.end) {
       // A block that its dead writer filled to the last byte ends nowhere else.
-      if (!extent.sealed && !(extent.abandoned && has_later_block())) break;
+      if (!reverse && !extent.sealed && !(extent.abandoned && has_later_block())) break;
       leave_block(false);
       continue;
     }
-    const uint32_t size = std::min(extent.end - position_, std::max(chunk_bytes_, kChunkBytes));
-    if (!read_chunk(size)) break;
+    ready.clear();
+    at = 0;
     bool bad = false;
     const ReadCounters before = state_.counters;
-    const uint32_t used = parse(size, extent, &bad);
+    if (!read_on(extent, &bad)) break;
+    if (reverse && join_next_ != 0) finish_joined();
     if (view_.entry_word(block_.index) != word) {
       state_.counters = before;  // what was parsed is no record, and what looked damaged is no damage
       leave_block(true);
       continue;
     }
-    position_ += used;
-    state_.counters.bytes_scanned += used;
-    state_.budget_bytes -= std::min<uint64_t>(state_.budget_bytes, size);
-    if (bad && !has_later_block() && !extent.sealed) dry = true;
-    else if (bad) leave_block(false);
+    if (reverse) {
+      std::reverse(ready.records.begin(), ready.records.end());
+      leave_block(false);
+    } else if (bad && !has_later_block() && !extent.sealed) {
+      dry = true;
+    } else if (bad) {
+      leave_block(false);
+    }
     if (has_record()) return Load::kRecords;
   }
   dry = true;
   return Load::kNothing;
 }
 
+const BlockRef* LaneReader::block_after(uint64_t serial) const {
+  const std::vector<BlockRef>& blocks = view_.blocks(lane_);
+  const auto next = std::upper_bound(blocks.begin(), blocks.end(), serial,
+                                     [](uint64_t wanted, const BlockRef& block) { return wanted < block.serial; });
+  return next == blocks.end() ? nullptr : &*next;
+}
+
 // Lanes start a frame's parts in one block and may end them in the next: what is joined stays.
 bool LaneReader::next_block() {
   const std::vector<BlockRef>& blocks = view_.blocks(lane_);
-  auto next = std::upper_bound(blocks.begin(), blocks.end(), done_serial_,
-                               [](uint64_t serial, const BlockRef& block) { return serial < block.serial; });
-  for (; next != blocks.end() && out_of_range(*next); ++next) {
-    drop_joined();  // a frame with a part in there is not wanted, and its last parts are no damage
+  const auto below = [](const BlockRef& block, uint64_t serial) { return block.serial < serial; };
+  while (state_.budget_bytes > 0) {
+    const BlockRef* next = nullptr;
+    if (state_.options.reverse) {
+      const auto end = std::lower_bound(blocks.begin(), blocks.end(), done_serial_, below);
+      if (end != blocks.begin()) next = &*(end - 1);
+    } else {
+      next = block_after(done_serial_);
+    }
+    if (!next) return false;
     done_serial_ = next->serial;
-    ++state_.counters.blocks_skipped;
+    if (enter(*next)) return true;
   }
-  if (next == blocks.end()) return false;
-  block_ = *next;
+  return false;
+}
+
+// False: nothing in the block can be wanted.
+bool LaneReader::enter(const BlockRef& block) {
+  if (out_of_range(block)) {
+    drop_joined();  // a frame with a part in there is not wanted, and its last parts are no damage
+    ++state_.counters.blocks_skipped;
+    return false;
+  }
+  jumping_ = false;
+  // A frame whose first parts were wanted goes on in this block, whatever the index says of what begins here.
+  if (state_.index.useful() && block.sealed && join_next_ == 0) {
+    const uint64_t bytes_before = state_.counters.index_bytes;
+    const ReaderIndex::Says says = state_.index.ask(block, &places_wanted_);
+    const uint64_t bytes = state_.counters.index_bytes - bytes_before;
+    state_.budget_bytes -= std::min(state_.budget_bytes, bytes);
+    jumping_ = says == ReaderIndex::Says::kSome;
+    state_.counters.blocks_indexed += says != ReaderIndex::Says::kScan;
+    if (says == ReaderIndex::Says::kNone) return false;
+  }
+  state_.counters.blocks_scanned += !jumping_;
+  place_at_ = 0;
+  block_ = block;
   in_block_ = true;
   frame_begun_ = false;
   position_ = 0;
@@ -89,7 +140,8 @@ bool LaneReader::next_block() {
 bool LaneReader::out_of_range(const BlockRef& block) const {
   const ReadOptions& options = state_.options;
   if (!block.sealed || block.first_sequence == 0) return false;
-  return block.last_sequence < options.from_sequence || block.time_max_ns < options.from_ns || block.time_min_ns >= options.to_ns;
+  return block.last_sequence < options.from_sequence || block.first_sequence > options.to_sequence ||
+         block.time_max_ns < options.from_ns || block.time_min_ns >= options.to_ns;
 }
 
 void LaneReader::leave_block(bool overtaken) {
@@ -99,6 +151,7 @@ void LaneReader::leave_block(bool overtaken) {
     at = 0;
     drop_joined();
   }
+  if (state_.options.reverse) drop_joined();
   done_serial_ = block_.serial;
   in_block_ = false;
   chunk_bytes_ = 0;
@@ -109,20 +162,72 @@ bool LaneReader::has_later_block() const {
   return !blocks.empty() && blocks.back().serial > block_.serial;
 }
 
-bool LaneReader::read_chunk(uint32_t size_bytes) {
-  ready.clear();
-  at = 0;
-  places_.forget();
-  ready.bytes.resize(size_bytes);
-  return view_.source().read(view_.block_offset(block_.index) + position_, ready.bytes.data(), size_bytes);
+// Oldest first, a chunk, or a chunk's worth of records that lie far apart. Newest first, the whole block.
+bool LaneReader::read_on(const Extent& extent, bool* bad) {
+  for (;;) {
+    if (!read_piece(extent, bad)) return false;
+    if (jumping_) position_ = next_place(position_, extent.end);
+    if (*bad || position_ >= extent.end) return true;
+    if (state_.options.reverse) continue;
+    if (!jumping_ || ready.bytes.size() >= kChunkBytes) return true;
+  }
 }
 
-uint32_t LaneReader::parse(uint32_t size_bytes, const Extent& extent, bool* bad) {
-  uint32_t at_byte = 0;
+bool LaneReader::read_piece(const Extent& extent, bool* bad) {
+  const uint32_t size = piece_bytes(extent);
+  const uint32_t begin = lines_up(static_cast<uint32_t>(ready.bytes.size()));
+  places_.forget();
+  ready.bytes.resize(begin + size);
+  if (!view_.source().read(view_.block_offset(block_.index) + position_, ready.bytes.data() + begin, size)) return false;
+  const uint32_t used = parse(begin, size, extent, bad);
+  position_ += used;
+  state_.counters.bytes_scanned += std::min(used, size);
+  state_.budget_bytes -= std::min<uint64_t>(state_.budget_bytes, size);
+  return true;
+}
+
+uint32_t LaneReader::piece_bytes(const Extent& extent) const {
+  uint32_t size = std::max(chunk_bytes_, kChunkBytes);
+  if (jumping_ && join_next_ == 0) {
+    uint32_t end = position_ + kPlaceBytes;
+    for (size_t i = place_at_; i < places_wanted_.size(); ++i) {
+      const uint32_t place = places_wanted_[i];
+      if (place > end + kGapBytes || place > position_ + kChunkBytes) break;
+      end = place + kPlaceBytes;
+    }
+    size = std::max(chunk_bytes_, end - position_);
+  }
+  return std::min(extent.end - position_, size);
+}
+
+uint32_t LaneReader::next_place(uint32_t offset, uint32_t end) {
+  if (!jumping_ || join_next_ != 0) return offset;  // a frame's parts lie one behind the other
+  while (place_at_ < places_wanted_.size() && places_wanted_[place_at_] < offset) ++place_at_;
+  return place_at_ < places_wanted_.size() ? std::min(places_wanted_[place_at_], end) : end;
+}
+
+void LaneReader::finish_joined() {
+  const BlockRef* next = block_after(block_.serial);
+  ReaderBlock block(view_);
+  for (; next && join_next_ != 0 && !out_of_range(*next); next = block_after(next->serial)) {
+    if (block.read(lane_, *next) != ReaderBlock::Result::kRead) break;
+    for (auto found = block.next(); found != ReaderBlock::Found::kEnd && join_next_ != 0; found = block.next()) {
+      const bool part = found == ReaderBlock::Found::kRecord && block.header.type == layout::kContinuation;
+      if (found == ReaderBlock::Found::kRecord && (block.header.flags & layout::kRepeated)) continue;
+      if (!part || !layout_good(block.header) || !take_part(block.header, block.payload, block.payload_bytes)) drop_joined();
+    }
+    if (block.gone()) break;
+  }
+  drop_joined();
+}
+
+uint32_t LaneReader::parse(uint32_t begin, uint32_t size_bytes, const Extent& extent, bool* bad) {
+  uint32_t at_byte = begin;
+  const uint32_t end = begin + size_bytes;
   if (position_ == 0) {
     layout::BlockHeader header;
     if (size_bytes < sizeof header) return size_bytes;
-    memcpy(&header, ready.bytes.data(), sizeof header);
+    memcpy(&header, ready.bytes.data() + begin, sizeof header);
     // Records carry the serial in their checksums, so that they can be read without it.
     if (header.magic != layout::kBlockMagic || header.crc != layout::block_header_crc(header) ||
         header.serial != block_.serial) {
@@ -132,38 +237,40 @@ uint32_t LaneReader::parse(uint32_t size_bytes, const Extent& extent, bool* bad)
       }
       ++state_.counters.corrupt;
     }
-    at_byte = layout::kLine;
+    at_byte += layout::kLine;
   }
   bool searching = false;  // behind a damaged record in a part that must be whole: for the next valid header
   // A damaged store may name the same bytes over and over.
-  const size_t bytes_max = size_bytes + kJoinedBytesMax;
-  while (at_byte < size_bytes && ready.bytes.size() < bytes_max) {
+  const size_t bytes_max = state_.options.reverse ? kReverseBytesMax : end + kJoinedBytesMax;
+  while (at_byte < end && ready.bytes.size() < bytes_max) {
+    const uint32_t offset = position_ + (at_byte - begin);
+    const bool jumped = jumping_ && join_next_ == 0;
     uint32_t used = 0;
-    const Step step = take_record(at_byte, size_bytes, extent, &used);
+    const Step step = take_record(at_byte, end - at_byte, extent.end - offset, extent, &used);
     if (step == Step::kMore) break;
     if (step == Step::kNext) {
-      at_byte += used;
       searching = false;
+      state_.counters.records_jumped += jumped;
+      at_byte += next_place(offset + used, extent.end) - offset;
       continue;
     }
     if (!extent.exact) {
       *bad = true;
-      return at_byte;
+      return at_byte - begin;
     }
+    jumping_ = false;  // from here on what a scan finds counts
     state_.counters.corrupt += !searching;
     searching = true;
     drop_joined();
     at_byte += layout::kLine;
   }
-  at_byte = std::min(at_byte, size_bytes);
+  if (ready.bytes.size() >= kReverseBytesMax) return extent.end - position_;
   // A record longer than the chunk needs a larger one; at the end of the extent there is no more.
-  if (at_byte == 0) chunk_bytes_ = std::min(size_bytes, view_.superblock().block_bytes) * 2;
-  return at_byte;
+  chunk_bytes_ = at_byte == begin ? std::min(size_bytes, view_.superblock().block_bytes) * 2 : 0;
+  return jumping_ ? at_byte - begin : std::min(at_byte, end) - begin;
 }
 
-LaneReader::Step LaneReader::take_record(uint32_t at_byte, uint32_t size_bytes, const Extent& extent, uint32_t* used) {
-  const uint32_t room = extent.end - position_ - at_byte;  // up to the end of the extent
-  const uint32_t have = size_bytes - at_byte;
+LaneReader::Step LaneReader::take_record(uint32_t at_byte, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used) {
   if (room < layout::kLine) return Step::kBad;
   if (have < layout::kLine) return Step::kMore;
   // The chunk is this reader's own copy: what was checked in it stays as it is.

@@ -5,6 +5,7 @@
 
 #include "core/store/reader.h"
 #include "core/store/reader_crc.h"
+#include "core/store/reader_index.h"
 #include "core/store/reader_names.h"
 #include "core/store/reader_places.h"
 #include "core/store/reader_view.h"
@@ -14,16 +15,20 @@ namespace paste {
 
 // What all lanes of a reading share.
 struct ReadingState {
+  explicit ReadingState(ReaderView& view) : index(view, names, counters) {}
+
   ReadOptions options;
   ReadCounters counters;
   ReaderNames names;
+  ReaderIndex index;
   RecordWords words;
   uint64_t budget_bytes = 0;  // left of what one call of next() may scan
 };
 
 class LaneReader {
  public:
-  LaneReader(ReaderView& view, ReadingState& state, uint32_t lane) : view_(view), state_(state), places_(view), lane_(lane) {}
+  LaneReader(ReaderView& view, ReadingState& state, uint32_t lane)
+      : view_(view), state_(state), places_(view), lane_(lane), done_serial_(state.options.reverse ? ~0ull : 0) {}
 
   enum class Load { kRecords, kNothing, kBudget };
   // Fills `ready` with the next wanted records when it is used up. kNothing: none now, none before the next look.
@@ -40,14 +45,28 @@ class LaneReader {
  private:
   enum class Step { kNext, kMore, kBad };  // the record was taken / more bytes are needed / it is not valid
 
+  // The next block that may hold wanted records, and where they are in it. False: none, or the budget is used up.
   bool next_block();
+  const BlockRef* block_after(uint64_t serial) const;
+  bool enter(const BlockRef& block);
   bool out_of_range(const BlockRef& block) const;
   void leave_block(bool overtaken);
   bool has_later_block() const;
-  bool read_chunk(uint32_t size_bytes);
-  // Parses the copied chunk; returns the bytes used. *bad: the block ends at the first record that is not valid.
-  uint32_t parse(uint32_t size_bytes, const Extent& extent, bool* bad);
-  Step take_record(uint32_t at_byte, uint32_t size_bytes, const Extent& extent, uint32_t* used);
+
+  // Reads on in the block, as far as one call should. False: it could not be read. *bad: as parse() says.
+  bool read_on(const Extent& extent, bool* bad);
+  bool read_piece(const Extent& extent, bool* bad);
+  uint32_t piece_bytes(const Extent& extent) const;
+  // The first place from `offset` on where a record is wanted: `offset` itself but for a block that is jumped through.
+  uint32_t next_place(uint32_t offset, uint32_t end);
+  // Newest first: the parts of the block's last frame that lie in the lane's next blocks.
+  void finish_joined();
+
+  // Parses what was copied to ready.bytes[begin, begin + size_bytes); returns the bytes used. *bad: the block ends at the first
+  // record that is not valid.
+  uint32_t parse(uint32_t begin, uint32_t size_bytes, const Extent& extent, bool* bad);
+  // `have` bytes are there, `room` up to the end of the extent.
+  Step take_record(uint32_t at_byte, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used);
   bool take_plain(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
   bool take_other(layout::RecordHeader header, uint32_t at_byte, bool check_bytes);
   bool take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
@@ -68,7 +87,12 @@ class LaneReader {
   bool frame_begun_ = false;  // a frame began in this block
   uint32_t position_ = 0;     // in the block: everything before it was parsed
   uint32_t chunk_bytes_ = 0;  // how much to read at once
-  uint64_t done_serial_ = 0;  // blocks up to this one have been read or skipped
+  uint64_t done_serial_;      // blocks up to this one (newest first: down to it) have been read or skipped
+
+  // A block of which the index named the places of records: the rest of it is not read.
+  bool jumping_ = false;
+  std::vector<uint32_t> places_wanted_;
+  size_t place_at_ = 0;
 
   // A frame of several parts under way.
   layout::RecordHeader join_header_{};

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 namespace paste {
+namespace {
+constexpr auto kKindUnknown = static_cast<layout::PortKind>(0);
+}
 
 void ReaderNames::learn(const layout::RecordHeader& header, const uint8_t* payload) {
   const uint32_t length = header.payload_length;
@@ -10,19 +13,27 @@ void ReaderNames::learn(const layout::RecordHeader& header, const uint8_t* paylo
   if (header.type == layout::kPort && length >= sizeof(layout::PortPayload)) {
     layout::PortPayload port;
     memcpy(&port, payload, sizeof port);
-    if (ports_.contains(port.id)) return;
+    if (const auto known = ports_.find(port.id); known != ports_.end() && known->second.kind != kKindUnknown) return;
     ports_[port.id] = Reader::PortName{port.id, port.epoch, static_cast<layout::PortKind>(port.kind),
                                        std::string(text + sizeof port, length - sizeof port)};
     ++version_;
   } else if (header.type == layout::kRule && length >= sizeof(layout::RulePayload)) {
     layout::RulePayload rule;
     memcpy(&rule, payload, sizeof rule);
-    if (sizeof rule + rule.name_length + rule.filter_length > length || rules_.contains(rule.id)) return;
+    if (sizeof rule + rule.name_length + rule.filter_length > length) return;
+    if (const auto known = rules_.find(rule.id); known != rules_.end() && known->second.rule_set != 0) return;
     const char* name = text + sizeof rule;
     rules_[rule.id] = Reader::RuleName{rule.id, rule.rule_set, std::string(name, rule.name_length),
                                        std::string(name + rule.name_length, rule.filter_length)};
     ++version_;
   }
+}
+
+void ReaderNames::learn(const IndexName& name) {
+  const bool added = name.of == IndexName::Of::kPort
+                         ? ports_.try_emplace(name.id, Reader::PortName{name.id, 0, kKindUnknown, name.name}).second
+                         : rules_.try_emplace(name.id, Reader::RuleName{name.id, 0, name.name, {}}).second;
+  version_ += added;
 }
 
 void ReaderNames::clear() {

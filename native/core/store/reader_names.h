@@ -3,6 +3,7 @@
 
 #include <unordered_map>
 
+#include "core/index/run.h"
 #include "core/store/reader.h"
 
 namespace paste {
@@ -11,6 +12,8 @@ class ReaderNames {
  public:
   // A checked kPort or kRule record. Ids are unique in a store, so the first description of one stands.
   void learn(const layout::RecordHeader& header, const uint8_t* payload);
+  // What an index run says an id is called; a description that is read later says more.
+  void learn(const IndexName& name);
   void clear();
 
   std::vector<Reader::PortName> ports() const;

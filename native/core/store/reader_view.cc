@@ -130,6 +130,7 @@ Extent ReaderView::extent(uint32_t lane_index, const BlockRef& block, const layo
 void ReaderView::read_directory() {
   constexpr uint32_t kSlice = 8192;  // entries, 1 MiB
   for (LaneView& lane : lanes_) lane.blocks.clear();
+  index_blocks_.clear();
   std::vector<layout::DirectoryEntry> entries(std::min(kSlice, superblock_.block_count));
   for (uint32_t first = 0; first < superblock_.block_count; first += kSlice) {
     const uint32_t count = std::min(kSlice, superblock_.block_count - first);
@@ -143,6 +144,7 @@ void ReaderView::read_directory() {
 void ReaderView::add_blocks(const layout::DirectoryEntry* entries, uint32_t first, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     const layout::DirectoryEntry& entry = entries[i];
+    if (layout::word_kind(entry.word) == layout::kIndex) add_index_block(entry, first + i);
     if (layout::word_kind(entry.word) != layout::kLog) continue;
     BlockRef ref{layout::word_serial(entry.word), first + i, layout::sealed(entry), 0, 0, 0, 0};
     if (ref.sealed) {
@@ -154,6 +156,21 @@ void ReaderView::add_blocks(const layout::DirectoryEntry* entries, uint32_t firs
     // A lane number that cannot be is damage; the block's records are still worth reading.
     lanes_[entry.lane % layout::kLanesMax].blocks.push_back(ref);
   }
+}
+
+void ReaderView::add_index_block(const layout::DirectoryEntry& entry, uint32_t index) {
+  IndexBlockRef ref;
+  ref.serial = layout::word_serial(entry.word);
+  ref.index = index;
+  ref.end_bytes = superblock_.block_bytes;
+  ref.sealed = layout::index_sealed(entry) && entry.end_bytes <= superblock_.block_bytes;
+  if (ref.sealed) {
+    ref.end_bytes = entry.end_bytes;
+    ref.runs = entry.record_count;
+    ref.first_sequence = entry.first_sequence;
+    ref.last_sequence = entry.last_sequence;
+  }
+  index_blocks_.push_back(ref);
 }
 
 }  // namespace paste

@@ -23,6 +23,17 @@ struct BlockRef {
   uint64_t time_max_ns = 0;
 };
 
+// An index block, as the directory shows it.
+struct IndexBlockRef {
+  uint64_t serial = 0;
+  uint32_t index = 0;
+  bool sealed = false;           // no run will be added; else what follows says "anything"
+  uint32_t end_bytes = 0;        // behind the last run
+  uint32_t runs = 0;
+  uint64_t first_sequence = 0;   // over what its runs cover
+  uint64_t last_sequence = ~0ull;
+};
+
 // How far a block may be read.
 struct Extent {
   uint32_t end = 0;       // bytes from the block's start; 0: nothing of it is visible yet
@@ -53,6 +64,7 @@ class ReaderView {
   const std::vector<BlockRef>& blocks(uint32_t lane) const { return lanes_[lane].blocks; }
   // Whether the lane's writer has come to the block of this serial, as far as was seen: those behind it lie ready and hold nothing.
   bool reached(uint32_t lane, uint64_t serial) const { return serial <= lanes_[lane].live_serial; }
+  const std::vector<IndexBlockRef>& index_blocks() const { return index_blocks_; }
   Extent extent(uint32_t lane, const BlockRef& block, const layout::DirectoryEntry& entry) const;
 
   uint64_t block_offset(uint32_t index) const {
@@ -81,12 +93,14 @@ class ReaderView {
   void read_live(const layout::LivePage& watermarks);
   bool read_tails(layout::LivePage* page);
   void read_directory();
+  void add_index_block(const layout::DirectoryEntry& entry, uint32_t index);
   void add_blocks(const layout::DirectoryEntry* entries, uint32_t first, uint32_t count);
 
   ReaderSource& source_;
   layout::Superblock superblock_{};
   layout::LivePage page_{};        // as it was at the last look, to tell whether anything has changed
   LaneView lanes_[layout::kLanesMax];
+  std::vector<IndexBlockRef> index_blocks_;
   uint64_t horizon_ = ~0ull;
   uint64_t next_sequence_ = 0;
   uint64_t durable_sequence_ = 0;

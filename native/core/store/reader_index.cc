@@ -1,0 +1,194 @@
+#include "core/store/reader_index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/glob.h"
+
+namespace paste {
+namespace {
+
+// Lanes are read side by side and their runs overlap: far fewer are in use at a time. What is put away is scanned if it is
+// asked for again.
+constexpr size_t kRunsMax = 64;
+// Runs are written in the order of the log. A block's run is among these, looking from where it would be.
+constexpr uint32_t kStraysMax = 16;
+
+IndexNode event_node() {
+  IndexNode node{};
+  node.op = IndexOp::kRange;
+  node.field = static_cast<uint8_t>(IndexField::kEvent);
+  node.high[sizeof node.high - 1] = 0xff;
+  return node;
+}
+
+class RunSource final : public IndexSource {
+ public:
+  RunSource(ReaderSource& source, uint64_t offset, uint32_t size_bytes)
+      : source_(source), offset_(offset), size_bytes_(size_bytes) {}
+  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
+    return offset <= size_bytes_ && size_bytes <= size_bytes_ - offset && source_.read(offset_ + offset, to, size_bytes);
+  }
+
+ private:
+  ReaderSource& source_;
+  uint64_t offset_;
+  uint32_t size_bytes_;
+};
+
+}  // namespace
+
+struct ReaderIndex::Run {
+  Run(ReaderSource& store, uint64_t offset, uint32_t size_bytes) : source(store, offset, size_bytes) {}
+
+  RunSource source;
+  std::unique_ptr<IndexRun> run;
+  uint32_t block = 0;  // where it lies
+  uint64_t word = 0;
+  uint64_t serial_min = ~0ull, serial_max = 0;
+  bool evaluated = false, failed = false;
+  IndexAnswer answer;
+};
+
+class ReaderIndex::Names final : public NameAnswers {
+ public:
+  explicit Names(const std::vector<NameTest>& tests) : tests_(tests) {}
+  IndexField field(uint32_t test) const override {
+    switch (tests_[test].of) {
+      case NameTest::Of::kIngress:
+        return IndexField::kIngress;
+      case NameTest::Of::kEgress:
+        return IndexField::kEgress;
+      default:
+        return IndexField::kRule;
+    }
+  }
+  bool holds(uint32_t test, std::string_view name) const override { return glob_matches(tests_[test].pattern, std::string(name)); }
+
+ private:
+  const std::vector<NameTest>& tests_;
+};
+
+ReaderIndex::ReaderIndex(ReaderView& view, ReaderNames& names, ReadCounters& counters)
+    : view_(view), names_(names), counters_(counters) {}
+ReaderIndex::~ReaderIndex() = default;
+
+void ReaderIndex::start(const ReadOptions& options) {
+  plan_ = options.plan;
+  tests_ = options.names;
+  runs_.clear();
+  blocks_.clear();
+  if (plan_.empty()) return;
+  if (!options.frames_only) {
+    IndexNode either{};
+    either.op = IndexOp::kOr;
+    either.count = 2;
+    plan_.push_back(event_node());
+    plan_.push_back(either);
+  }
+  for (const IndexBlockRef& ref : view_.index_blocks()) blocks_.push_back(IndexBlock{ref, false});
+  std::sort(blocks_.begin(), blocks_.end(),
+            [](const IndexBlock& a, const IndexBlock& b) { return a.ref.last_sequence < b.ref.last_sequence; });
+}
+
+ReaderIndex::Says ReaderIndex::ask(const BlockRef& block, std::vector<uint32_t>* offsets) {
+  const Found found = find(block);
+  if (!found.run) return Says::kScan;
+  Run& run = *found.run;
+  if (!run.evaluated) evaluate(run);
+  if (run.failed || run.run->blocks()[found.at].scan || found.at >= run.answer.blocks.size()) return Says::kScan;
+  const BlockAnswer& answer = run.answer.blocks[found.at];
+  if (answer.what == BlockAnswer::What::kNone) return Says::kNone;
+  if (answer.what == BlockAnswer::What::kAll) return Says::kScan;
+  const auto first = run.answer.offsets.begin() + answer.first;
+  offsets->assign(first, first + answer.count);
+  for (const uint32_t offset : *offsets)
+    if (offset % layout::kLine != 0) return Says::kScan;
+  return Says::kSome;
+}
+
+ReaderIndex::Found ReaderIndex::find(const BlockRef& block) {
+  if (const Found found = find_opened(block); found.run) return found;
+  auto at = std::lower_bound(blocks_.begin(), blocks_.end(), block.first_sequence,
+                             [](const IndexBlock& each, uint64_t sequence) { return each.ref.last_sequence < sequence; });
+  for (uint32_t strays = 0; at != blocks_.end() && strays < kStraysMax; ++at) {
+    if (at->opened || at->ref.first_sequence > block.last_sequence) {
+      ++strays;
+      continue;
+    }
+    open(*at);
+    if (const Found found = find_opened(block); found.run) return found;
+  }
+  return Found{};
+}
+
+// Nearly always the run asked last, or the one opened last.
+ReaderIndex::Found ReaderIndex::find_opened(const BlockRef& block) {
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    Run& run = *runs_[i];
+    if (block.serial < run.serial_min || block.serial > run.serial_max) continue;
+    const std::span<const IndexedBlock> covered = run.run->blocks();
+    for (uint32_t at = 0; at < covered.size(); ++at) {
+      if (covered[at].serial != block.serial || covered[at].index != block.index) continue;
+      std::rotate(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(i), runs_.begin() + static_cast<ptrdiff_t>(i) + 1);
+      return Found{runs_.front().get(), at};
+    }
+  }
+  return Found{};
+}
+
+// All runs of an index block. One that is still being filled ends where no run begins.
+void ReaderIndex::open(IndexBlock& block) {
+  block.opened = true;
+  const uint64_t word = layout::entry_word(block.ref.serial, layout::kIndex);
+  std::vector<std::unique_ptr<Run>> opened;
+  uint32_t offset = layout::kLine;
+  for (uint32_t number = 0; offset < block.ref.end_bytes; ++number) {
+    const uint32_t room = block.ref.end_bytes - offset;
+    auto run = std::make_unique<Run>(view_.source(), view_.block_offset(block.ref.index) + offset, room);
+    run->block = block.ref.index;
+    run->word = word;
+    if (!IndexRun::open(run->source, room, block.ref.serial, &run->run).ok()) {
+      // It cannot be told where the next one would begin.
+      if (block.ref.sealed && view_.entry_word(block.ref.index) == word) counters_.runs_damaged += block.ref.runs - std::min(number, block.ref.runs);
+      break;
+    }
+    counters_.index_bytes += run->run->bytes_read();
+    for (const IndexedBlock& covered : run->run->blocks()) {
+      run->serial_min = std::min(run->serial_min, covered.serial);
+      run->serial_max = std::max(run->serial_max, covered.serial);
+    }
+    offset += run->run->bytes();
+    opened.push_back(std::move(run));
+  }
+  if (view_.entry_word(block.ref.index) != word) return;
+  for (std::unique_ptr<Run>& run : opened) keep(std::move(run));
+}
+
+void ReaderIndex::keep(std::unique_ptr<Run> run) {
+  if (runs_.size() >= kRunsMax) runs_.pop_back();
+  runs_.insert(runs_.begin(), std::move(run));
+}
+
+void ReaderIndex::evaluate(Run& run) {
+  const uint64_t before = run.run->bytes_read();
+  run.evaluated = true;
+  ++counters_.runs_read;
+  const bool whole = run.run->evaluate(plan_, Names(tests_), &run.answer).ok() && learn_names(run);
+  counters_.index_bytes += run.run->bytes_read() - before;
+  const bool stands = view_.entry_word(run.block) == run.word;
+  run.failed = !whole || !stands;
+  if (!whole && stands) ++counters_.runs_damaged;
+}
+
+// Blocks that are not read from their start do not describe what their records name.
+bool ReaderIndex::learn_names(Run& run) {
+  const auto some = [](const BlockAnswer& block) { return block.what == BlockAnswer::What::kSome; };
+  if (std::none_of(run.answer.blocks.begin(), run.answer.blocks.end(), some)) return true;
+  std::vector<IndexName> names;
+  if (!run.run->names(&names).ok()) return false;
+  for (const IndexName& name : names) names_.learn(name);
+  return true;
+}
+
+}  // namespace paste
