@@ -23,6 +23,10 @@ export const commands: Record<string, CommandEntry> = {
   store: { summary: "make, look into, check, recover and trim stores", load: () => import("./commands/store.js") },
   query: { summary: "find packets: as lines, as JSON, by flow", load: () => import("./commands/query.js") },
   export: { summary: "write kept frames to a capture file", load: () => import("./commands/export.js") },
+  tail: {
+    summary: "what is being logged, or what passes a port, as it comes",
+    load: () => import("./commands/tail.js"),
+  },
   import: { summary: "put captures into a store", load: () => import("./commands/import.js") },
   replay: {
     summary: "send kept frames into a switch again, in their time",

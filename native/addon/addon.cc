@@ -8,6 +8,7 @@ void init_engine(Napi::Env env, Napi::Object exports);
 void init_export(Napi::Env env, Napi::Object exports);
 void init_host(Napi::Env env, Napi::Object exports);
 void init_launch(Napi::Env env, Napi::Object exports);
+void init_live_tap(Napi::Env env, Napi::Object exports);
 void init_query(Napi::Env env, Napi::Object exports);
 void init_reader(Napi::Env env, Napi::Object exports);
 void init_replay(Napi::Env env, Napi::Object exports);
@@ -22,6 +23,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_export(env, exports);
   init_host(env, exports);
   init_launch(env, exports);
+  init_live_tap(env, exports);
   init_query(env, exports);
   init_reader(env, exports);
   init_replay(env, exports);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "core/base/descriptor_packet.h"
 #include "core/ports/vale/ports_protocol.h"
@@ -87,6 +88,14 @@ void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& r
     return Napi::Number::New(
         info.Env(), fallocate(raw->fds[0], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size) == 0 ? 0 : errno);
   });
+  add_function(env, object, "mapWritable", [raw](const Info& info) -> Napi::Value {
+    void* mapped = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, raw->fds[0], 0);
+    const int error = mapped == MAP_FAILED ? errno : 0;
+    if (error == 0) munmap(mapped, 4096);
+    return Napi::Number::New(info.Env(), error);
+  });
+  // The one descriptor of the last answer is memory, no doorbell.
+  add_function(env, object, "isMemory", [raw](const Info&) { std::swap(raw->fds[0], raw->fds[1]); });
   // Writes into the doorbell until it takes no more; the bytes that went in.
   add_function(env, object, "fillDoorbell", [raw](const Info& info) -> Napi::Value {
     static const char kRubbish[4096] = {};

@@ -87,6 +87,9 @@ export interface RawClient {
   truncate(bytes: number): number;
   addSeals(): number;
   punchHole(): number;
+  mapWritable(): number;
+  /** The one descriptor of the last answer is memory. */
+  isMemory(): void;
   fillDoorbell(): number;
   shutDoorbell(how: 0 | 1 | 2): void;
   closeDoorbell(): void;

@@ -80,6 +80,8 @@ void Worker::deliver_crossing(Pending& pending, uint32_t list, std::span<const u
     const Frame& frame = pending.batch.frames[i];
     CrossingEntry entry = {};
     entry.length = frame.length;
+    entry.wire_length = frame.wire_length;
+    entry.time_ns = frame.time_ns;
     entry.ingress = static_cast<uint16_t>(options_.thread << 8 | frame.ingress);
     entry.destination = pending.destination[i];
     entry.destination_id = entry.destination == kFlood ? 0 : view_ids_[entry.destination];
@@ -139,7 +141,9 @@ bool Worker::take_crossing(uint32_t from) {
     Frame& frame = pending.batch.frames[i];
     frame = Frame{};
     frame.bytes = reinterpret_cast<const uint8_t*>(entry + 1);
-    frame.length = frame.wire_length = entry->length;
+    frame.length = entry->length;
+    frame.wire_length = entry->wire_length;
+    frame.time_ns = entry->time_ns;
     frame.vlan = entry->vlan;
     frame.tagged = entry->tagged;
     crossed_entries_[i] = entry;
@@ -153,6 +157,7 @@ bool Worker::take_crossing(uint32_t from) {
     if (pending.list_frames[list] != 0) deliver_list(pending, list, {pending.frames[list], pending.list_frames[list]});
   }
   for (uint32_t i = 0; i < pending.batch.count; i++) finish_crossed(i);
+  if (__builtin_expect(taps_ != nullptr, 0)) publish_taps();
   in_[from]->release();
   return pending.batch.count != 0;
 }

@@ -70,6 +70,8 @@ struct alignas(64) CrossingEntry {
   uint16_t destination;        // number of the port, or kFlood: every port of the switch that takes frames
   uint32_t destination_id;     // of the port's attachment
   uint32_t switch_index;
+  uint32_t wire_length;        // Frame::wire_length, Frame::time_ns
+  uint64_t time_ns;
   uint16_t fate;
   uint16_t vlan;               // Frame::vlan
   bool tagged;                 // Frame::tagged

@@ -27,6 +27,7 @@ void Worker::deliver(Pending& pending) {
     if (!frames.empty()) deliver_list(pending, list, frames);
   }
   account(pending);
+  if (__builtin_expect(taps_ != nullptr, 0)) tap_received(pending);
   release(pending, true);
   finished_batches_++;
 }
@@ -56,6 +57,7 @@ void Worker::deliver_list(Pending& pending, uint32_t list, std::span<const uint1
   }
   const uint32_t delivered = slot.port->deliver(pending.batch, frames);
   if (__builtin_expect(delivered != frames.size(), 0)) refuse_all(pending, slot, frames.subspan(delivered), Refusal::bad_slot);
+  if (__builtin_expect(taps_ != nullptr, 0) && taps_->out[list] != 0) tap_delivered(pending, list, frames.first(delivered));
   if (delivered != 0 && !slot.to_notify) {
     slot.to_notify = true;
     notify_[notify_count_++] = static_cast<uint16_t>(list);
@@ -96,6 +98,7 @@ void Worker::give_up_undurable(Pending& pending) {
     }
     pending.list_frames[list] = 0;
   }
+  pending.undurable = true;
   counters_.logged -= pending.logged;
   counters_.not_logged[static_cast<size_t>(NotLogged::sync_failed)] += pending.logged;
   pending.logged = 0;

@@ -11,6 +11,7 @@
 #include "core/switch/engine.h"
 #include "core/switch/link_watch.h"
 #include "core/switch/port_kinds.h"
+#include "core/switch/tap_set.h"
 #include "core/switch/worker.h"
 
 namespace paste {
@@ -77,12 +78,20 @@ class SwitchEngine final : public Engine, private PortsHost {
     uint64_t ticket;
     PortInterface interface;
   };
+  struct LiveTap {
+    uint64_t session;           // of the ports server: its life
+    std::string port;           // by name, whatever comes and goes under it; kAnyPort: all
+    live_tap::TapWish wish;
+    std::unique_ptr<TapMemory> memory;
+  };
   using Views = std::vector<std::unique_ptr<SwitchView>>;
 
   // --- ports (engine_ports.cc), the mutex held ---
   Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) override;
   bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override;
   void on_gone(const std::string& name, uint64_t session) override;
+  Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int* fd, uint64_t* bytes) override;
+  void close_tap(uint64_t session) override;
   uint32_t thread_of_region(const ValeRegion* region) const;
   // Takes the port only when it succeeds.
   Status attach_locked(std::unique_ptr<Port>&& port, uint64_t session, const PortOptions& options, uint32_t thread = kAnyThread);
@@ -98,6 +107,11 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::vector<uint8_t> port_event(const Port& port, layout::PortEvent event) const;
   Switch* find_switch(const std::string& name) const;
   bool runs() const { return started_ && !drained_; }
+
+  // --- live taps (engine_taps.cc) ---
+  Status check_tap(const std::string& name, const live_tap::TapWish& wish) const;
+  std::unique_ptr<TapSet> tap_set_of(uint32_t thread) const;
+  void change_taps();
 
   // --- devices (engine_devices.cc) ---
   Status attach_device(const std::string& name, const std::string& spec, const PortKind& kind, const PortOptions& options,
@@ -149,6 +163,8 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::map<std::string, Standing> standing_;
   std::map<std::string, PortInfo> broken_;  // sources that ended with an error: told of until they are removed or replaced
   PortCounters detached_;
+  std::vector<std::unique_ptr<LiveTap>> taps_;       // at most kTapsMax
+  std::vector<std::unique_ptr<TapSet>> tap_sets_;    // what the threads look at, by thread; empty: no taps
   std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved
   std::unique_ptr<RuleSet> resolved_;      // what the threads run
   std::vector<std::vector<RuleTally>> tallies_;       // [thread][rule]

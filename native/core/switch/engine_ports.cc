@@ -244,6 +244,10 @@ Status SwitchEngine::attach_locked(std::unique_ptr<Port>&& port, uint64_t sessio
   attached.port = std::move(port);
   home->table.add_port(attached.number, attached.port->id);
   Attached& placed = ports_[name] = std::move(attached);
+  if (!taps_.empty()) {
+    for (const auto& tap : taps_) tap->memory->add_name(placed.port->id, name);
+    change_taps();  // before its first frame
+  }
   change_ports(*home, make_views(*home, nullptr), &placed, nullptr);
   return {};
 }
@@ -263,6 +267,7 @@ std::unique_ptr<Port> SwitchEngine::detach_locked(std::map<std::string, Attached
       worker->call([&] { add_counters(detached_, worker->take_foreign(attached.number)); });
   std::unique_ptr<Port> port = std::move(attached.port);
   ports_.erase(it);
+  if (!taps_.empty()) change_taps();  // after its last frame
   return port;
 }
 

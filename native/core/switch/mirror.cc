@@ -114,8 +114,12 @@ void Worker::deliver_mirrors(Pending& pending, uint32_t list, std::span<const ui
   entry.fate = kNoFate;
   entry.mirror = true;
   for (const uint16_t i : frames) {
-    entry.length = pending.batch.frames[i].length;
-    out_[thread]->push(entry, pending.batch.frames[i].bytes);
+    const Frame& frame = pending.batch.frames[i];
+    entry.length = frame.length;
+    entry.ingress = ingress_of(pending, i);
+    entry.wire_length = frame.wire_length;
+    entry.time_ns = frame.time_ns;
+    out_[thread]->push(entry, frame.bytes);
   }
   out_[thread]->publish();
   published_[thread] = true;

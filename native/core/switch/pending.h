@@ -40,6 +40,7 @@ struct Pending {
   bool must_wait[kBatchFrames];     // logged, and leaves only when that is durable
   bool trouble;                     // any drop or refusal: outcomes are counted frame by frame
   bool crosses;                     // any frame goes to another thread
+  bool undurable;                   // the medium failed: what had to wait did not leave
 
   Run runs[kPortsMax];
   uint32_t run_count;
@@ -55,7 +56,7 @@ struct Pending {
 
   void reset() {
     batch.reset();
-    trouble = crosses = false;
+    trouble = crosses = undurable = false;
     for (uint32_t i = 0; i < list_count; i++) list_frames[lists[i]] = 0;
     run_count = list_count = 0;
     ticket = 0;

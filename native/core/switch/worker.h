@@ -23,6 +23,7 @@
 #include "core/switch/pending.h"
 #include "core/switch/rule_set.h"
 #include "core/switch/switch_view.h"
+#include "core/switch/tap_set.h"
 
 namespace paste {
 
@@ -75,6 +76,8 @@ class Worker {
   void set_mirror(uint32_t index, uint32_t number);
   // `tallies`: one per rule, this thread's own.
   void set_rules(const RuleSet* rules, RuleTally* tallies);
+  // Null: nobody looks.
+  void set_taps(const TapSet* taps) { taps_ = taps; }
   void log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
   void set_receiving(bool receiving) { receiving_ = receiving; }
   Lane* lane() { return lane_; }
@@ -148,6 +151,11 @@ class Worker {
   void append(Pending& batch);
   void fill_record(FrameRecord& record, const Pending& batch, uint32_t frame, const Rule& rule, uint32_t keep);
   void count_records();
+  // The number of the port that a frame of a batch came from, of whatever thread.
+  uint16_t ingress_of(const Pending& batch, uint32_t frame) const {
+    if (&batch == crossed_.get()) return crossed_entries_[frame]->ingress;
+    return static_cast<uint16_t>(options_.thread << 8 | batch.batch.frames[frame].ingress);
+  }
   uint32_t port_id(uint32_t number) const {
     return number >> 8 == options_.thread ? slots_[number & 0xff].id : view_ids_[number];
   }
@@ -185,6 +193,12 @@ class Worker {
   void deliver_mirrors(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
   void cancel_mirrors(Pending& batch, uint32_t list, std::span<const uint16_t> frames);
 
+  // Live taps (taps.cc)
+  uint8_t outcome_of(const Pending& batch, uint32_t frame) const;
+  void tap_received(const Pending& batch);
+  void tap_delivered(const Pending& batch, uint32_t list, std::span<const uint16_t> frames);
+  void publish_taps();
+
   WorkerOptions options_;
   Lane* lane_;
   WorkerCounters counters_;
@@ -209,6 +223,7 @@ class Worker {
   const RuleSet* rules_ = nullptr;
   RuleTally* tallies_ = nullptr;
   bool receiving_ = true;
+  const TapSet* taps_ = nullptr;
 
   std::unique_ptr<Scratch> scratch_;
   std::vector<std::unique_ptr<Pending>> pending_;

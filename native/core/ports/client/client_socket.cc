@@ -93,6 +93,22 @@ Status take_reply(const ClientOptions& options, const Reply& reply, const int fd
   return {};
 }
 
+// Whether it is an answer, and not a refusal. `transient`: trying again later may help.
+Status check_reply(const ClientOptions& options, ssize_t got, Reply* reply, bool* transient) {
+  *transient = true;
+  if (got <= 0) return failed(options, got == 0 ? "the daemon hung up" : "the daemon does not answer");
+  if (got != static_cast<ssize_t>(sizeof *reply) || reply->header.magic != kMagic || reply->header.version != kVersion ||
+      reply->header.type != kReply || reply->header.size != sizeof *reply) {
+    *transient = false;
+    return failed(options, "another program, or a daemon of another version, answers there");
+  }
+  if (reply->error == 0) return {};
+  const Code code = reply->code <= static_cast<uint32_t>(Code::kInternal) ? static_cast<Code>(reply->code) : Code::kInternal;
+  *transient = code == Code::kPort || code == Code::kResource;
+  reply->text[sizeof reply->text - 1] = 0;
+  return failed(options, reply->text, code);
+}
+
 Status exchange(const ClientOptions& options, int connection, Attachment* attachment, bool* transient) {
   Reply reply = {};
   int fds[2] = {-1, -1};
@@ -100,21 +116,8 @@ Status exchange(const ClientOptions& options, int connection, Attachment* attach
   *transient = true;
   if (!send_request(connection, options, *attachment)) return failed(options, "the daemon went away");
   const ssize_t got = receive_packet<2>(connection, &reply, sizeof reply, fds, &fd_count);
-  Status status;
-  if (got <= 0) {
-    status = failed(options, got == 0 ? "the daemon hung up" : "the daemon does not answer");
-  } else if (got != static_cast<ssize_t>(sizeof reply) || reply.header.magic != kMagic ||
-             reply.header.version != kVersion || reply.header.type != kReply || reply.header.size != sizeof reply) {
-    *transient = false;
-    status = failed(options, "another program, or a daemon of another version, answers there");
-  } else if (reply.error != 0) {
-    const Code code = reply.code <= static_cast<uint32_t>(Code::kInternal) ? static_cast<Code>(reply.code) : Code::kInternal;
-    *transient = code == Code::kPort || code == Code::kResource;
-    reply.text[sizeof reply.text - 1] = 0;
-    status = failed(options, reply.text, code);
-  } else {
-    status = take_reply(options, reply, fds, fd_count, attachment);
-  }
+  Status status = check_reply(options, got, &reply, transient);
+  if (status.ok()) status = take_reply(options, reply, fds, fd_count, attachment);
   for (uint32_t i = 0; i < fd_count; i++) close(fds[i]);
   return status;
 }
@@ -150,6 +153,26 @@ Status attach_to_daemon(const ClientOptions& options, Attachment* attachment, bo
     attachment->connection = connection;
   else
     close(connection);
+  return status;
+}
+
+Status ask_daemon(const ClientOptions& options, const Request& request, Reply* reply, int* descriptor, int* connection) {
+  bool transient = false;
+  int socket = -1;
+  if (Status status = connect_to(options, &socket, &transient); !status.ok()) return status;
+  size_t count = 0;
+  Status status;
+  if (send_packet<1>(socket, &request, sizeof request, nullptr, 0))
+    status = check_reply(options, receive_packet<1>(socket, reply, sizeof *reply, descriptor, &count), reply, &transient);
+  else
+    status = failed(options, "the daemon went away");
+  if (status.ok() && count != 1) status = failed(options, "the daemon's answer lacks its descriptor");
+  if (status.ok()) {
+    *connection = socket;
+    return {};
+  }
+  if (count == 1) close(*descriptor);
+  close(socket);
   return status;
 }
 

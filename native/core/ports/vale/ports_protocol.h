@@ -41,6 +41,10 @@ static_assert(sizeof(Header) == 16);
 // that came to hold the connection (by exec, or in a message). ENXIO when nothing is registered.
 inline constexpr uint32_t kAttachmentGet = 0x100;
 
+// Also besides netmap's: a live tap (live_tap.h) on the port of this name, or on all; the body is a live_tap::TapWish. The answer brings its
+// memory. The tap is there for as long as the connection; one for each connection.
+inline constexpr uint32_t kTapOpen = 0x101;
+
 // On reconnect (token of the last Reply, kOffersMemory with its memfd) the body is the Register of the last Reply: nr_offset says
 // where in the memory the interface was, rings and slots what it had.
 enum RequestFlag : uint32_t { kOffersMemory = 1 };

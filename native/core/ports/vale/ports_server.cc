@@ -43,6 +43,7 @@ struct Connection {
   uint64_t session = 0;
   uint64_t deadline_ms = 0;  // while it has asked for nothing
   ClientIdentity client;
+  bool tap = false;          // a live tap is its
 };
 
 // One packet with the first descriptor that came along, which is closed unless taken. The kernel drops further ones.
@@ -97,7 +98,7 @@ Status check_request(const Packet& packet, Request* request) {
 class Server final : public PortsServer {
  public:
   Server(const PortsServerOptions& options, const Clock& clock, PortsHost& host)
-      : options_(options), control_(options_, clock, host) {}
+      : options_(options), host_(host), control_(options_, clock, host) {}
   ~Server() override;
   Status open();
   void dismiss(uint64_t session) override;
@@ -113,7 +114,10 @@ class Server final : public PortsServer {
   void drop_silent();
   void dismiss_waiting();
 
+  void open_tap(ControlCall& call);
+
   PortsServerOptions options_;
+  PortsHost& host_;
   NetmapControl control_;
   int listener_ = -1, epoll_ = -1, waker_ = -1;
   int spare_ = -1;  // a descriptor in reserve, to turn a connection away when there is no other
@@ -244,8 +248,10 @@ void Server::drop(uint64_t session) {
   const auto found = connections_.find(session);
   if (found == connections_.end()) return;
   const int fd = found->second.fd;
+  const bool tap = found->second.tap;
   connections_.erase(found);
   close(fd);
+  if (tap) host_.close_tap(session);
   control_.leave(session);
 }
 
@@ -303,11 +309,23 @@ void Server::serve(uint64_t session) {
       call.offered = std::exchange(packet.fd, -1);
     // A client that lost its connection and is back before the loss was seen here, known by its token, takes its own place.
     if (const uint64_t before = control_.predecessor(call)) drop(before);
-    control_.serve(call);
+    if (call.request.reqtype == kTapOpen) open_tap(call);
+    else control_.serve(call);
   } else {
     call.refuse(EINVAL, status.code(), status.message());
   }
   if (!answer(connections_[session], call) || !status.ok()) drop(session);
+}
+
+void Server::open_tap(ControlCall& call) {
+  Connection& connection = connections_[call.client.session];
+  if (connection.tap) return call.refuse(EBUSY, Code::kUsage, "this connection has a tap already: one for each");
+  int fd = -1;
+  const Status status = host_.open_tap(connection.session, call.name(), call.body<live_tap::TapWish>(), &fd, &call.reply.memory_bytes);
+  if (!status.ok()) return call.refuse(status);
+  connection.tap = true;
+  call.give[1] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (call.give[1] < 0) call.refuse(EMFILE, Code::kResource, std::strerror(errno));
 }
 
 bool Server::answer(const Connection& connection, const ControlCall& call) {

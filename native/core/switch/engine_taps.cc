@@ -1,0 +1,77 @@
+// Live taps come and go with their connections. What the forwarding threads look at is made anew with each of them, and with each port.
+#include <algorithm>
+
+#include "core/switch/engine_impl.h"
+
+namespace paste {
+
+using namespace live_tap;
+
+Status SwitchEngine::open_tap(uint64_t session, const std::string& name, const TapWish& wish, int* fd, uint64_t* bytes) {
+  const std::lock_guard lock(mutex_);
+  if (Status status = check_tap(name, wish); !status.ok()) return status;
+  auto tap = std::make_unique<LiveTap>(LiveTap{session, name, wish, nullptr});
+  if (Status status = TapMemory::create(static_cast<uint32_t>(workers_.size()), wish.ring_bytes, &tap->memory); !status.ok())
+    return status;
+  for (const auto& [port, attached] : ports_) tap->memory->add_name(attached.port->id, port);
+  *fd = tap->memory->fd();
+  *bytes = tap->memory->size_bytes();
+  taps_.push_back(std::move(tap));
+  change_taps();
+  return {};
+}
+
+Status SwitchEngine::check_tap(const std::string& name, const TapWish& wish) const {
+  if (drained_) return {Code::kPort, "the switch is shutting down"};
+  if (taps_.size() == kTapsMax)
+    return {Code::kResource, "no room for another tap: " + std::to_string(kTapsMax) + " are open; close one"};
+  if ((wish.flags & (kIn | kOut)) == 0 || (wish.flags & ~(kIn | kOut | kDropped)) != 0 || wish.reserved != 0)
+    return {Code::kUsage, "a tap looks at what comes in, what goes out, or both"};
+  if (name == kAnyPort || ports_.contains(name) || standing_.contains(name)) return {};
+  std::string there;
+  for (const auto& [port, attached] : ports_) there += (there.empty() ? ": there are " : ", ") + port;
+  if (there.size() > 160) there = there.substr(0, there.rfind(',', 160)) + " and others";
+  return {Code::kPort, "no such port" + (there.empty() ? std::string(", and no other") : there)};
+}
+
+void SwitchEngine::close_tap(uint64_t session) {
+  const std::lock_guard lock(mutex_);
+  const auto tap = std::find_if(taps_.begin(), taps_.end(), [session](const auto& each) { return each->session == session; });
+  if (tap == taps_.end()) return;
+  // Its memory stays until no thread knows of it.
+  std::unique_ptr<LiveTap> gone = std::move(*tap);
+  taps_.erase(tap);
+  change_taps();
+}
+
+std::unique_ptr<TapSet> SwitchEngine::tap_set_of(uint32_t thread) const {
+  auto set = std::make_unique<TapSet>();
+  for (const auto& tap : taps_) {
+    const uint16_t bit = static_cast<uint16_t>(1u << set->count);
+    const uint32_t flags = tap->wish.flags;
+    const bool any = tap->port == kAnyPort;
+    const auto port = ports_.find(tap->port);
+    const bool lost_out = (flags & kOut) && (flags & kDropped) && port != ports_.end();
+    set->taps[set->count++] = {&tap->memory->ring(thread), tap->wish.snaplen, (flags & kDropped) != 0,
+                               lost_out ? port->second.number : TapSet::kNoPort};
+    if (lost_out) set->lost_out |= bit;
+    for (const auto& [name, attached] : ports_) {
+      if (attached.number >> 8 != thread || (!any && name != tap->port)) continue;
+      if (flags & kIn) set->in[attached.number & 0xff] |= bit;
+      if (flags & kOut) set->out[attached.number & 0xff] |= bit;
+    }
+  }
+  return set;
+}
+
+void SwitchEngine::change_taps() {
+  std::vector<std::unique_ptr<TapSet>> sets;
+  for (uint32_t w = 0; w < workers_.size(); w++) {
+    if (!taps_.empty()) sets.push_back(tap_set_of(w));
+    const TapSet* set = taps_.empty() ? nullptr : sets.back().get();
+    workers_[w]->call([&, w] { workers_[w]->set_taps(set); });
+  }
+  tap_sets_ = std::move(sets);
+}
+
+}  // namespace paste

@@ -1,0 +1,30 @@
+// The live taps as one forwarding thread sees them. Never changed: the control thread makes a new one when taps or ports come or go.
+#pragma once
+
+#include <cstdint>
+
+#include "core/ports/frame.h"
+#include "core/switch/tap_memory.h"
+
+namespace paste {
+
+inline constexpr uint32_t kTapsMax = 16;
+
+struct TapSet {
+  struct Tap {
+    TapRing* ring;
+    uint32_t snaplen;
+    bool dropped;                 // frames that went nowhere, too
+    uint32_t number;              // of its port, when it has one and wants what should have left by it; else kNoPort
+  };
+  static constexpr uint32_t kNoPort = ~0u;
+
+  Tap taps[kTapsMax];
+  uint32_t count = 0;
+  uint16_t lost_out = 0;          // taps with a `number`: a bit for each
+  // Who listens to a port of this thread, by its index: frames that it gave, copies that it got.
+  uint16_t in[kPortsMax] = {}, out[kPortsMax] = {};
+};
+static_assert(kTapsMax <= 16, "a bit for each in uint16_t");
+
+}  // namespace paste
