@@ -193,8 +193,9 @@ void FrameTests::keep_first_fragments() {
   }
 }
 
+// IPv4: addresses, protocol, id (RFC 791). IPv6: addresses, id (RFC 8200).
 FrameTests::Fragment* FrameTests::place_of(const NetworkLayer& layer, Fragment* key) {
-  key->protocol = layer.protocol;
+  key->protocol = layer.version == 4 ? layer.protocols[0] : 0;
   key->address_bytes = layer.address_bytes;
   key->id = layer.fragment_id;
   std::memset(key->addresses, 0, sizeof key->addresses);
