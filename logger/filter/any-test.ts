@@ -6,7 +6,11 @@ import { nameError, numberAsAddress, portsOf, protocolNumberOf } from "./lookups
 import { transportNumbers } from "./words.js";
 
 /** The test that a value behind `any` stands for. Throws FILTER errors for values that are none. */
-export function anyTest(qualifier: Qualifier, value: FilterValue, at: number): FilterExpression {
+export function anyTest(
+  qualifier: Qualifier,
+  value: FilterValue,
+  at: number,
+): Extract<FilterExpression, { kind: "frame" }> {
   const { direction, kind } = qualifier;
   const test: Omit<Extract<FrameTest, { of: "host" | "port" | "protocol" }>, "text"> = kind === "proto"
     ? protocolTest(value, at)

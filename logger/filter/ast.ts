@@ -67,7 +67,8 @@ export type FilterExpression =
   | Chain<"or">
   | { kind: "not"; operand: FilterExpression; at: number }
   | { kind: "protocol"; protocol: Protocol; at: number }
-  | { kind: "match"; qualifier: Qualifier; value: FilterValue; at: number }
+  /** `start`: where its words begin, if it has any of its own; `at` is the value's place. */
+  | { kind: "match"; qualifier: Qualifier; value: FilterValue; at: number; start?: number }
   | { kind: "relation"; relation: Relation; left: FilterTerm; right: FilterTerm; at: number }
   | Cast<"broadcast">
   | Cast<"multicast">
@@ -85,7 +86,7 @@ export type FilterExpression =
   /** `digest`: five numbers. */
   | { kind: "community"; digest: readonly number[]; at: number }
   | { kind: "name"; test: NameTest; at: number }
-  | { kind: "frame"; word: "any" | "payload"; test: FrameTest; at: number }
+  | { kind: "frame"; word: "any" | "payload"; test: FrameTest; at: number; start?: number }
   /** `reason`: number of the one reason for being dropped, absent for any. */
   | { kind: "outcome"; word: "dropped" | "forwarded"; reason?: number; at: number }
   | { kind: "flooded"; at: number };

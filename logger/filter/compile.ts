@@ -15,8 +15,10 @@ import { moveBranches } from "./branches.js";
 import { toGraph } from "./condition.js";
 import type { FrameTest } from "./frame-test.js";
 import { generate } from "./generator.js";
+import { encodePlan } from "./index-expression.js";
 import { type BpfInstruction, encodeProgram } from "./instruction.js";
 import { parseFilter } from "./parser.js";
+import { type FilterPlan, planFilter } from "./plan.js";
 import { checkAccess, type RecordNeed, RecordTests, recordNeeds } from "./record-needs.js";
 import type { NameTest, RecordAccess } from "./record-words.js";
 import { type TimeRange, timeRange } from "./time-range.js";
@@ -40,6 +42,8 @@ export interface CompiledFilter {
   readonly range: TimeRange;
   /** What a store's index is asked: nodes of native/core/index/expression.h. Absent: nothing that an index could tell. */
   readonly plan?: Uint8Array;
+  /** The same as a tree, and what each condition of the text gave to it: for `explainPlan`. */
+  readonly planned: FilterPlan;
   /** Words that ask for more than the frame's bytes. Without one, the program runs anywhere. */
   readonly needs: readonly RecordNeed[];
 }
@@ -70,6 +74,8 @@ export function compileFilter(text: string, options: CompileOptions = {}): Compi
   const graph = toGraph(generate(expression, values, tests));
   moveBranches(graph);
   const program = assemble(graph, values, snaplen);
+  const planned = planFilter(expression, tests);
+  const plan = encodePlan(planned.plan);
   return {
     text,
     program,
@@ -77,6 +83,8 @@ export function compileFilter(text: string, options: CompileOptions = {}): Compi
     names: tests.names,
     tests: tests.frames,
     range: timeRange(expression),
+    ...(plan && { plan }),
+    planned,
     needs,
   };
 }

@@ -9,7 +9,16 @@ import { Matches } from "./matches.js";
 import { RecordTests } from "./record-needs.js";
 import { flagFlooded, recordWord, timeEnd } from "./record-words.js";
 import type { Value, ValueTable } from "./values.js";
-import { etherType, isoProtocols, llcTypes, type Protocol, protocolName, sap, transportNumbers } from "./words.js";
+import {
+  etherType,
+  isoProtocols,
+  linkTypes,
+  llcTypes,
+  type Protocol,
+  protocolName,
+  sap,
+  transportNumbers,
+} from "./words.js";
 
 type Expression<Kind extends FilterExpression["kind"]> = Extract<FilterExpression, { kind: Kind }>;
 
@@ -19,11 +28,6 @@ interface Computed {
   requires?: Condition;
 }
 
-const linkTypes: Partial<Record<Protocol, number>> = {
-  ...{ ip: etherType.ip, arp: etherType.arp, rarp: etherType.rarp, ip6: etherType.ip6, atalk: etherType.atalk },
-  ...{ aarp: etherType.aarp, decnet: etherType.decnet, sca: etherType.sca, lat: etherType.lat },
-  ...{ mopdl: etherType.mopdl, moprc: etherType.moprc, iso: sap.iso, stp: sap.stp, ipx: sap.ipx, netbeui: sap.netbeui },
-};
 /** IS-IS PDU types (ISO/IEC 10589), in the order in which they are tested. */
 const isisPdus: Partial<Record<Protocol, readonly number[]>> = {
   l1: [26, 24, 18, 15, 17],

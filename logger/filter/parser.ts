@@ -53,6 +53,8 @@ function aValueOr({ kind }: Qualifier, valuesOnly: boolean): string {
 
 class Parser {
   private conditions = 0;
+  /** Where words began whose first value is still to come. */
+  private start: number | undefined;
 
   constructor(
     private readonly reader: TokenReader,
@@ -98,9 +100,11 @@ class Parser {
       throw this.reader.unexpected(carried ? aValueOr(carried, valuesOnly) : anOperand);
     if (!carried) throw this.valueWithoutWords(token);
     const value = parseValue(this.reader, carried);
+    const start = this.start ?? token.at;
+    this.start = undefined;
     const expression: FilterExpression = carried.any
-      ? anyTest(carried, value, token.at)
-      : { kind: "match", qualifier: carried, value, at: token.at };
+      ? { ...anyTest(carried, value, token.at), start }
+      : { kind: "match", qualifier: carried, value, at: token.at, start };
     return { expression, carried, bare: true };
   }
 
@@ -136,7 +140,7 @@ class Parser {
       this.reader.next();
       return this.parseAfterProtocol(protocol, token.at);
     }
-    if (["src", "dst", ...kinds].includes(token.text)) return this.parseQualified(undefined);
+    if (["src", "dst", ...kinds].includes(token.text)) return this.parseQualified(undefined, token.at);
     if (token.text === anyWord) return this.parseAny();
     if (token.text === payloadWord) return this.plain(parsePayload(this.reader));
     if (token.text === "flow") return this.plain(parseFlow(this.reader));
@@ -151,7 +155,7 @@ class Parser {
         this.reader.next();
         return this.plain(text === "broadcast" ? { kind: text, protocol, at } : { kind: text, protocol, at });
       }
-      if (["src", "dst", ...kinds].includes(text)) return this.parseQualified(protocol);
+      if (["src", "dst", ...kinds].includes(text)) return this.parseQualified(protocol, at);
       if (refusedWords.has(text)) throw this.reader.unexpected(anOperand);
     }
     if (isArithmeticOperator(this.reader.peek()) || isRelation(this.reader.peek()))
@@ -163,15 +167,15 @@ class Parser {
   }
 
   private parseAny(): Operand {
-    this.reader.next();
+    const { at } = this.reader.next();
     const { text, type } = this.reader.peek();
     if (type !== "word" || !["src", "dst", ...kinds].includes(text))
       throw this.reader.unexpected('"host", "net", "port", "portrange" or "proto", perhaps behind "src" or "dst"');
-    return this.parseQualified(undefined, true);
+    return this.parseQualified(undefined, at, true);
   }
 
   /** `[src|dst|src or dst|src and dst] [host|net|port|portrange] VALUE`, or `proto VALUE`. */
-  private parseQualified(protocol: Protocol | undefined, any = false): Operand {
+  private parseQualified(protocol: Protocol | undefined, start: number, any = false): Operand {
     const direction = this.parseDirection();
     const { text, type, at } = this.reader.peek();
     const kind = type === "word" && kinds.includes(text) ? (text as Kind) : undefined;
@@ -183,6 +187,7 @@ class Parser {
       ...(kind && { kind }),
       ...(any && { any }),
     };
+    this.start = start;
     return { ...this.parseOperand(carried, true), carried, bare: false };
   }
 

@@ -2,8 +2,9 @@
 // so a plan may name too many, and must never leave one out. Where it is not certain, it says "all". What it leans on: the
 // dissector (native/core/frame/dissect.h) finds in a frame whatever BPF's loads at fixed places find there, or calls it odd, and
 // odd frames are always named.
-import type { Direction } from "./direction.js";
+
 import type { FilterExpression, FilterTerm, FilterValue } from "./ast.js";
+import type { Direction } from "./direction.js";
 import type { FrameTest } from "./frame-test.js";
 import { all, allOf, anyOf, type IndexExpression, type IndexField, none, range } from "./index-expression.js";
 import { numberAsAddress, portsOf, protocolNumberOf } from "./lookups.js";
@@ -65,22 +66,30 @@ class Planner {
       chain.push(first);
       first = first.left;
     }
-    let planned = this.single(first, negated, held);
+    let { plan, implied } = this.single(first, negated, held);
+    // Joined once for each row of equal joins: a filter may be a row of thousands.
+    let row: { isAnd: boolean; parts: IndexExpression[] } | undefined;
+    const joined = () => (row ? (row.isAnd ? allOf : anyOf)(...row.parts) : plan);
     for (const { kind, right } of chain.toReversed()) {
       const isAnd = (kind === "and") !== negated;
-      const other = this.plan(right, negated, isAnd ? held + planned.implied : held);
-      planned = isAnd
-        ? { plan: allOf(planned.plan, other.plan), implied: planned.implied + other.implied }
-        : { plan: anyOf(planned.plan, other.plan), implied: 0 };
+      const other = this.plan(right, negated, isAnd ? held + implied : held);
+      implied = isAnd ? implied + other.implied : 0;
+      if (row?.isAnd !== isAnd) {
+        plan = joined();
+        row = { isAnd, parts: [plan] };
+      }
+      row!.parts.push(other.plan);
     }
-    return planned;
+    return { plan: joined(), implied };
   }
 
   private single(expression: FilterExpression, negated: boolean, held: number): Planned {
     if (expression.kind === "not") return this.plan(expression.operand, !negated, held);
     const certain = held === this.words.length;
     const plan = negated ? negatedLeaf(expression) : this.leaf(expression, certain);
-    this.conditions.push({ at: expression.at, plan });
+    const at =
+      (expression.kind === "match" || expression.kind === "frame" ? expression.start : undefined) ?? expression.at;
+    this.conditions.push({ at, plan });
     const word = encapsulations.find((each) => each === expression.kind);
     if (word) this.words.push(word);
     return { plan, implied: word && !negated ? 1 : 0 };
@@ -163,7 +172,9 @@ class Planner {
       const address = numberOf(value.address);
       return directed(direction, (source) => range(source ? "macSource" : "macDestination", address));
     }
-    const addresses = directed(direction, (source) => network(source ? "ipSource" : "ipDestination", value, kind === "net"));
+    const addresses = directed(direction, (source) =>
+      network(source ? "ipSource" : "ipDestination", value, kind === "net"),
+    );
     return protocol === "arp" || protocol === "rarp" ? allOf(this.protocol(protocol), addresses) : addresses;
   }
 

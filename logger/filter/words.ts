@@ -204,6 +204,13 @@ export const etherType = {
 } as const;
 export const sap = { ip: 0x06, stp: 0x42, snap: 0xaa, ipx: 0xe0, netbeui: 0xf0, iso: 0xfe } as const;
 
+/** Ether type or service access point of what a word alone means (`arp`). */
+export const linkTypes: Partial<Record<Protocol, number>> = {
+  ...{ ip: etherType.ip, arp: etherType.arp, rarp: etherType.rarp, ip6: etherType.ip6, atalk: etherType.atalk },
+  ...{ aarp: etherType.aarp, decnet: etherType.decnet, sca: etherType.sca, lat: etherType.lat },
+  ...{ mopdl: etherType.mopdl, moprc: etherType.moprc, iso: sap.iso, stp: sap.stp, ipx: sap.ipx, netbeui: sap.netbeui },
+};
+
 /** Names that `ether proto \NAME` takes. */
 export const etherProtocols: ReadonlyMap<string, number> = new Map<string, number>([
   ...(["aarp", "arp", "atalk", "decnet", "ip", "ip6", "lat", "loopback", "mopdl", "moprc", "rarp", "sca"] as const).map(

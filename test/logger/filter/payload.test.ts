@@ -21,7 +21,20 @@ const latin = (text: string): Buffer => Buffer.from(text, "latin1");
 // Letters, digits, line ends and bytes over 127 that are no letters of Latin-1 (JavaScript would know their other case).
 const alphabet = "abcABC019_ -.\n\r\x00\x7f\x80\x9c\xd7\xf7";
 const letter = fc.constantFrom(..."abcABC01_ -");
-const escaped = fc.constantFrom("\\d", "\\D", "\\w", "\\W", "\\S", "\\n", "\\r", "\\x80", "\\xf7", "\\.", "\\/", "\\x00");
+const escaped = fc.constantFrom(
+  "\\d",
+  "\\D",
+  "\\w",
+  "\\W",
+  "\\S",
+  "\\n",
+  "\\r",
+  "\\x80",
+  "\\xf7",
+  "\\.",
+  "\\/",
+  "\\x00",
+);
 const member = fc.oneof(
   letter.filter((text) => text !== "-"),
   escaped,
