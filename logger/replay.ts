@@ -220,7 +220,7 @@ class Replay {
   }
 
   #goOn(): boolean {
-    return this.#left > 0 && !this.#options.signal?.aborted;
+    return this.#left > 0 && !this.#options.signal?.aborted && !this.#replay.ended();
   }
 
   /** All sources, once. */

@@ -80,6 +80,8 @@ export interface NativeReplay {
   resume(): void;
   step(): void;
   sent(): number;
+  /** The thread sends no more: it was stopped, or a port disappeared. */
+  ended(): boolean;
   finish(): Promise<PacerReport>;
 }
 

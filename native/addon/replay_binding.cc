@@ -126,7 +126,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
                         InstanceMethod<&ReplayObject::wait_room>("waitRoom"), InstanceMethod<&ReplayObject::end>("end"),
                         InstanceMethod<&ReplayObject::stop>("stop"), InstanceMethod<&ReplayObject::sent>("sent"),
                         InstanceMethod<&ReplayObject::pause>("pause"), InstanceMethod<&ReplayObject::resume>("resume"),
-                        InstanceMethod<&ReplayObject::step>("step"),
+                        InstanceMethod<&ReplayObject::step>("step"), InstanceMethod<&ReplayObject::ended>("ended"),
                         InstanceMethod<&ReplayObject::finish>("finish")});
   }
 
@@ -305,6 +305,10 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
   Napi::Value step(const CallbackInfo& call) {
     if (state_->pacer) state_->pacer->step();
     return call.Env().Undefined();
+  }
+
+  Napi::Value ended(const CallbackInfo& call) {
+    return Napi::Boolean::New(call.Env(), state_->pacer && state_->pacer->ended());
   }
 
   Napi::Value sent(const CallbackInfo& call) {
