@@ -1,25 +1,31 @@
-// From stores and captures to a capture file.
+// From stores and captures to capture files.
 import type { Writable } from "node:stream";
 import { asPasteError, native } from "../native/engine.js";
-import { type CaptureEncoder, createCaptureEncoder, type EncodedPiece } from "../native/export.js";
-import { openNativeReader } from "../native/reader.js";
+import { type CaptureEncoder, createCaptureEncoder, type SourcePiece } from "../native/export.js";
 import type { CaptureFormat } from "./capture/capture.js";
 import { capturedLengthMax } from "./capture/capture.js";
-import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
+import { type Compression, compressionOf, compressor, piecesCompressing } from "./export/compress.js";
+import type { SplitOptions } from "./export/file-names.js";
+import { Output, type WrittenFile } from "./export/output.js";
+import { checkSources, Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
-import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
-import { nativeOptions } from "./reader.js";
-import { openSink, type Sink } from "./sink.js";
+import { checkAnswerable, type SourceKind, sourceKind } from "./query-source.js";
 
 export interface ExportOptions {
-  /** Stores and captures, one behind the other in this order; "-" is a capture on standard input. */
+  /** Stores and captures; "-" is a capture on standard input. */
   sources: readonly string[];
+  /** Several sources: "time" (default) merges them, each in its own order; "append": one behind the other, in the order given. */
+  order?: "time" | "append";
   /** A file, "-" for standard output, or a stream. */
   output: string | Writable;
   /** Default pcapng. */
   format?: CaptureFormat;
+  /** Several files instead of one. */
+  split?: SplitOptions;
+  /** Default: by the output's name, .gz or .zst. */
+  compression?: Compression;
   /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
   filter?: string;
   /** Frames to write at most. */
@@ -29,6 +35,8 @@ export interface ExportOptions {
   /** Of stores: first and last sequence wanted. */
   fromSequence?: bigint;
   toSequence?: bigint;
+  /** pcapng without comments that say rule, way and outcome. */
+  plain?: boolean;
   /** Of captures: see CaptureOptions. */
   synthesizeEthernet?: boolean;
   allowTruncated?: boolean;
@@ -40,10 +48,14 @@ export interface ExportOptions {
 
 export interface ExportReport {
   frames: number;
-  /** Bytes of the file. */
+  /** Bytes of all files, as written. */
   bytes: number;
-  /** "done": all there was, or the limit; "aborted"; "closed": nobody reads the output any more. */
-  ended: "done" | "aborted" | "closed";
+  /** The files that were written and are there now. */
+  files: WrittenFile[];
+  /** Files, and frames in them, that a ring wrote and gave up for newer ones. */
+  removed: { files: number; frames: number };
+  /** "done": all there was, or the limit; "files": the number of files wanted is full; "aborted"; "closed": nobody reads the output any more. */
+  ended: "done" | "files" | "aborted" | "closed";
   /** Of stores: frames that a rule selected and the log could not take, in the range that was read. */
   lost: number;
   /** Of stores: records whose checksum is wrong, and blocks that were overwritten while they were read. */
@@ -57,13 +69,13 @@ export interface ExportReport {
 const application = "paste-switch";
 /** Bytes encoded at once. */
 const pieceBytes = 1 << 20;
-/** Bytes gathered from captures before they are written. */
-const gatherBytes = 256 << 10;
+/** Pieces in use at once: one is encoded, one is written. */
+const piecesWriting = 3;
 
 /**
- * Writes the frames of all sources. A store's frames come in sequence order, as far as they are durable when their turn comes.
- * Throws USAGE, STORE or RESOURCE; FILTER, also when nothing was selected and the filter names a port or rule that no record has; CAPTURE for a damaged capture, when the whole frames before the damage have
- * been written and the file is finished.
+ * Writes the frames of all sources. A store is read up to what is durable when the export begins, in sequence order.
+ * Throws USAGE, STORE or RESOURCE; FILTER, also when nothing was selected and the filter names a port or rule that no record has; CAPTURE for a
+ * damaged capture, when the whole frames before the damage have been written and the file is finished.
  */
 export async function exportFrames(options: ExportOptions): Promise<ExportReport> {
   return new Export(options).run();
@@ -72,57 +84,113 @@ export async function exportFrames(options: ExportOptions): Promise<ExportReport
 class Export {
   readonly #options: ExportOptions;
   readonly #encoder: CaptureEncoder;
+  readonly #output: Output;
   readonly #filter: CompiledFilter | undefined;
   readonly #names: NameCheck;
   readonly #report: ExportReport;
   #left: number;
-  #gathered: Uint8Array[] = [];
-  #gatheredBytes = 0;
-  #gatheredFrames = 0;
+  /** A damaged capture: what was whole is written first. */
+  #damage: PasteError | undefined;
 
   constructor(options: ExportOptions) {
-    const { format = "pcapng", limit, snaplen, sources } = options;
-    if (sources.length === 0) throw new PasteError("USAGE", "nothing to export: name a store or a capture");
+    const { format = "pcapng", limit, output, snaplen, sources, split } = options;
+    checkSources(sources);
     for (const [name, value] of Object.entries({ limit, snaplen }))
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
     this.#options = options;
+    const compression = options.compression ?? (typeof output === "string" ? compressionOf(output) : undefined);
+    if (compression) compressor(compression); // refused before anything is opened
+    this.#output = new Output({ output, sources, split, compression });
     this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
     this.#names = new NameCheck(this.#filter?.names ?? []);
     this.#encoder = native(() =>
-      createCaptureEncoder(format, application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax)),
+      createCaptureEncoder(format, application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax), {
+        ...(split?.bytes !== undefined && { bytesOver: split.bytes }),
+        ...(split?.frames !== undefined && { frames: split.frames }),
+        ...(split?.seconds !== undefined && { durationNs: BigInt(split.seconds) * 1_000_000_000n }),
+        byTime: options.order !== "append",
+        plain: options.plain ?? false,
+        // A stream's owner may keep what it was given.
+        slots: typeof output !== "string" ? 0 : piecesWriting + (compression ? piecesCompressing : 0),
+      }),
     );
     this.#left = limit ?? Number.POSITIVE_INFINITY;
-    this.#report = { frames: 0, bytes: 0, ended: "done", lost: 0, corrupt: 0, overtaken: 0, notes: [], warnings: [] };
+    const { files, removed } = this.#output;
+    this.#report = {
+      ...{ frames: 0, bytes: 0, files, removed, ended: "done", lost: 0, corrupt: 0, overtaken: 0 },
+      ...{ notes: [], warnings: [] },
+    };
   }
 
   async run(): Promise<ExportReport> {
+    const { allowTruncated = false, fromSequence, synthesizeEthernet = false, toSequence } = this.#options;
     const kinds = new Map<string, SourceKind>();
     for (const source of this.#options.sources) kinds.set(source, await sourceKind(source));
     checkAnswerable(this.#filter, kinds);
-    const sink = await openSink(this.#options.output, this.#options.sources);
+    const range = {
+      ...(fromSequence !== undefined && { fromSequence }),
+      ...(toSequence !== undefined && { toSequence }),
+    };
+    const capture = { allowTruncated, synthesizeEthernet };
+    const sources = new Sources({ kinds, filter: this.#filter, range, capture });
+    await this.#output.open();
     try {
-      let problem: unknown;
-      try {
-        for (const source of this.#options.sources) {
-          if (this.#left <= 0 || this.#report.ended !== "done") break;
-          await (kinds.get(source) === "store" ? this.#store(source, sink) : this.#capture(source, sink));
-        }
-      } catch (error) {
-        problem = asPasteError(error);
-        if (!(problem instanceof PasteError && problem.code === "CAPTURE")) throw problem;
-      }
-      await this.#gather(
-        native(() => this.#encoder.finish()),
-        sink,
-        true,
-      );
-      if (problem) throw problem;
+      await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));
+      if (!this.#damage) await this.#copy(sources);
+      if (this.#report.ended !== "files") await this.#write(native(() => this.#encoder.finish()));
+      if (!(await this.#output.end())) this.#report.ended = "closed";
+      this.#report.bytes = this.#output.bytes;
+      Object.assign(this.#report, sources.counters(this.#names), { notes: sources.notes, warnings: sources.warnings });
+      if (this.#damage) throw this.#damage;
       this.#tellUnknownNames();
     } finally {
-      await sink.close();
+      await sources.close();
+      await this.#output.close();
     }
     return this.#report;
+  }
+
+  #keepDamage(error: unknown): void {
+    const problem = asPasteError(error);
+    if (!(problem instanceof PasteError && problem.code === "CAPTURE")) throw problem;
+    this.#damage = problem;
+  }
+
+  async #copy(sources: Sources): Promise<void> {
+    const { signal } = this.#options;
+    let next = this.#encoder.next(pieceBytes, this.#left);
+    for (;;) {
+      const piece = await next;
+      this.#left -= piece.frames;
+      this.#report.lost = piece.lost;
+      if (piece.next === "hungry")
+        await sources.feed(this.#encoder, piece.hungry).catch((error) => this.#keepDamage(error));
+      const goOn = piece.more && this.#left > 0 && !signal?.aborted && !this.#damage;
+      // The next piece is encoded while this one is written.
+      if (goOn) next = this.#encoder.next(pieceBytes, this.#left);
+      const [written] = await Promise.allSettled(goOn ? [this.#take(piece), next] : [this.#take(piece)]);
+      if (written.status === "rejected") throw written.reason;
+      if (signal?.aborted && this.#report.ended === "done") this.#report.ended = "aborted";
+      if (!goOn || this.#report.ended !== "done") return;
+    }
+  }
+
+  async #take(piece: SourcePiece): Promise<void> {
+    await this.#write(piece, piece.firstNs);
+    if (piece.next !== "split" || this.#report.ended !== "done") return;
+    if (!(await this.#output.rotate(piece.nextNs!, piece.byTime))) this.#report.ended = "files";
+  }
+
+  async #write({ bytes, frames }: { bytes: Uint8Array; frames: number }, firstNs?: bigint): Promise<void> {
+    if (bytes.length === 0 || this.#report.ended === "closed") return;
+    if (!(await this.#output.write(bytes, frames, firstNs))) {
+      this.#report.ended = "closed";
+      return;
+    }
+    this.#report.frames += frames;
+    this.#report.bytes = this.#output.bytes;
+    this.#options.onProgress?.(this.#report);
   }
 
   /** What was read to its end and nowhere names such a port or rule: a line; and where nothing was selected, a failure. */
@@ -131,90 +199,5 @@ class Export {
     const lines = this.#names.lines();
     if (lines.length > 0 && this.#report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
     this.#report.warnings.push(...lines);
-  }
-
-  async #store(path: string, sink: Sink): Promise<void> {
-    const { fromSequence, toSequence } = this.#options;
-    await this.#gather({ bytes: new Uint8Array(0), frames: 0 }, sink, true); // what captures gave so far stands before
-    const reader = native(() => openNativeReader(path));
-    try {
-      native(() => {
-        const filter = this.#filter;
-        const range = {
-          ...(fromSequence !== undefined && { fromSequence }),
-          ...(toSequence !== undefined && { toSequence }),
-        };
-        reader.start({ ...nativeOptions({ ...range, ...(filter && { filter }) }), framesOnly: false });
-        this.#encoder.openStore(reader);
-      });
-      const lostBefore = this.#report.lost;
-      let next = this.#encoder.next(pieceBytes, this.#left);
-      for (;;) {
-        const piece = await next;
-        this.#left -= piece.frames;
-        this.#report.lost = lostBefore + piece.lost;
-        const goOn = piece.more && this.#left > 0 && !this.#options.signal?.aborted;
-        // The next piece is encoded while this one is written.
-        if (goOn) next = this.#encoder.next(pieceBytes, this.#left);
-        const writing = this.#write(sink, piece.bytes, piece.frames);
-        const [written] = await Promise.allSettled(goOn ? [writing, next] : [writing]);
-        if (written.status === "rejected") throw written.reason;
-        if (this.#options.signal?.aborted) this.#report.ended = "aborted";
-        if (!goOn || this.#report.ended !== "done") break;
-      }
-      this.#names.saw(reader.names());
-      const { corrupt, overtaken } = reader.counters();
-      this.#report.corrupt += corrupt;
-      this.#report.overtaken += overtaken;
-    } finally {
-      reader.close();
-    }
-  }
-
-  async #capture(path: string, sink: Sink): Promise<void> {
-    const { allowTruncated = false, synthesizeEthernet = false, signal } = this.#options;
-    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
-    try {
-      for await (const { batch, selected } of selectedBatches(capture, this.#filter)) {
-        const numbers = Uint32Array.from(
-          capture.interfaces.map((each) =>
-            native(() => this.#encoder.describe(each.name, each.linkType, each.snaplen || capturedLengthMax)),
-          ),
-        );
-        const piece = native(() => this.#encoder.append(batch, numbers, selected, this.#left));
-        this.#left -= piece.frames;
-        await this.#gather(piece, sink, false);
-        if (signal?.aborted) this.#report.ended = "aborted";
-        if (this.#left <= 0 || this.#report.ended !== "done") break;
-      }
-    } finally {
-      this.#report.notes.push(...capture.notes);
-      this.#report.warnings.push(...capture.warnings);
-      await capture.close();
-    }
-  }
-
-  /** Collects small pieces; writes them when they are enough, or `now`. */
-  async #gather(piece: EncodedPiece, sink: Sink, now: boolean): Promise<void> {
-    if (piece.bytes.length > 0) this.#gathered.push(piece.bytes);
-    this.#gatheredBytes += piece.bytes.length;
-    this.#gatheredFrames += piece.frames;
-    if (!now && this.#gatheredBytes < gatherBytes) return;
-    const bytes = this.#gathered.length === 1 ? this.#gathered[0]! : Buffer.concat(this.#gathered, this.#gatheredBytes);
-    const frames = this.#gatheredFrames;
-    this.#gathered = [];
-    this.#gatheredBytes = this.#gatheredFrames = 0;
-    await this.#write(sink, bytes, frames);
-  }
-
-  async #write(sink: Sink, bytes: Uint8Array, frames: number): Promise<void> {
-    if (bytes.length === 0) return;
-    if (!(await sink.write(bytes, frames))) {
-      this.#report.ended = "closed";
-      return;
-    }
-    this.#report.frames += frames;
-    this.#report.bytes += bytes.length;
-    this.#options.onProgress?.(this.#report);
   }
 }

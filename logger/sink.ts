@@ -1,5 +1,6 @@
 // Where an export goes: a file, or a stream such as standard output. Back-pressure is respected: a write is done when its
 // bytes are.
+import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
@@ -9,19 +10,50 @@ export interface Sink {
   readonly name: string;
   /** False when nobody reads any more (a closed pipe): then there is no point in going on, and no error. */
   write(bytes: Uint8Array, frames: number): Promise<boolean>;
+  /** Everything that was given is written. False as above. */
+  end(): Promise<boolean>;
+  /** Always, at the very end; also after a failure. */
   close(): Promise<void>;
 }
 
+/** Where bytes end up. */
+export interface FinalSink extends Sink {
+  /** Bytes written so far. */
+  readonly bytes: number;
+  /** SHA-256 of them, when it was asked for; once, at the end. */
+  digest(): Buffer | undefined;
+}
+
+export interface SinkOptions {
+  /** Compute the SHA-256 of what is written. */
+  hash?: boolean;
+  /** The file must not exist yet. */
+  fresh?: boolean;
+}
+
 /** A file that ends, whatever happens, with the last whole piece that was written. */
-class FileSink implements Sink {
+export class FileSink implements FinalSink {
   readonly name: string;
   readonly #handle: FileHandle;
+  readonly #hash: Hash | undefined;
   #bytes = 0;
   #frames = 0;
 
-  constructor(name: string, handle: FileHandle) {
+  constructor(name: string, handle: FileHandle, hash: boolean) {
     this.name = name;
     this.#handle = handle;
+    this.#hash = hash ? createHash("sha256") : undefined;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+  digest(): Buffer | undefined {
+    return this.#hash?.digest();
+  }
+  /** Which file it is, whatever its name means later. */
+  async identity(): Promise<string> {
+    return identityOf(await this.#handle.stat({ bigint: true }));
   }
 
   async write(bytes: Uint8Array, frames: number): Promise<boolean> {
@@ -32,8 +64,13 @@ class FileSink implements Sink {
     } catch (cause) {
       throw await this.#stopped(cause as NodeJS.ErrnoException);
     }
+    this.#hash?.update(bytes);
     this.#bytes += bytes.length;
     this.#frames += frames;
+    return true;
+  }
+
+  async end(): Promise<boolean> {
     return true;
   }
 
@@ -54,18 +91,28 @@ class FileSink implements Sink {
   }
 }
 
-class StreamSink implements Sink {
+class StreamSink implements FinalSink {
   readonly name: string;
   readonly #stream: Writable;
+  readonly #hash: Hash | undefined;
+  #bytes = 0;
   #problem: NodeJS.ErrnoException | null = null;
   readonly #onError = (error: NodeJS.ErrnoException) => {
     this.#problem ??= error;
   };
 
-  constructor(name: string, stream: Writable) {
+  constructor(name: string, stream: Writable, hash: boolean) {
     this.name = name;
     this.#stream = stream;
+    this.#hash = hash ? createHash("sha256") : undefined;
     stream.on("error", this.#onError);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+  digest(): Buffer | undefined {
+    return this.#hash?.digest();
   }
 
   async write(bytes: Uint8Array): Promise<boolean> {
@@ -76,11 +123,19 @@ class StreamSink implements Sink {
           resolve();
         }),
       );
-    if (!this.#problem) return true;
+    if (!this.#problem) {
+      this.#hash?.update(bytes);
+      this.#bytes += bytes.length;
+      return true;
+    }
     if (this.#problem.code === "EPIPE" || this.#problem.code === "ERR_STREAM_DESTROYED") return false;
     throw new PasteError("RESOURCE", `${this.name}: writing failed: ${this.#problem.message}`, {
       cause: this.#problem,
     });
+  }
+
+  async end(): Promise<boolean> {
+    return this.#problem === null;
   }
 
   /** The stream is its owner's: it stays open. Its error events go on being taken, since they may still be under way. */
@@ -91,25 +146,48 @@ class StreamSink implements Sink {
  * Opens a path for writing ("-": standard output), or takes a stream. An existing file is replaced, but never a store, nor one of
  * `sources`, which would be emptied before it is read.
  */
-export async function openSink(output: string | Writable, sources: readonly string[]): Promise<Sink> {
-  if (output === "-") return new StreamSink("standard output", process.stdout);
-  if (typeof output !== "string") return new StreamSink("the output", output);
-  const handle = await openFile(output);
+export async function openSink(
+  output: string | Writable,
+  sources: readonly string[],
+  options: SinkOptions = {},
+): Promise<FinalSink> {
+  const hash = options.hash ?? false;
+  if (output === "-") return new StreamSink("standard output", process.stdout, hash);
+  if (typeof output !== "string") return new StreamSink("the output", output, hash);
+  return openFileSink(output, sources, options);
+}
+
+export async function openFileSink(
+  path: string,
+  sources: readonly string[],
+  { hash = false, fresh = false }: SinkOptions = {},
+): Promise<FileSink> {
+  const handle = await openFile(path, fresh);
   try {
-    await refuseSource(output, handle, sources);
+    await refuseSource(path, handle, sources);
     if ((await handle.stat()).isFile()) await handle.truncate(0);
   } catch (error) {
     await handle.close();
     throw error;
   }
-  return new FileSink(output, handle);
+  return new FileSink(path, handle, hash);
 }
 
-async function openFile(path: string): Promise<FileHandle> {
+export function identityOf({ dev, ino }: { dev: bigint; ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
+async function openFile(path: string, fresh: boolean): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDWR | constants.O_CREAT, 0o666);
+    return await open(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_EXCL : 0), 0o666);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
+    if (code === "EEXIST")
+      throw new PasteError(
+        "USAGE",
+        `${path}: is there already, and this export did not write it: move it away, or choose another name`,
+        { cause },
+      );
     if (code === "EISDIR") throw new PasteError("USAGE", `${path}: is a folder: give a file to write`, { cause });
     if (code === "ENOENT")
       throw new PasteError("USAGE", `${path}: its folder does not exist: make it first`, { cause });

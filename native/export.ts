@@ -1,5 +1,5 @@
 // The encoder of capture files, as the addon gives it (native/addon/export_binding.cc). logger/export.ts uses it.
-import type { CaptureBatch, CaptureFormat } from "../logger/capture/capture.js";
+import type { CaptureBatch, CaptureFormat, CaptureInterface } from "../logger/capture/capture.js";
 import { loadAddon } from "./load.js";
 import type { NativeStoreReader } from "./reader.js";
 
@@ -9,33 +9,73 @@ export interface EncodedPiece {
   frames: number;
 }
 
+export interface SourcePiece extends EncodedPiece {
+  /** "split": the file is complete with this piece, and another follows; "hungry": feed the source of that number, or end it. */
+  next: "more" | "split" | "hungry" | "end";
+  /** `next` is not "end". */
+  more: boolean;
+  hungry: number;
+  /** Of "split": for its duration, not its size. */
+  byTime: boolean;
+  /** Time of the piece's first frame, when it has one. */
+  firstNs?: bigint;
+  /** Of "split": time of the next file's first frame. */
+  nextNs?: bigint;
+  /** Frames that the stores say were not logged, so far. */
+  lost: number;
+}
+
 /** One call at a time. Failures carry "CODE: message". */
 export interface CaptureEncoder {
-  /** Number of the interface with this name and link type; its description comes out with the next piece if it is new. */
+  /** One more source, and its number: a reader that was started with `framesOnly` false. `description` is that of its interfaces. */
+  openStore(reader: NativeStoreReader, description?: string): number;
+  /** The same for a capture, whose batches `feed` hands over. */
+  openCapture(description?: string): number;
+  /** A capture's next batch, when it is hungry, of whose frames those are taken that `selected` marks (null: all). */
+  feed(source: number, batch: CaptureBatch, interfaces: readonly CaptureInterface[], selected: Uint8Array | null): void;
+  /** There are no more batches of this capture. */
+  end(source: number): void;
+  /** About bytesMax of the sources' frames, encoded off the main thread. At the end of stores that are followed, call again later. */
+  next(bytesMax: number, framesMax: number): Promise<SourcePiece>;
+  /** Number of the interface with this name and link type for `append`; its description comes out with the next piece if it is new. */
   describe(name: string, linkType: number, snaplen: number): number;
-  /** Encodes the frames of a batch that `selected` marks (null: all), `framesMax` at most. */
+  /** Without sources: encodes the frames of a batch that `selected` marks (null: all), `framesMax` at most, at once. */
   append(
     batch: CaptureBatch,
     interfaceNumbers: Uint32Array,
     selected: Uint8Array | null,
     framesMax: number,
   ): EncodedPiece;
-  /** What next() takes frames from: a reader that was started with `framesOnly` false. */
-  openStore(reader: NativeStoreReader): void;
-  /** About bytesMax of the store's frames, encoded off the main thread. `lost`: frames the store says were not logged. */
-  next(bytesMax: number, framesMax: number): Promise<EncodedPiece & { more: boolean; lost: number }>;
   /** The end of the file. */
   finish(): EncodedPiece;
 }
 
+export interface EncoderOptions {
+  /** Another file begins before a frame: when the file has more bytes than these, so many frames, or is so long; 0 = never. */
+  bytesOver?: number;
+  frames?: number;
+  durationNs?: bigint;
+  /** Several sources are merged by time; else one behind the other. */
+  byTime?: boolean;
+  /** Without comments. */
+  plain?: boolean;
+  /** Pieces that are in use at once, at most: the memory of one is used again when so many more have been made. 0: never. */
+  slots?: number;
+}
+
 interface ExportAddon {
-  CaptureEncoder: new (format: number, application: string, snaplen: number) => CaptureEncoder;
+  CaptureEncoder: new (format: number, application: string, snaplen: number, options: EncoderOptions) => CaptureEncoder;
 }
 
 const formatNumbers: Record<CaptureFormat, number> = { pcapng: 0, pcap: 1, nsecpcap: 2 };
 
 /** Frames longer than `snaplen` are cut. */
-export function createCaptureEncoder(format: CaptureFormat, application: string, snaplen: number): CaptureEncoder {
+export function createCaptureEncoder(
+  format: CaptureFormat,
+  application: string,
+  snaplen: number,
+  options: EncoderOptions = {},
+): CaptureEncoder {
   const addon = loadAddon("paste_switch") as unknown as ExportAddon;
-  return new addon.CaptureEncoder(formatNumbers[format], application, snaplen);
+  return new addon.CaptureEncoder(formatNumbers[format], application, snaplen, options);
 }

@@ -1,3 +1,4 @@
+import type { SplitOptions } from "../../logger/export/file-names.js";
 import { type Command, Option } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
@@ -9,6 +10,14 @@ interface ExportFlags extends InstanceFlags {
   snaplen?: string;
   from?: string;
   to?: string;
+  append?: boolean;
+  fileSize?: string;
+  fileCount?: string;
+  rotate?: string;
+  ringBuffer?: string[];
+  compress?: string;
+  utc?: boolean;
+  comments: boolean;
   synthEthernet?: boolean;
   allowTruncated?: boolean;
 }
@@ -29,13 +38,32 @@ export function define(command: Command): void {
     .option("-s, --snaplen <bytes>", "so many bytes of a frame at most")
     .option("--from <sequence>", "of a store: from this sequence on")
     .option("--to <sequence>", "of a store: up to this sequence")
+    .option("--append", "several sources one behind the other, instead of merged by time")
+    .option("-C, --file-size <mb>", "go on in another file after so many million bytes (1M: MiB)")
+    .option("-G, --rotate <seconds>", "go on in another file so many seconds later; FILE is a strftime format")
+    .option("-W, --file-count <n>", "with -C: a ring of so many files; with -G: so many files")
+    .option(
+      "-b, --ring-buffer <what>",
+      "as dumpcap: filesize:KB, duration:S, packets:N, files:N; may be repeated",
+      collect,
+    )
+    .option("-z, --compress <how>", "gzip or zstd, with a level: gzip:9 (default: by FILE's ending, .gz or .zst)")
+    .option("--no-comments", "pcapng without the comments that say rule, way and outcome")
+    .option("--utc", "times in file names are UTC")
     .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
     .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
     .addHelpText(
       "after",
       `
-A store may be in use: it is only read. pcapng has nanoseconds, an interface for each port, and the sequence as packet id.
+A store may be in use: it is only read, up to what is durable when the export begins. pcapng has nanoseconds, an interface for each port, and of each
+frame the sequence as packet id, direction, hash, drop count, and a comment: rule, where it went or why not.
 SIGINT ends the export; the file is complete up to there.
+
+Several sources are merged by time, as mergecap does; each keeps its own order, also where its times run backwards.
+
+Split files are called as tcpdump calls them: -C 1 -w x.pcap gives x.pcap, x.pcap1, x.pcap2; -W 10 x.pcap0 to x.pcap9, over and over; or as dumpcap
+does, with -b. Sizes are those before compression, times those of the frames. Each file is complete by itself. A ring gives up only what this export
+wrote; a name that somebody else's file has ends the export.
 
 Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, community-id ID, and of stores in-port NAME, out-port
 NAME, rule NAME, forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
@@ -46,6 +74,9 @@ Examples:
   paste-switch export -r lab.store -w dns.pcapng udp port 53
   paste-switch export -w lost.pcapng dropped and after 15m ago
   paste-switch export -w night.pcapng between yesterday 22:00 and 06:00 and in-port 'vale0:*'
+  paste-switch export -r day1.store -r day2.store -w both.pcapng.gz
+  paste-switch export -C 100 -W 10 -w ring.pcap -F pcap
+  paste-switch export -G 3600 -w 'hour-%Y%m%d-%H.pcapng'
   paste-switch export -w - tcp port 80 and host 10.0.0.1 | tshark -r -`,
     )
     .action(exportCommand);
@@ -54,18 +85,24 @@ Examples:
 async function exportCommand(words: string[], flags: ExportFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { exportFrames } = await import("../../logger/export.js");
+  const { parseCompression } = await import("../../logger/export/compress.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
   const { formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const { readSources } = await import("../sources.js");
   if (flags.write === "-" && process.stdout.isTTY)
     throw new PasteError("USAGE", "standard output is a terminal: captures are binary, use -w FILE or a pipe");
+  const split = await splitOf(flags);
   const progress = new Progress("exported");
   const report = await exportFrames({
     sources: await readSources(flags.read, flags),
     output: flags.write,
     format: flags.format,
     filter: words.join(" "),
+    plain: !flags.comments,
+    ...(flags.append ? { order: "append" as const } : {}),
+    ...(split ? { split } : {}),
+    ...(flags.compress === undefined ? {} : { compression: parseCompression(flags.compress) }),
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
     ...(flags.count === undefined ? {} : { limit: parseWhole(flags.count, "-c", 1, Number.MAX_SAFE_INTEGER) }),
@@ -79,12 +116,24 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   for (const line of [...report.notes, ...report.warnings]) say(line);
   if (report.lost > 0) say(`${formatOf(report.lost, "frame")} that a rule selected could not be logged`);
   if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} overwritten while being read`);
-  say(
-    `${formatOf(report.frames, "frame")}, ${formatBytes(report.bytes)}${report.ended === "aborted" ? ", interrupted" : ""}`,
-  );
+  const { files, frames: removed } = report.removed;
+  if (files > 0) say(`${formatOf(removed, "frame")} in ${formatOf(files, "file")} gave way to newer ones in the ring`);
+  const ending = { aborted: ", interrupted", files: ", and no more files are wanted", done: "", closed: "" };
+  const size = `${formatBytes(report.bytes)}${report.files.length > 1 ? ` in ${formatOf(report.files.length, "file")}` : ""}`;
+  say(`${formatOf(report.frames, "frame")}, ${size}${ending[report.ended]}`);
   if (report.corrupt > 0)
     throw new PasteError(
       "STORE",
       `${formatOf(report.corrupt, "damaged record")} left out: see \`paste-switch store verify\``,
     );
+}
+
+async function splitOf(flags: ExportFlags): Promise<SplitOptions | undefined> {
+  const { parseRing, parseSplit } = await import("../../logger/export/split-words.js");
+  const { fileSize, fileCount, rotate, ringBuffer, utc = false } = flags;
+  const { PasteError } = await import("../../logger/errors.js");
+  if (ringBuffer === undefined) return parseSplit({ fileSize, fileCount, rotate, utc });
+  if (fileSize !== undefined || fileCount !== undefined || rotate !== undefined)
+    throw new PasteError("USAGE", "-b is dumpcap's way to split, -C, -G and -W are tcpdump's: use one of them");
+  return parseRing(ringBuffer, utc);
 }

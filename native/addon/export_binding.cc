@@ -1,10 +1,14 @@
-// Capture files for JavaScript, encoded in batches: from a store off the main thread, from columns at once.
+// Capture files for JavaScript, encoded in batches off the main thread from stores and from columns.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/export/capture_encoder.h"
-#include "core/export/store_export.h"
+#include "core/export/column_input.h"
+#include "core/export/exporter.h"
+#include "core/export/store_input.h"
 #include "capture_columns.h"
 #include "reader_binding.h"
 #include "status_error.h"
@@ -14,80 +18,181 @@ namespace {
 
 using Napi::CallbackInfo;
 
-Napi::Object piece(Napi::Env env, EncodedBytes* bytes, uint64_t frames) {
-  Napi::Object object = Napi::Object::New(env);
-  const size_t size = bytes->size();
-  object.Set("bytes", Napi::Uint8Array::New(env, size, give(env, std::move(*bytes)), 0));
-  object.Set("frames", Napi::Number::New(env, static_cast<double>(frames)));
-  return object;
+// Memory of pieces. With slots a piece's memory is used again when `slots` more pieces have been made; without, never.
+class PieceMemory {
+ public:
+  explicit PieceMemory(uint32_t slots) : slots_(slots) {}
+
+  EncodedBytes* take(size_t capacity) {
+    Slot& slot = slots_.empty() ? fresh_ : slots_[turn_++ % slots_.size()];
+    if (slots_.empty()) slot = Slot{};
+    slot.bytes.clear();
+    slot.bytes.reserve(capacity);
+    current_ = &slot;
+    return &slot.bytes;
+  }
+  // What is in the memory taken last, as JavaScript sees it.
+  Napi::Uint8Array show(Napi::Env env) {
+    EncodedBytes& bytes = current_->bytes;
+    if (bytes.empty()) return Napi::Uint8Array::New(env, 0);
+    if (current_->shown != bytes.data()) {
+      auto* owner = new std::shared_ptr<uint8_t[]>(bytes.memory());
+      const auto buffer = Napi::ArrayBuffer::New(env, owner->get(), bytes.capacity(), [owner](Napi::Env, void*) { delete owner; });
+      if (slots_.empty()) return Napi::Uint8Array::New(env, bytes.size(), buffer, 0);
+      current_->buffer = Napi::Persistent(buffer);
+      current_->shown = bytes.data();
+    }
+    return Napi::Uint8Array::New(env, bytes.size(), current_->buffer.Value(), 0);
+  }
+
+ private:
+  struct Slot {
+    EncodedBytes bytes;
+    Napi::Reference<Napi::ArrayBuffer> buffer;  // over the memory at `shown`
+    const uint8_t* shown = nullptr;
+  };
+  std::vector<Slot> slots_;
+  Slot fresh_;
+  Slot* current_ = &fresh_;
+  size_t turn_ = 0;
+};
+
+// A batch of columns as logger/capture makes them. False when the columns differ in length, a frame lies outside of the data, or its
+// interface is not below `interfaces`.
+bool read_columns(const Napi::Value& batch, const Napi::Value& selected, uint32_t interfaces, FrameColumns* columns) {
+  Columns given;
+  if (!batch.IsObject() || !given.read(batch.As<Napi::Object>())) return false;
+  *columns = FrameColumns{given.data, given.count, given.offsets, given.captured, given.wire, given.times, given.interfaces, nullptr};
+  if (selected.IsTypedArray()) {
+    const auto marks = selected.As<Napi::Uint8Array>();
+    if (marks.ElementLength() != given.count) return false;
+    if (given.count > 0) columns->selected = marks.Data();
+  }
+  for (size_t i = 0; i < given.count; ++i)
+    if (given.interfaces[i] >= interfaces) return false;
+  return true;
 }
+
+// Frames longer than a piece, and descriptions and statistics of interfaces, come on top of what was asked for.
+constexpr size_t kSlackBytes = 1u << 20;
 
 // What a worker uses must outlive the JavaScript object.
 struct Encoding {
-  Encoding(CaptureFormat format, std::string application, uint32_t snaplen) : encoder(format, std::move(application), snaplen) {}
-  CaptureEncoder encoder;
-  std::shared_ptr<OpenReader> source;
-  std::optional<StoreExport> store;
+  Encoding(CaptureFormat format, std::string application, uint32_t snaplen, SplitLimits limits, bool by_time, uint32_t slots)
+      : exporter(format, std::move(application), snaplen, limits, by_time), memory(slots) {}
+
+  struct Source {
+    std::shared_ptr<OpenReader> store;    // or:
+    ColumnInput* columns = nullptr;       // the exporter's
+    Napi::Reference<Napi::Object> batch;  // whose memory it looks at
+    Napi::Reference<Napi::Object> selected;
+  };
+  bool stores_busy() const {
+    return std::any_of(sources.begin(), sources.end(), [](const Source& each) { return each.store && each.store->busy; });
+  }
+  void set_busy(bool now) {
+    busy = now;
+    for (Source& each : sources)
+      if (each.store) each.store->busy = now;
+  }
+  // Batches that were used up are let go.
+  void release() {
+    for (Source& each : sources)
+      if (each.columns && !each.columns->uses_batch()) {
+        each.batch.Reset();
+        each.selected.Reset();
+      }
+  }
+
+  Exporter exporter;
+  PieceMemory memory;
+  std::vector<Source> sources;
+  bool comments = true;
   bool busy = false;
 };
 
-class StoreWorker final : public Napi::AsyncWorker {
+const char* next_name(Exporter::Next next) {
+  switch (next) {
+    case Exporter::Next::kSplit: return "split";
+    case Exporter::Next::kHungry: return "hungry";
+    case Exporter::Next::kEnd: return "end";
+    default: return "more";
+  }
+}
+
+class PieceWorker final : public Napi::AsyncWorker {
  public:
-  StoreWorker(Napi::Env env, std::shared_ptr<Encoding> encoding, uint32_t bytes_max, uint64_t frames_left)
+  PieceWorker(Napi::Env env, std::shared_ptr<Encoding> encoding, uint32_t bytes_max, uint64_t frames_max)
       : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), encoding_(std::move(encoding)), bytes_max_(bytes_max),
-        frames_left_(frames_left) {
-    encoding_->busy = encoding_->source->busy = true;
+        frames_max_(frames_max) {
+    encoding_->set_busy(true);
+    bytes_ = encoding_->memory.take(bytes_max_ + kSlackBytes);
   }
   Napi::Promise::Deferred deferred;
 
  private:
-  void Execute() override {
-    bytes_.reserve(bytes_max_ + bytes_max_ / 2);
-    const uint64_t before = encoding_->encoder.frames();
-    status_ = encoding_->store->next(&bytes_, bytes_max_, &frames_left_, &more_);
-    if (status_.ok()) status_ = encoding_->source->reader->status();
-    frames_ = encoding_->encoder.frames() - before;
-  }
+  void Execute() override { status_ = encoding_->exporter.next(bytes_, bytes_max_, frames_max_, &piece_); }
   void OnOK() override {
-    encoding_->busy = encoding_->source->busy = false;
+    encoding_->set_busy(false);
+    encoding_->release();
     if (!status_.ok()) {
       deferred.Reject(status_error(Env(), status_).Value());
       return;
     }
-    Napi::Object object = piece(Env(), &bytes_, frames_);
-    object.Set("more", Napi::Boolean::New(Env(), more_));
-    object.Set("lost", Napi::Number::New(Env(), static_cast<double>(encoding_->store->lost())));
+    Napi::Object object = Napi::Object::New(Env());
+    object.Set("bytes", encoding_->memory.show(Env()));
+    object.Set("frames", Napi::Number::New(Env(), static_cast<double>(piece_.frames)));
+    object.Set("next", next_name(piece_.next));
+    object.Set("more", Napi::Boolean::New(Env(), piece_.next != Exporter::Next::kEnd));
+    object.Set("hungry", Napi::Number::New(Env(), piece_.hungry));
+    object.Set("byTime", Napi::Boolean::New(Env(), piece_.split == Split::kTime));
+    if (piece_.frames > 0) object.Set("firstNs", Napi::BigInt::New(Env(), piece_.first_ns));
+    if (piece_.next == Exporter::Next::kSplit) object.Set("nextNs", Napi::BigInt::New(Env(), encoding_->exporter.next_time_ns()));
+    object.Set("lost", Napi::Number::New(Env(), static_cast<double>(encoding_->exporter.lost())));
     deferred.Resolve(object);
   }
 
   std::shared_ptr<Encoding> encoding_;
-  EncodedBytes bytes_;
+  EncodedBytes* bytes_;
   uint32_t bytes_max_;
-  uint64_t frames_left_, frames_ = 0;
-  bool more_ = false;
+  uint64_t frames_max_;
+  Exporter::Piece piece_;
   Status status_;
 };
+
+uint64_t count_option(const Napi::Object& options, const char* name) {
+  const Napi::Value value = options.Get(name);
+  bool lossless = true;
+  if (value.IsBigInt()) return value.As<Napi::BigInt>().Uint64Value(&lossless);
+  return value.IsNumber() ? static_cast<uint64_t>(std::max(0.0, value.As<Napi::Number>().DoubleValue())) : 0;
+}
 
 class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "CaptureEncoder",
-                       {InstanceMethod<&CaptureEncoderObject::describe>("describe"),
-                        InstanceMethod<&CaptureEncoderObject::append>("append"),
-                        InstanceMethod<&CaptureEncoderObject::open_store>("openStore"),
+                       {InstanceMethod<&CaptureEncoderObject::open_store>("openStore"),
+                        InstanceMethod<&CaptureEncoderObject::open_capture>("openCapture"),
+                        InstanceMethod<&CaptureEncoderObject::feed>("feed"), InstanceMethod<&CaptureEncoderObject::end>("end"),
                         InstanceMethod<&CaptureEncoderObject::next>("next"),
+                        InstanceMethod<&CaptureEncoderObject::describe>("describe"),
+                        InstanceMethod<&CaptureEncoderObject::append>("append"),
                         InstanceMethod<&CaptureEncoderObject::finish>("finish")});
   }
 
-  // new CaptureEncoder(format: 0 pcapng | 1 pcap | 2 nsecpcap, application, snaplen)
+  // new CaptureEncoder(format: 0 pcapng | 1 pcap | 2 nsecpcap, application, snaplen, options)
   explicit CaptureEncoderObject(const CallbackInfo& call) : Napi::ObjectWrap<CaptureEncoderObject>(call) {
     const uint32_t format = call[0].IsNumber() ? call[0].As<Napi::Number>().Uint32Value() : ~0u;
     if (format > 2 || !call[1].IsString() || !call[2].IsNumber()) {
       throw_status(call.Env(), Status(Code::kInternal, "CaptureEncoder: format, application and snaplen are needed"));
       return;
     }
+    const Napi::Object options = call[3].IsObject() ? call[3].As<Napi::Object>() : Napi::Object::New(call.Env());
+    const SplitLimits limits{count_option(options, "bytesOver"), count_option(options, "frames"), count_option(options, "durationNs")};
     encoding_ = std::make_shared<Encoding>(static_cast<CaptureFormat>(format), call[1].As<Napi::String>().Utf8Value(),
-                                           call[2].As<Napi::Number>().Uint32Value());
+                                           call[2].As<Napi::Number>().Uint32Value(), limits,
+                                           options.Get("byTime").ToBoolean().Value(), static_cast<uint32_t>(count_option(options, "slots")));
+    encoding_->comments = !options.Get("plain").ToBoolean().Value();
   }
 
  private:
@@ -96,95 +201,139 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     throw_status(env, Status(Code::kInternal, "the encoder is busy with another call"));
     return false;
   }
+  static std::string text_of(const Napi::Value& value) { return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string(); }
 
-  // describe(name, linkType, snaplen): the interface's number. What it writes comes with the next piece.
-  Napi::Value describe(const CallbackInfo& call) {
-    if (!idle(call.Env())) return call.Env().Undefined();
-    uint32_t interface = 0;
-    const Status status = encoding_->encoder.describe(
-        call[0].As<Napi::String>().Utf8Value(), call[1].As<Napi::Number>().Uint32Value(), call[2].As<Napi::Number>().Uint32Value(),
-        &pending_, &interface);
-    if (!status.ok()) throw_status(call.Env(), status);
-    return Napi::Number::New(call.Env(), interface);
-  }
-
-  // append(batch, interfaceNumbers: Uint32Array, selected: Uint8Array | null, framesMax): { bytes, frames }
-  Napi::Value append(const CallbackInfo& call) {
-    const Napi::Env env = call.Env();
-    if (!idle(env)) return env.Undefined();
-    Columns columns;
-    if (!call[0].IsObject() || !columns.read(call[0].As<Napi::Object>()) || !call[1].IsTypedArray()) {
-      throw_status(env, Status(Code::kInternal, "append: the batch's columns do not fit each other"));
-      return env.Undefined();
-    }
-    const auto numbers = call[1].As<Napi::Uint32Array>();
-    const auto selected = call[2].IsTypedArray() ? call[2].As<Napi::Uint8Array>() : Napi::Uint8Array();
-    const double frames_max = call[3].As<Napi::Number>().DoubleValue();
-    Status status;
-    uint64_t frames = 0;
-    for (size_t i = 0; i < columns.count && static_cast<double>(frames) < frames_max && status.ok(); ++i) {
-      if (!selected.IsEmpty() && !(i < selected.ElementLength() && selected[i])) continue;
-      FrameToEncode frame;
-      frame.bytes = columns.data + columns.offsets[i];
-      frame.length = columns.captured[i];
-      frame.wire_length = columns.wire[i];
-      frame.time_ns = columns.times[i];
-      if (columns.interfaces[i] >= numbers.ElementLength() || numbers[columns.interfaces[i]] >= encoding_->encoder.interfaces()) {
-        status = Status(Code::kInternal, "append: a frame of an interface that was not described");
-        break;
-      }
-      frame.interface = numbers[columns.interfaces[i]];
-      status = encoding_->encoder.append(frame, &pending_);
-      frames += status.ok();
-    }
-    if (!status.ok()) {
-      throw_status(env, status);
-      return env.Undefined();
-    }
-    return take(env, frames);
-  }
-
-  // openStore(reader): what next() encodes from now on; the reader was started with framesOnly false.
+  // openStore(reader, description?): one more source, its number. The reader was started with framesOnly false.
   Napi::Value open_store(const CallbackInfo& call) {
     if (!idle(call.Env())) return call.Env().Undefined();
     auto source = reader_of(call.Env(), call[0]);
     if (!source) return call.Env().Undefined();
-    encoding_->store.reset();
-    encoding_->source = std::move(source);
-    encoding_->store.emplace(*encoding_->source->reader, encoding_->encoder);
-    return call.Env().Undefined();
+    const uint32_t number = encoding_->exporter.inputs();
+    encoding_->exporter.add(std::make_unique<StoreInput>(*source->reader, number, text_of(call[1]), encoding_->comments));
+    encoding_->sources.push_back({std::move(source), nullptr, {}, {}});
+    return Napi::Number::New(call.Env(), number);
   }
 
-  // next(bytesMax, framesMax): a promise of { bytes, frames, more, lost }.
+  // openCapture(description?): one more source, its number; feed() gives it batches.
+  Napi::Value open_capture(const CallbackInfo& call) {
+    if (!idle(call.Env())) return call.Env().Undefined();
+    const uint32_t number = encoding_->exporter.inputs();
+    auto input = std::make_unique<ColumnInput>(number, text_of(call[0]));
+    encoding_->sources.push_back({nullptr, input.get(), {}, {}});
+    encoding_->exporter.add(std::move(input));
+    return Napi::Number::New(call.Env(), number);
+  }
+
+  Encoding::Source* capture_of(Napi::Env env, const Napi::Value& number) {
+    const uint32_t index = number.IsNumber() ? number.As<Napi::Number>().Uint32Value() : ~0u;
+    if (index < encoding_->sources.size() && encoding_->sources[index].columns) return &encoding_->sources[index];
+    throw_status(env, Status(Code::kInternal, "no such capture among the encoder's sources"));
+    return nullptr;
+  }
+
+  // feed(source, batch, interfaces: { name, linkType, snaplen }[], selected: Uint8Array | null), when it is hungry.
+  void feed(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    if (!idle(env)) return;
+    Encoding::Source* const source = capture_of(env, call[0]);
+    if (!source) return;
+    std::vector<ColumnInput::Interface> interfaces;
+    const auto given = call[2].As<Napi::Array>();
+    for (uint32_t i = 0; i < given.Length(); ++i) {
+      const auto each = Napi::Value(given[i]).As<Napi::Object>();
+      interfaces.push_back(ColumnInput::Interface{text_of(each.Get("name")), each.Get("linkType").ToNumber().Uint32Value(),
+                                                  each.Get("snaplen").ToNumber().Uint32Value()});
+    }
+    FrameColumns columns;
+    if (source->columns->uses_batch() || !read_columns(call[1], call[3], static_cast<uint32_t>(interfaces.size()), &columns)) {
+      throw_status(env, Status(Code::kInternal, "feed: the batch's columns do not fit each other, or the batch before is not used up"));
+      return;
+    }
+    source->batch = Napi::Persistent(call[1].As<Napi::Object>());
+    if (call[3].IsTypedArray()) source->selected = Napi::Persistent(call[3].As<Napi::Object>());
+    source->columns->feed(columns, std::move(interfaces));
+  }
+
+  // end(source): no more batches will come.
+  void end(const CallbackInfo& call) {
+    if (!idle(call.Env())) return;
+    if (Encoding::Source* const source = capture_of(call.Env(), call[0])) source->columns->end();
+  }
+
+  // next(bytesMax, framesMax): a promise of { bytes, frames, next, more, hungry, byTime, firstNs, nextNs, lost }.
   Napi::Value next(const CallbackInfo& call) {
     const Napi::Env env = call.Env();
     if (!idle(env)) return env.Undefined();
-    if (!encoding_->store || encoding_->source->busy) {
-      throw_status(env, Status(Code::kInternal, "next: no store is open for export, or its reader is busy"));
+    if (encoding_->sources.empty() || encoding_->stores_busy()) {
+      throw_status(env, Status(Code::kInternal, "next: nothing is open for export, or a reader is busy"));
       return env.Undefined();
     }
     const double frames_max = call[1].As<Napi::Number>().DoubleValue();
     const uint64_t frames = frames_max < 9e15 ? static_cast<uint64_t>(std::max(frames_max, 0.0)) : ~0ull;
-    auto* worker = new StoreWorker(env, encoding_, call[0].As<Napi::Number>().Uint32Value(), frames);
+    auto* worker = new PieceWorker(env, encoding_, call[0].As<Napi::Number>().Uint32Value(), frames);
     Napi::Value promise = worker->deferred.Promise();
     worker->Queue();
     return promise;
   }
 
-  Napi::Value finish(const CallbackInfo& call) {
+  // describe(name, linkType, snaplen): the number of an interface for append(). What it writes comes with the next piece.
+  Napi::Value describe(const CallbackInfo& call) {
     if (!idle(call.Env())) return call.Env().Undefined();
-    encoding_->encoder.finish(&pending_);
-    return take(call.Env(), 0);
+    const std::string name = text_of(call[0]);
+    const InterfaceToEncode interface{name, {}, call[1].ToNumber().Uint32Value(), call[2].ToNumber().Uint32Value(), 0};
+    uint32_t number = 0;
+    const Status status = encoding_->exporter.encoder().describe(interface, &pending_, &number);
+    if (!status.ok()) throw_status(call.Env(), status);
+    return Napi::Number::New(call.Env(), number);
   }
 
-  Napi::Value take(Napi::Env env, uint64_t frames) {
-    Napi::Object object = piece(env, &pending_, frames);
-    pending_ = EncodedBytes();
+  // append(batch, interfaceNumbers: Uint32Array, selected: Uint8Array | null, framesMax): { bytes, frames }, at once
+  Napi::Value append(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    if (!idle(env)) return env.Undefined();
+    CaptureEncoder& encoder = encoding_->exporter.encoder();
+    const auto numbers = call[1].IsTypedArray() ? call[1].As<Napi::Uint32Array>() : Napi::Uint32Array::New(env, 0);
+    FrameColumns columns;
+    bool good = read_columns(call[0], call[2], static_cast<uint32_t>(numbers.ElementLength()), &columns);
+    for (size_t i = 0; i < numbers.ElementLength(); ++i) good &= numbers[i] < encoder.interfaces();
+    if (!good) {
+      throw_status(env, Status(Code::kInternal, "append: the batch's columns do not fit each other, or its interfaces are not described"));
+      return env.Undefined();
+    }
+    const double frames_max = call[3].ToNumber().DoubleValue();
+    ColumnInput input(0, "");
+    input.feed(columns, {});
+    uint64_t frames = 0;
+    FrameToEncode frame;
+    for (; static_cast<double>(frames) < frames_max && input.head(&frame) == ExportInput::Head::kFrame; input.advance(), ++frames) {
+      frame.interface = numbers[input.interface_of_batch()];
+      if (const Status status = encoder.append(frame, &pending_); !status.ok()) {
+        throw_status(env, status);
+        return env.Undefined();
+      }
+    }
+    return take_pending(env, frames);
+  }
+
+  // finish(): { bytes, frames: 0 }
+  Napi::Value finish(const CallbackInfo& call) {
+    if (!idle(call.Env())) return call.Env().Undefined();
+    encoding_->exporter.finish(&pending_);
+    return take_pending(call.Env(), 0);
+  }
+
+  Napi::Value take_pending(Napi::Env env, uint64_t frames) {
+    EncodedBytes* const bytes = encoding_->memory.take(pending_.size());
+    if (!pending_.empty()) memcpy(bytes->extend(pending_.size()), pending_.data(), pending_.size());
+    pending_.clear();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("bytes", encoding_->memory.show(env));
+    object.Set("frames", Napi::Number::New(env, static_cast<double>(frames)));
     return object;
   }
 
   std::shared_ptr<Encoding> encoding_;
-  EncodedBytes pending_;
+  EncodedBytes pending_;  // of describe(), append() and finish()
 };
 
 }  // namespace

@@ -103,7 +103,7 @@ test("filter, limit, snaplen, and several sources one behind the other", async (
   await exportFrames({ sources: [await storeWith(t, second)], output: capture });
   const output = `${path}.out.pcapng`;
   const read = async (options: object) => {
-    await exportFrames({ sources: [path, capture], output, ...options });
+    await exportFrames({ sources: [path, capture], output, order: "append", ...options });
     return (await readAll(output)).frames;
   };
   const both = [...first, ...second];

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/export/packet_hash.h"
+#include "core/store/layout.h"
+
 namespace paste {
 namespace {
 
@@ -10,12 +13,14 @@ enum BlockType : uint32_t { kInterface = 1, kStatistics = 5, kPacket = 6, kSecti
 enum OptionCode : uint16_t {
   kEndOfOptions = 0,
   kComment = 1,
-  kInterfaceName = 2, kTimeResolution = 9,               // interface description
+  kInterfaceName = 2, kInterfaceDescription = 3, kTimeResolution = 9,
   kUserApplication = 4,                                  // section header
-  kFlags = 2, kDropCount = 4, kPacketId = 5,             // enhanced packet
+  kFlags = 2, kHash = 3, kDropCount = 4, kPacketId = 5, kQueue = 6,  // enhanced packet
   kStartTime = 2, kEndTime = 3, kReceived = 4, kDropped = 5,  // interface statistics
 };
-constexpr uint32_t kInbound = 1;
+// Flags word of a packet: direction, and how it is addressed.
+constexpr uint32_t kInbound = 1, kUnicast = 1 << 2, kMulticast = 2 << 2, kBroadcast = 3 << 2;
+constexpr uint8_t kHashCrc32 = 2;
 constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 constexpr uint32_t kPacketFixedBytes = 28;
 constexpr uint32_t kTextBytesMax = 1024;  // of a name or comment; options hold 65535
@@ -55,6 +60,17 @@ struct Cursor {
     u16(8);
     time(value);
   }
+  void text_option(uint16_t code, std::string_view text) {
+    if (!text.empty()) option(code, text.data(), static_cast<uint32_t>(text.size()));
+  }
+  void hash_option(uint8_t algorithm, uint32_t hash) {
+    u16(kHash);
+    u16(5);
+    put(&algorithm, 1);
+    const uint32_t network_order = __builtin_bswap32(hash);
+    put(&network_order, sizeof network_order);
+    padding(5);
+  }
   void end_of_options() { u32(kEndOfOptions); }
 };
 
@@ -62,10 +78,11 @@ uint32_t text_option_bytes(std::string_view text) {
   return text.empty() ? 0 : 4 + padded(static_cast<uint32_t>(text.size()));
 }
 
-Cursor room(EncodedBytes* out, size_t size) {
-  const size_t before = out->size();
-  out->resize(before + size);
-  return Cursor{out->data() + before};
+uint32_t flags_of(const FrameToEncode& frame) {
+  static constexpr uint8_t kEveryone[6] = {255, 255, 255, 255, 255, 255};
+  if (frame.length < sizeof kEveryone) return kInbound;
+  if (memcmp(frame.bytes, kEveryone, sizeof kEveryone) == 0) return kInbound | kBroadcast;
+  return kInbound | (frame.bytes[0] & 1 ? kMulticast : kUnicast);
 }
 
 std::string_view cut(std::string_view text) {
@@ -82,19 +99,19 @@ void CaptureEncoder::begin(uint32_t link_type, EncodedBytes* out) {
   if (format_ == CaptureFormat::kPcapng) {
     const std::string_view application = cut(application_);
     const uint32_t length = 28 + text_option_bytes(application) + 4;
-    Cursor to = room(out, length);
+    Cursor to{room(out, length)};
     to.u32(kSection);
     to.u32(length);
     to.u32(kByteOrderMagic);
     to.u16(1);
     to.u16(0);
     to.u64(~0ull);  // the section's length is not known while it is written
-    if (!application.empty()) to.option(kUserApplication, application.data(), static_cast<uint32_t>(application.size()));
+    to.text_option(kUserApplication, application);
     to.end_of_options();
     to.u32(length);
     return;
   }
-  Cursor to = room(out, 24);
+  Cursor to{room(out, 24)};
   to.u32(format_ == CaptureFormat::kPcap ? 0xa1b2c3d4 : 0xa1b23c4d);
   to.u16(2);
   to.u16(4);
@@ -104,33 +121,45 @@ void CaptureEncoder::begin(uint32_t link_type, EncodedBytes* out) {
   to.u32(link_type);
 }
 
-Status CaptureEncoder::describe(std::string_view name, uint32_t link_type, uint32_t snaplen, EncodedBytes* out, uint32_t* interface) {
+Status CaptureEncoder::describe(const InterfaceToEncode& interface, EncodedBytes* out, uint32_t* number) {
   for (size_t i = 0; i < interfaces_.size(); ++i) {
-    if (interfaces_[i].name != name || interfaces_[i].link_type != link_type) continue;
-    *interface = static_cast<uint32_t>(i);
+    const Interface& known = interfaces_[i];
+    if (known.name != interface.name || known.link_type != interface.link_type || known.source != interface.source) continue;
+    *number = static_cast<uint32_t>(i);
     return Status();
   }
+  const uint32_t link_type = interface.link_type;
   if (format_ != CaptureFormat::kPcapng && !interfaces_.empty() && interfaces_[0].link_type != link_type)
     return Status(Code::kUsage, "pcap holds frames of one link type, and these have " + std::to_string(interfaces_[0].link_type) +
                                     " and " + std::to_string(link_type) + ": write pcapng (-F pcapng)");
   if (!begun_) begin(link_type, out);
-  *interface = static_cast<uint32_t>(interfaces_.size());
-  interfaces_.push_back(Interface{std::string(name), link_type});
+  *number = static_cast<uint32_t>(interfaces_.size());
+  interfaces_.push_back(Interface{std::string(interface.name), link_type, interface.source});
   if (format_ != CaptureFormat::kPcapng) return Status();
-  const std::string_view text = cut(name);
-  const uint32_t length = 16 + text_option_bytes(text) + 8 + 4 + 4;
-  Cursor to = room(out, length);
+  const std::string_view name = cut(interface.name), description = cut(interface.description);
+  const uint32_t length = 16 + text_option_bytes(name) + text_option_bytes(description) + 8 + 4 + 4;
+  const uint32_t snaplen = std::min(interface.snaplen, snaplen_);
+  Cursor to{room(out, length)};
   to.u32(kInterface);
   to.u32(length);
   to.u16(static_cast<uint16_t>(link_type));
   to.u16(0);
-  to.u32(std::min(snaplen, snaplen_) >= layout::kFrameBytesMax ? 0 : std::min(snaplen, snaplen_));  // 0: no limit
-  if (!text.empty()) to.option(kInterfaceName, text.data(), static_cast<uint32_t>(text.size()));
+  to.u32(snaplen >= layout::kFrameBytesMax ? 0 : snaplen);  // 0: no limit
+  to.text_option(kInterfaceName, name);
+  to.text_option(kInterfaceDescription, description);
   const uint8_t nanoseconds = 9;
   to.option(kTimeResolution, &nanoseconds, 1);
   to.end_of_options();
   to.u32(length);
   return Status();
+}
+
+Split CaptureEncoder::splits_before(uint64_t time_ns) const {
+  if (file_frames_ == 0) return Split::kNone;
+  // Times may run backwards: that is never a reason for another file.
+  if (limits_.duration_ns > 0 && time_ns >= file_first_ns_ && time_ns - file_first_ns_ >= limits_.duration_ns) return Split::kTime;
+  const bool size = (limits_.bytes_over > 0 && file_bytes_ > limits_.bytes_over) || (limits_.frames > 0 && file_frames_ >= limits_.frames);
+  return size ? Split::kSize : Split::kNone;
 }
 
 Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
@@ -147,16 +176,19 @@ Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
   from.last_ns = std::max(from.last_ns, frame.time_ns);
   ++from.received;
   from.lost += frame.lost;
+  if (file_frames_++ == 0) file_first_ns_ = frame.time_ns;
   ++frames_;
   return Status();
 }
 
 void CaptureEncoder::append_pcapng(const FrameToEncode& frame, uint32_t length, EncodedBytes* out) {
   const std::string_view comment = cut(frame.comment);
-  uint32_t options = text_option_bytes(comment) + (frame.from_store ? 8 + 12 : 0) + (frame.lost ? 12 : 0);
+  const bool hashed = frame.from_store && frame.hashed;
+  uint32_t options = text_option_bytes(comment) + (frame.from_store ? 8 + 12 : 0) + (hashed ? 12 : 0) + (frame.lost ? 12 : 0) +
+                     (frame.queue != FrameToEncode::kNoQueue ? 8 : 0);
   if (options > 0) options += 4;
   const uint32_t size = kPacketFixedBytes + padded(length) + options + 4;
-  Cursor to = room(out, size);
+  Cursor to{room(out, size)};
   to.u32(kPacket);
   to.u32(size);
   to.u32(frame.interface);
@@ -165,14 +197,12 @@ void CaptureEncoder::append_pcapng(const FrameToEncode& frame, uint32_t length, 
   to.u32(std::max(frame.wire_length, length));
   to.put(frame.bytes, length);
   to.padding(length);
-  if (!comment.empty()) to.option(kComment, comment.data(), static_cast<uint32_t>(comment.size()));
-  if (frame.from_store) {
-    to.option32(kFlags, kInbound);  // as seen from the switch
-    if (frame.lost) to.option64(kDropCount, frame.lost);
-    to.option64(kPacketId, frame.sequence);
-  } else if (frame.lost) {
-    to.option64(kDropCount, frame.lost);
-  }
+  to.text_option(kComment, comment);
+  if (frame.from_store) to.option32(kFlags, flags_of(frame));
+  if (hashed) to.hash_option(kHashCrc32, packet_crc32(frame.bytes, frame.length));
+  if (frame.lost) to.option64(kDropCount, frame.lost);
+  if (frame.from_store) to.option64(kPacketId, frame.sequence);
+  if (frame.queue != FrameToEncode::kNoQueue) to.option32(kQueue, frame.queue);
   if (options > 0) to.end_of_options();
   to.u32(size);
 }
@@ -183,7 +213,7 @@ Status CaptureEncoder::append_pcap(const FrameToEncode& frame, uint32_t length, 
   if (seconds > 0xffffffff)
     return Status(Code::kUsage, "a frame's time, " + std::to_string(seconds) +
                                     " s after 1970, is later than pcap can say (2106): write pcapng (-F pcapng)");
-  Cursor to = room(out, 16 + length);
+  Cursor to{room(out, 16 + length)};
   to.u32(static_cast<uint32_t>(seconds));
   to.u32(format_ == CaptureFormat::kPcap ? rest / 1000 : rest);
   to.u32(length);
@@ -193,15 +223,13 @@ Status CaptureEncoder::append_pcap(const FrameToEncode& frame, uint32_t length, 
 }
 
 void CaptureEncoder::finish(EncodedBytes* out) {
-  constexpr uint32_t kEthernet = 1;
-  uint32_t interface = 0;
+  uint32_t number = 0;
   // libpcap takes no pcapng without an interface.
-  if (interfaces_.empty()) PASTE_CHECK(describe("", kEthernet, ~0u, out, &interface).ok());
-  if (format_ != CaptureFormat::kPcapng) return;
-  for (size_t i = 0; i < interfaces_.size(); ++i) {
+  if (interfaces_.empty()) PASTE_CHECK(describe(InterfaceToEncode{}, out, &number).ok());
+  for (size_t i = 0; format_ == CaptureFormat::kPcapng && i < interfaces_.size(); ++i) {
     const Interface& each = interfaces_[i];
     const uint32_t length = 20 + 4 * 12 + 4 + 4;
-    Cursor to = room(out, length);
+    Cursor to{room(out, length)};
     to.u32(kStatistics);
     to.u32(length);
     to.u32(static_cast<uint32_t>(i));
@@ -213,6 +241,10 @@ void CaptureEncoder::finish(EncodedBytes* out) {
     to.end_of_options();
     to.u32(length);
   }
+  interfaces_.clear();
+  begun_ = false;
+  file_bytes_ = file_frames_ = 0;
+  ++file_;
 }
 
 }  // namespace paste

@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/store/reader.h"
+#include "core/export/encoded_bytes.h"
 
 namespace paste {
-
-using EncodedBytes = std::vector<uint8_t, RawAllocator<uint8_t>>;
 
 enum class CaptureFormat : uint8_t { kPcapng, kPcap, kNsecPcap };
 
@@ -23,37 +21,72 @@ struct FrameToEncode {
   uint32_t wire_length = 0;
   uint64_t time_ns = 0;          // since 1970
   uint32_t interface = 0;        // as describe() numbered it
-  bool from_store = false;       // packet id and direction are written, too
+  bool from_store = false;       // packet id, direction and hash are written, too
+  bool hashed = true;            // of a store's frame: false leaves the hash out
+  uint32_t queue = kNoQueue;
   uint64_t sequence = 0;
   uint64_t lost = 0;             // frames lost before this one since the last that said so; 0 is not written
   std::string_view comment;      // empty is not written
+
+  static constexpr uint32_t kNoQueue = ~0u;
 };
+
+struct InterfaceToEncode {
+  std::string_view name;
+  std::string_view description;  // empty is not written
+  uint32_t link_type = 1;        // of the LINKTYPE registry
+  uint32_t snaplen = ~0u;
+  uint32_t source = 0;           // interfaces of equal names of two sources are two
+};
+
+// When the next frame begins another file; 0 = never for this reason. Compared before a frame is written, as tcpdump does.
+struct SplitLimits {
+  uint64_t bytes_over = 0;       // the file has more bytes than this
+  uint64_t frames = 0;           // the file has so many frames
+  uint64_t duration_ns = 0;      // so long after the file's first frame, by the frames' times
+};
+enum class Split : uint8_t { kNone, kSize, kTime };
 
 class CaptureEncoder {
  public:
-  CaptureEncoder(CaptureFormat format, std::string application, uint32_t snaplen)
-      : format_(format), application_(std::move(application)), snaplen_(snaplen) {}
+  CaptureEncoder(CaptureFormat format, std::string application, uint32_t snaplen, SplitLimits limits = {})
+      : format_(format), application_(std::move(application)), snaplen_(snaplen), limits_(limits) {}
 
-  // The number of the interface with this name and link type; described in the output when it is new. kUsage when the format
-  // holds one link type only and this is another.
-  Status describe(std::string_view name, uint32_t link_type, uint32_t snaplen, EncodedBytes* out, uint32_t* interface);
+  // The number of this interface; described in the output when it is new. kUsage when the format holds one link type only and
+  // this is another.
+  Status describe(const InterfaceToEncode& interface, EncodedBytes* out, uint32_t* number);
   // kUsage for a time that the format cannot hold.
   Status append(const FrameToEncode& frame, EncodedBytes* out);
-  // What stands at the end: statistics of each interface; and the header, if there was nothing yet.
+  // What stands at the end: statistics of each interface; and the header, if there was nothing yet. What is described or appended
+  // next begins another file, whose interfaces are numbered from 0 again.
   void finish(EncodedBytes* out);
 
+  // Whether a frame of this time belongs into the next file.
+  Split splits_before(uint64_t time_ns) const;
+
   CaptureFormat format() const { return format_; }
+  uint32_t snaplen() const { return snaplen_; }
+  // Over all files.
   uint64_t frames() const { return frames_; }
+  // Of the file under way.
+  uint64_t file_frames() const { return file_frames_; }
   size_t interfaces() const { return interfaces_.size(); }
+  // +1 with each finish(): numbers of interfaces are void then.
+  uint32_t file() const { return file_; }
 
  private:
   struct Interface {
     std::string name;
     uint32_t link_type;
+    uint32_t source;
     uint64_t received = 0, lost = 0;
     uint64_t first_ns = 0, last_ns = 0;
   };
 
+  uint8_t* room(EncodedBytes* out, size_t size) {
+    file_bytes_ += size;
+    return out->extend(size);
+  }
   void begin(uint32_t link_type, EncodedBytes* out);
   void append_pcapng(const FrameToEncode& frame, uint32_t length, EncodedBytes* out);
   Status append_pcap(const FrameToEncode& frame, uint32_t length, EncodedBytes* out);
@@ -61,8 +94,11 @@ class CaptureEncoder {
   CaptureFormat format_;
   std::string application_;
   uint32_t snaplen_;
+  SplitLimits limits_;
   bool begun_ = false;
   uint64_t frames_ = 0;
+  uint32_t file_ = 0;
+  uint64_t file_bytes_ = 0, file_frames_ = 0, file_first_ns_ = 0;
   std::vector<Interface> interfaces_;
 };
 

@@ -1,0 +1,116 @@
+// What an export reads: stores by readers of the addon, captures by batches that are handed over when they are wanted.
+import { basename } from "node:path";
+import { asPasteError, native } from "../../native/engine.js";
+import type { CaptureEncoder } from "../../native/export.js";
+import { type NativeStoreReader, openNativeReader } from "../../native/reader.js";
+import { type CaptureBatch, capturedLengthMax } from "../capture/capture.js";
+import { type CaptureReader, openCapture } from "../capture/open-capture.js";
+import { PasteError } from "../errors.js";
+import type { CompiledFilter } from "../filter/compile.js";
+import type { NameCheck } from "../filter/name-check.js";
+import { type SourceKind, selectedBatches } from "../query-source.js";
+import { type FrameOptions, nativeOptions } from "../reader.js";
+
+type Batches = AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void>;
+
+export interface SourceOptions {
+  kinds: ReadonlyMap<string, SourceKind>;
+  filter: CompiledFilter | undefined;
+  range: Pick<FrameOptions, "fromSequence" | "toSequence">;
+  capture: { allowTruncated: boolean; synthesizeEthernet: boolean };
+}
+
+export class Sources {
+  readonly #options: SourceOptions;
+  readonly #stores: NativeStoreReader[] = [];
+  readonly #captures = new Map<number, { capture: CaptureReader; batches: Batches }>();
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+  }
+
+  async open(paths: readonly string[], encoder: CaptureEncoder): Promise<void> {
+    const labels = sourceLabels(paths);
+    const { kinds, filter, range, capture: captureOptions } = this.#options;
+    for (const [i, path] of paths.entries()) {
+      if (kinds.get(path) === "store") {
+        const reader = native(() => openNativeReader(path));
+        this.#stores.push(reader);
+        native(() => {
+          reader.start({ ...nativeOptions({ ...range, ...(filter && { filter }) }), framesOnly: false });
+          encoder.openStore(reader, labels[i]);
+        });
+      } else {
+        const capture = await openCapture(path, captureOptions);
+        const number = native(() => encoder.openCapture(labels[i]));
+        this.#captures.set(number, { capture, batches: selectedBatches(capture, filter) });
+      }
+    }
+  }
+
+  /** Gives a capture's next batch to the encoder. Throws CAPTURE where it is damaged. */
+  async feed(encoder: CaptureEncoder, number: number): Promise<void> {
+    const { capture, batches } = this.#captures.get(number)!;
+    let next: Awaited<ReturnType<Batches["next"]>>;
+    try {
+      next = await batches.next();
+    } catch (error) {
+      native(() => encoder.end(number));
+      throw asPasteError(error);
+    }
+    native(() => {
+      if (!next.value) {
+        encoder.end(number);
+        return;
+      }
+      const interfaces = capture.interfaces.map((each) => ({ ...each, snaplen: each.snaplen || capturedLengthMax }));
+      encoder.feed(number, next.value.batch, interfaces, next.value.selected);
+    });
+  }
+
+  /** While no call of the encoder is under way. */
+  counters(names: NameCheck): { corrupt: number; overtaken: number } {
+    let [corrupt, overtaken] = [0, 0];
+    for (const reader of this.#stores) {
+      names.saw(reader.names());
+      const counters = reader.counters();
+      corrupt += counters.corrupt;
+      overtaken += counters.overtaken;
+    }
+    return { corrupt, overtaken };
+  }
+
+  get notes(): string[] {
+    return [...new Set([...this.#captures.values()].flatMap(({ capture }) => capture.notes))];
+  }
+  get warnings(): string[] {
+    return [...this.#captures.values()].flatMap(({ capture }) => capture.warnings);
+  }
+
+  async close(): Promise<void> {
+    for (const reader of this.#stores) reader.close();
+    for (const { batches, capture } of this.#captures.values()) {
+      await batches.return();
+      await capture.close();
+    }
+  }
+}
+
+/** How the interfaces of each source are told from those of the others: by its file's name; nothing where there is only one. */
+export function sourceLabels(paths: readonly string[]): string[] {
+  if (paths.length < 2) return paths.map(() => "");
+  const seen = new Map<string, number>();
+  return paths.map((path) => {
+    const name = path === "-" ? "standard input" : basename(path);
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? name : `${name} (${count})`;
+  });
+}
+
+/** Throws USAGE when standard input is named more than once. */
+export function checkSources(paths: readonly string[]): void {
+  if (paths.length === 0) throw new PasteError("USAGE", "nothing to export: name a store or a capture");
+  if (paths.filter((path) => path === "-").length > 1)
+    throw new PasteError("USAGE", "standard input can be read once only: name it once");
+}

@@ -1,0 +1,103 @@
+#include "core/export/exporter.h"
+
+#include <algorithm>
+
+namespace paste {
+namespace {
+
+// Looks at a store that found nothing are counted: where hardly a frame is wanted, whoever called still gets a turn.
+constexpr uint32_t kLooksMax = 8;
+constexpr uint32_t kBatchBytesMin = 64u << 10;
+
+}  // namespace
+
+Status Exporter::next(EncodedBytes* out, uint32_t bytes_max, uint64_t frames_max, Piece* piece) {
+  const uint32_t batch_bytes = std::max(kBatchBytesMin, bytes_max / std::max(1u, inputs()));
+  for (Input& each : inputs_) {
+    each.input->limit_batch(batch_bytes);
+    if (each.head != Head::kEnd) continue;
+    each.input->look_again();
+    each.head = Head::kSearching;
+  }
+  *piece = Piece{};
+  for (uint32_t looks = 0; looks < kLooksMax && out->size() < bytes_max && piece->frames < frames_max;) {
+    uint64_t until_ns = 0;
+    bool searching = false;
+    Input* const input = choose(&until_ns, piece, &searching);
+    for (const Input& each : inputs_)
+      if (Status status = each.input->status(); !status.ok()) return status;
+    if (!input) {
+      if (!searching) return Status();  // hungry, or at the end
+      ++looks;
+      continue;
+    }
+    do {
+      piece->split = encoder_.splits_before(input->frame.time_ns);
+      if (piece->split != Split::kNone) {
+        next_time_ns_ = input->frame.time_ns;
+        encoder_.finish(out);
+        piece->next = Next::kSplit;
+        return Status();
+      }
+      if (piece->frames++ == 0) piece->first_ns = input->frame.time_ns;
+      if (Status status = encode(*input, out); !status.ok()) return status;
+      input->input->advance();
+      input->head = input->input->head(&input->frame);
+    } while (input->head == Head::kFrame && input->frame.time_ns <= until_ns && out->size() < bytes_max && piece->frames < frames_max);
+  }
+  return Status();
+}
+
+// False where the head of an input that could come next is not known.
+bool Exporter::refresh(Input& input, Piece* piece, bool* searching) {
+  if (input.head == Head::kSearching || input.head == Head::kHungry) input.head = input.input->head(&input.frame);
+  if (input.head == Head::kHungry) {
+    piece->next = Next::kHungry;
+    piece->hungry = static_cast<uint32_t>(&input - inputs_.data());
+  }
+  if (input.head == Head::kSearching) *searching = true;
+  return input.head == Head::kFrame || input.head == Head::kEnd;
+}
+
+Exporter::Input* Exporter::choose(uint64_t* until_ns, Piece* piece, bool* searching) {
+  Input* first = nullptr;
+  bool known = true;
+  *until_ns = ~0ull;
+  for (Input& each : inputs_) {
+    known &= refresh(each, piece, searching);
+    if (!known && piece->next == Next::kHungry) {
+      *searching = false;
+      return nullptr;
+    }
+    if (each.head != Head::kFrame) {
+      if (!by_time_ && each.head != Head::kEnd) return nullptr;
+      continue;
+    }
+    if (!by_time_) return &each;
+    const uint64_t time_ns = each.frame.time_ns;
+    if (first && first->frame.time_ns <= time_ns) {
+      *until_ns = std::min(*until_ns, time_ns);
+      continue;
+    }
+    // Of equal times those of the lower input come first: this one goes on only below the head of one before it.
+    if (first) *until_ns = std::min(*until_ns, first->frame.time_ns - 1);
+    first = &each;
+  }
+  if (!known) return nullptr;
+  if (!first) piece->next = Next::kEnd;
+  return first;
+}
+
+Status Exporter::encode(Input& input, EncodedBytes* out) {
+  FrameToEncode& frame = input.frame;
+  if (Status status = input.input->interface_of_head(encoder_, out, &frame.interface); !status.ok()) return status;
+  return encoder_.append(frame, out);
+}
+
+uint64_t Exporter::lost() const {
+  uint64_t lost = 0;
+  for (const Input& each : inputs_) lost += each.input->lost();
+  return lost;
+}
+
+}  // namespace paste
