@@ -24,12 +24,13 @@ export function* leaves(expression: FilterExpression): Generator<FilterExpressio
 /** The words of an expression that need a record, in the order of the text. */
 export function recordNeeds(expression: FilterExpression): RecordNeed[] {
   const needs: RecordNeed[] = [];
-  for (const { kind, at, ...rest } of leaves(expression) as Iterable<FilterExpression & { word?: string }>) {
-    const { word } = rest;
-    if (kind === "time" || kind === "frame") needs.push({ needs: "time", word: word!, at });
-    else if (kind === "community") needs.push({ needs: "time", word: communityWord, at });
-    else if (kind === "name") needs.push({ needs: "store", word: (rest as { test: NameTest }).test.of, at });
-    else if (kind === "outcome" || kind === "flooded") needs.push({ needs: "store", word: word ?? kind, at });
+  for (const leaf of leaves(expression)) {
+    if (leaf.kind === "time") needs.push({ needs: "time", word: leaf.word, at: leaf.at });
+    else if (leaf.kind === "frame") needs.push({ needs: "time", word: leaf.word, at: leaf.start ?? leaf.at });
+    else if (leaf.kind === "community") needs.push({ needs: "time", word: communityWord, at: leaf.at });
+    else if (leaf.kind === "name") needs.push({ needs: "store", word: leaf.test.of, at: leaf.at });
+    else if (leaf.kind === "outcome") needs.push({ needs: "store", word: leaf.word, at: leaf.at });
+    else if (leaf.kind === "flooded") needs.push({ needs: "store", word: leaf.kind, at: leaf.at });
   }
   return needs;
 }
