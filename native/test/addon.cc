@@ -5,6 +5,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   paste::test::add_crash(env, exports);
   paste::test::add_devices(env, exports);
   paste::test::add_frame_memory(env, exports);
+  paste::test::add_index(env, exports);
   paste::test::add_offload(env, exports);
   paste::test::add_overtake(env, exports);
   paste::test::add_pmem(env, exports);

@@ -15,6 +15,7 @@ void add_offload(Napi::Env env, Napi::Object exports);
 void add_overtake(Napi::Env env, Napi::Object exports);
 void add_pmem(Napi::Env env, Napi::Object exports);
 void add_ports(Napi::Env env, Napi::Object exports);
+void add_index(Napi::Env env, Napi::Object exports);
 void add_hostile_client(Napi::Env env, Napi::Object exports);
 void add_mac_table(Napi::Env env, Napi::Object exports);
 void add_marked(Napi::Env env, Napi::Object exports);

@@ -10,13 +10,22 @@
 namespace paste::index {
 namespace {
 
-struct Entry {
-  uint64_t value;
-  uint32_t flow;
+// A value and a flow that has it, by the width of the value: most are narrow, and what is sorted is memory traffic.
+struct Narrow {
+  uint64_t both;  // the value, then the flow
+  uint64_t digits() const { return both >> 32; }
+  uint32_t flow() const { return static_cast<uint32_t>(both); }
 };
-struct WideEntry {
+struct Middle {
+  uint64_t value;
+  uint32_t number;
+  uint64_t digits() const { return value; }
+  uint32_t flow() const { return number; }
+};
+struct Wide {
   uint64_t high, low;
-  uint32_t flow;
+  uint32_t number;
+  uint32_t flow() const { return number; }
 };
 
 void append_u32(std::vector<uint8_t>* to, uint32_t value) {
@@ -26,48 +35,52 @@ void append_u32(std::vector<uint8_t>* to, uint32_t value) {
 }
 
 // By value, entries with the same one in the order they came: their flows ascend. Digits that all values share cost nothing.
-void sort(std::vector<Entry>* entries, std::vector<Entry>* spare) {
+template <typename Any>
+void sort(std::vector<Any>* entries, std::vector<Any>* spare) {
   constexpr uint32_t kDigits = 1u << 11;
   if (entries->size() < 64) {
-    std::stable_sort(entries->begin(), entries->end(), [](const Entry& a, const Entry& b) { return a.value < b.value; });
+    std::stable_sort(entries->begin(), entries->end(), [](const Any& a, const Any& b) { return a.digits() < b.digits(); });
     return;
   }
   uint64_t any = 0, all = ~0ull;
-  for (const Entry& entry : *entries) {
-    any |= entry.value;
-    all &= entry.value;
+  for (const Any& entry : *entries) {
+    any |= entry.digits();
+    all &= entry.digits();
   }
   spare->resize(entries->size());
   std::array<uint32_t, kDigits> places;
   for (uint32_t shift = 0; shift < 64; shift += 11) {
     if (((any ^ all) >> shift & (kDigits - 1)) == 0) continue;
     places.fill(0);
-    for (const Entry& entry : *entries) places[entry.value >> shift & (kDigits - 1)]++;
+    for (const Any& entry : *entries) places[entry.digits() >> shift & (kDigits - 1)]++;
     uint32_t sum = 0;
     for (uint32_t& place : places) {
       const uint32_t count = place;
       place = sum;
       sum += count;
     }
-    for (const Entry& entry : *entries) (*spare)[places[entry.value >> shift & (kDigits - 1)]++] = entry;
+    for (const Any& entry : *entries) (*spare)[places[entry.digits() >> shift & (kDigits - 1)]++] = entry;
     entries->swap(*spare);
   }
 }
 
-void sort(std::vector<WideEntry>* entries, std::vector<WideEntry>*) {
-  std::sort(entries->begin(), entries->end(), [](const WideEntry& a, const WideEntry& b) {
-    return a.high != b.high ? a.high < b.high : a.low != b.low ? a.low < b.low : a.flow < b.flow;
+void sort(std::vector<Wide>* entries, std::vector<Wide>*) {
+  std::sort(entries->begin(), entries->end(), [](const Wide& a, const Wide& b) {
+    return a.high != b.high ? a.high < b.high : a.low != b.low ? a.low < b.low : a.number < b.number;
   });
 }
 
-bool same(const Entry& a, const Entry& b) { return a.value == b.value; }
-bool same(const WideEntry& a, const WideEntry& b) { return a.high == b.high && a.low == b.low; }
-void put_value(const Entry& entry, uint32_t width, uint8_t* to) {
-  for (uint32_t i = 0; i < width; i++) to[i] = static_cast<uint8_t>(entry.value >> (width - 1 - i) * 8);
+template <typename Any>
+bool same(const Any& a, const Any& b) { return a.digits() == b.digits(); }
+bool same(const Wide& a, const Wide& b) { return a.high == b.high && a.low == b.low; }
+void put_digits(uint64_t value, uint32_t width, uint8_t* to) {
+  for (uint32_t i = 0; i < width; i++) to[i] = static_cast<uint8_t>(value >> (width - 1 - i) * 8);
 }
-void put_value(const WideEntry& entry, uint32_t, uint8_t* to) {
-  put_value(Entry{entry.high, 0}, 8, to);
-  put_value(Entry{entry.low, 0}, 8, to + 8);
+template <typename Any>
+void put_value(const Any& entry, uint32_t width, uint8_t* to) { put_digits(entry.digits(), width, to); }
+void put_value(const Wide& entry, uint32_t, uint8_t* to) {
+  put_digits(entry.high, 8, to);
+  put_digits(entry.low, 8, to + 8);
 }
 
 // Collects a section's pages.
@@ -164,33 +177,56 @@ EncodedSection encode(SectionKind kind, std::vector<Any>* entries, std::vector<A
     numbers.clear();
     const size_t first = i;
     for (; i < entries->size() && same((*entries)[first], (*entries)[i]); i++)
-      if (numbers.empty() || numbers.back() != (*entries)[i].flow) numbers.push_back((*entries)[i].flow);
+      if (numbers.empty() || numbers.back() != (*entries)[i].flow()) numbers.push_back((*entries)[i].flow());
     put_value((*entries)[first], kind.width, value);
     writer.add(value, numbers);
   }
+  std::vector<Any>().swap(*entries);
   return writer.finish();
 }
+
+// The values of all flows, by section.
+struct Values {
+  std::array<std::vector<Narrow>, kSectionCount> narrow;
+  std::array<std::vector<Middle>, kSectionCount> middle;
+  std::array<std::vector<Wide>, kSectionCount> wide;
+
+  // What every frame has and nearly every frame has gets its room at once.
+  explicit Values(size_t flows) {
+    for (const uint32_t s : {kMacSourceSection, kMacDestinationSection}) middle[s].reserve(flows);
+    for (const uint32_t s : {kEthertypeSection, kIp4SourceSection, kIp4DestinationSection, kProtocolSection, kPortSourceSection,
+                             kPortDestinationSection, kCommunitySection, kIngressSection, kEgressSection, kRuleSection, kOutcomeSection})
+      narrow[s].reserve(flows);
+  }
+  void put(uint32_t section, uint64_t value, uint32_t flow) {
+    if (kSections[section].width <= 4) narrow[section].push_back({value << 32 | flow});
+    else middle[section].push_back({value, flow});
+  }
+  void put(uint32_t section, const uint8_t* value, uint32_t flow) {
+    wide[section].push_back({big_endian(value, 8), big_endian(value + 8, 8), flow});
+  }
+};
 
 }  // namespace
 
 std::vector<EncodedSection> encode_fields(const FlowTable& table) {
-  std::array<std::vector<Entry>, kSectionCount> entries;
-  std::array<std::vector<WideEntry>, kSectionCount> wide;
   const std::vector<Flow>& flows = table.flows();
+  Values values(flows.size());
   for (uint32_t number = 0; number < flows.size(); number++) {
     const Flow& flow = flows[number];
     each_term(
-        flow.key, table.terms(flow), [&](uint32_t section, uint64_t value) { entries[section].push_back({value, number}); },
-        [&](uint32_t section, const uint8_t* value) { wide[section].push_back({big_endian(value, 8), big_endian(value + 8, 8), number}); });
-    if (flow.has_community) entries[kCommunitySection].push_back({flow.community, number});
+        flow.key, table.terms(flow), [&](uint32_t section, uint64_t value) { values.put(section, value, number); },
+        [&](uint32_t section, const uint8_t* value) { values.put(section, value, number); });
+    if (flow.has_community) values.put(kCommunitySection, flow.community, number);
   }
   std::vector<EncodedSection> sections;
-  std::vector<Entry> spare;
-  std::vector<WideEntry> wide_spare;
+  std::vector<Narrow> narrow;
+  std::vector<Middle> middle;
+  std::vector<Wide> wide;
   for (uint32_t s = 0; s < kSectionCount; s++) {
-    if (!entries[s].empty()) sections.push_back(encode(kSections[s], &entries[s], &spare, flows));
-    if (!wide[s].empty()) sections.push_back(encode(kSections[s], &wide[s], &wide_spare, flows));
-    std::vector<Entry>().swap(entries[s]);
+    if (!values.narrow[s].empty()) sections.push_back(encode(kSections[s], &values.narrow[s], &narrow, flows));
+    if (!values.middle[s].empty()) sections.push_back(encode(kSections[s], &values.middle[s], &middle, flows));
+    if (!values.wide[s].empty()) sections.push_back(encode(kSections[s], &values.wide[s], &wide, flows));
   }
   return sections;
 }

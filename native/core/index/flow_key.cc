@@ -125,7 +125,7 @@ void FlowKeys::put_fragment(const layout::RecordHeader& header, uint32_t lane, c
   if (!layer.later) {
     if (layer.has_source_port) put_term(terms, kFirstFragmentSection, layer.port_source);
     if (layer.has_destination_port) put_term(terms, kFirstFragmentSection, layer.port_destination);
-    if (layer.has_destination_port) fragments_.put(lane, bytes, layer, header.time_ns);
+    fragments_.put(lane, bytes, layer, header.time_ns);
     return;
   }
   Fragments::Ports ports;

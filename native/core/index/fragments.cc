@@ -30,6 +30,7 @@ void Fragments::put(uint32_t stream, const uint8_t* frame, const NetworkLayer& l
   if (sets_.empty()) sets_.resize(kSets);
   const Key key = key_of(stream, frame, layer);
   const Ports ports{layer.port_source, layer.port_destination};
+  const bool whole = layer.has_source_port && layer.has_destination_port;
   Set& set = sets_[key.a % kSets];
   Entry* place = nullptr;
   for (Entry& entry : set.entries)
@@ -37,6 +38,7 @@ void Fragments::put(uint32_t stream, const uint8_t* frame, const NetworkLayer& l
   if (place != nullptr) {
     if (place->ports.source != ports.source || place->ports.destination != ports.destination)
       place->unsure_until = std::max(place->unsure_until, window_end(place->time_ns));
+    if (!whole) place->unsure_until = std::max(place->unsure_until, window_end(time_ns));
     place->time_ns = time_ns;
     place->ports = ports;
     return;
@@ -44,7 +46,7 @@ void Fragments::put(uint32_t stream, const uint8_t* frame, const NetworkLayer& l
   for (Entry& entry : set.entries)
     if (place == nullptr || !entry.used || (place->used && entry.time_ns < place->time_ns)) place = &entry;
   if (place->used) set.unsure_until = std::max({set.unsure_until, place->unsure_until, window_end(place->time_ns)});
-  *place = Entry{key, time_ns, 0, ports, true};
+  *place = Entry{key, time_ns, whole ? 0 : window_end(time_ns), ports, true};
 }
 
 bool Fragments::find(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer, uint64_t time_ns, Ports* ports) const {

@@ -15,7 +15,7 @@ class Fragments {
   };
   explicit Fragments(uint64_t seed);
 
-  // A first fragment with both its ports. `stream`: of which order it is, a lane.
+  // A first fragment; one without both ports makes its later ones unsure. `stream`: of which order it is, a lane.
   void put(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer, uint64_t time_ns);
   // The ports of a later fragment; false unless every first fragment that it may belong to (of the same stream, before it, within
   // kFragmentWindow_ns) had the same ones, and there was one.
