@@ -22,6 +22,7 @@ export const commands: Record<string, CommandEntry> = {
   stats: { summary: "every frame accounted for, by port and reason", load: () => import("./commands/stats.js") },
   store: { summary: "make, look into, check, recover and trim stores", load: () => import("./commands/store.js") },
   query: { summary: "find packets: as lines, as JSON, by flow", load: () => import("./commands/query.js") },
+  trace: { summary: "one frame's story: where it was, and why", load: () => import("./commands/trace.js") },
   export: { summary: "write kept frames to a capture file", load: () => import("./commands/export.js") },
   tail: {
     summary: "what is being logged, or what passes a port, as it comes",

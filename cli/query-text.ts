@@ -187,7 +187,7 @@ async function write(pieces: Iterable<string>): Promise<void> {
 }
 
 /** What is said on standard error when a query is done. */
-export function reportLines(report: QueryReport | TallyReport, explain?: TallyOptions): string[] {
+export function reportLines(report: QueryReport | TallyReport, explain = false): string[] {
   const { counters } = report;
   const lines = [...report.notes, ...report.warnings];
   if (counters.overtaken > 0) lines.push(`${formatOf(counters.overtaken, "block")} overwritten before being read`);
@@ -199,23 +199,19 @@ export function reportLines(report: QueryReport | TallyReport, explain?: TallyOp
     );
   if ("without" in report && report.without.packets > 0)
     lines.push(`${formatOf(report.without.packets, "packet")} (${formatBytes(report.without.bytes)}) belong to no row`);
-  if (explain) lines.push(...explainLines(report, explain));
+  if (explain) lines.push(...explainLines(report));
   const rows = "rows" in report && report.rows > 0 ? ` in ${formatOf(report.rows, "row")}` : "";
   const interrupted = report.ended === "aborted" ? ", interrupted" : "";
   lines.push(`${formatOf(report.frames, "packet")}${rows}, ${formatDuration(report.elapsedMs)}${interrupted}`);
   return lines;
 }
 
-function explainLines({ counters }: QueryReport, options: TallyOptions): string[] {
-  const asked = counters.runsRead > 0 || counters.blocksIndexed > 0;
+function explainLines({ counters, plan }: QueryReport): string[] {
   const of = (count: number, noun: string) => formatOf(count, noun);
   return [
-    `filter: ${options.filter || "none: every packet"}`,
-    asked
-      ? `index: ${of(counters.runsRead, "run")}, ${formatBytes(counters.indexBytes)} of it read, for ${of(counters.blocksIndexed, "block")}`
-      : `index: not asked${options.index === false ? " (--no-index)" : ""}`,
-    `blocks: ${formatCount(counters.blocksSkipped)} skipped by the directory, ${formatCount(counters.blocksScanned)} scanned`,
-    `records: ${formatCount(counters.records)} looked at, ${formatCount(counters.recordsJumped)} of them where the index said; ${formatCount(counters.matched)} matched`,
-    `bytes: ${formatBytes(counters.bytesScanned)} of the log read`,
+    ...plan,
+    `index read: ${of(counters.runsRead, "run")}, ${formatBytes(counters.indexBytes)}; it answered for ${of(counters.blocksIndexed, "block")} and named ${of(counters.recordsJumped, "record")}`,
+    `log read: ${of(counters.blocksScanned, "block")} from the start, ${formatBytes(counters.bytesScanned)} in all; ${of(counters.blocksSkipped, "block")} left out by the directory`,
+    `${of(counters.records, "record")} looked at, ${formatCount(counters.matched)} taken`,
   ];
 }

@@ -1,6 +1,14 @@
 // What a store tells besides frames: ports and rules that came and went, changes of MAC tables, steps of the clock, lost frames, writers.
 import { asPasteError, native, outcomes } from "../native/engine.js";
-import { type NativeBatch, type NativeReadOptions, openNativeReader, type ReadCounters } from "../native/reader.js";
+import {
+  type NativeBatch,
+  type NativeReadOptions,
+  openNativeReader,
+  type PortDescription,
+  type ReadCounters,
+  type RuleDescription,
+} from "../native/reader.js";
+import { encodePlan, none } from "./filter/index-expression.js";
 import { Pause } from "./follow.js";
 import { portKinds, recordFlags, recordTypes, structs } from "./layout.js";
 import { macText } from "./print/octets.js";
@@ -73,6 +81,8 @@ export interface EventOptions {
   /** First and last sequence wanted. */
   fromSequence?: bigint;
   toSequence?: bigint;
+  /** Blocks all of whose records are of this time or later are left out; others are read whole. */
+  toNs?: bigint;
   /** Goes on with those that become durable, until `signal` is aborted. */
   follow?: boolean;
   signal?: AbortSignal;
@@ -80,6 +90,8 @@ export interface EventOptions {
   types?: readonly StoreEvent["type"][];
   /** Give the descriptions of ports and rules, too, that each block repeats (default false). */
   repeated?: boolean;
+  /** Called with the ports and rules known so far, before the events of a piece, when there are new ones. */
+  onNames?: (names: { ports: PortDescription[]; rules: RuleDescription[] }) => void;
   /** Called at the end of the reading, and with `follow` after each piece. */
   onCounters?: (counters: ReadCounters) => void;
 }
@@ -99,15 +111,24 @@ export async function* storeEvents(path: string, options: EventOptions = {}): As
   storeAddonChecked();
   const reader = native(() => openNativeReader(path));
   const pause = new Pause(signal);
+  let namesVersion = 0;
   try {
     const reading: NativeReadOptions = { framesOnly: false, verifyPayload: false, program: noFrames, follow };
     if (fromSequence !== undefined) reading.fromSequence = fromSequence;
     if (toSequence !== undefined) reading.toSequence = toSequence;
+    if (options.toNs !== undefined) reading.toNs = options.toNs;
+    // What the index knows of events is asked anyway; frames are not wanted, nor descriptions that are repeated.
+    const plan = repeated ? undefined : encodePlan(none);
+    if (plan) reading.plan = plan;
     native(() => reader.start(reading));
     while (!signal?.aborted) {
       const batch = follow
         ? native(() => reader.poll(batchRecords, batchBytes))
         : await reader.next(batchRecords, batchBytes);
+      if (batch && batch.namesVersion !== namesVersion) {
+        namesVersion = batch.namesVersion;
+        options.onNames?.(reader.names());
+      }
       if (batch)
         for (const event of decodeEvents(batch, repeated)) if (!types || types.includes(event.type)) yield event;
       options.onCounters?.(reader.counters());

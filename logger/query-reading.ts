@@ -10,6 +10,7 @@ import type { CaptureBatch } from "./capture/capture.js";
 import { type CaptureReader, openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
 import type { PrintablePacket } from "./print/packet.js";
 import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
@@ -49,6 +50,8 @@ export interface QueryReport {
   notes: string[];
   warnings: string[];
   elapsedMs: number;
+  /** How the filter was to be answered (explainPlan). */
+  plan: string[];
 }
 
 const noCounters: ReadCounters = {
@@ -91,7 +94,7 @@ export class QueryReading {
     this.#kinds = kinds;
     this.#names = new NameCheck(filter?.names ?? []);
     const counters = { ...noCounters };
-    this.report = { frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0 };
+    this.report = { frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0, plan: this.#plan() };
   }
 
   /** Throws USAGE, FILTER, CAPTURE or PRIVILEGE for what can be known before anything is read. */
@@ -113,6 +116,12 @@ export class QueryReading {
       );
     storeAddonChecked();
     return new QueryReading(options, filter, kinds);
+  }
+
+  #plan(): string[] {
+    if (!this.filter) return ["no filter: every frame is read"];
+    if (this.options.index === false) return ["index: not asked, as was wished"];
+    return explainPlan(this.filter);
   }
 
   /** The sources in the order in which they are read. */

@@ -5,14 +5,29 @@ interface MacFlags extends InstanceFlags {
   switch?: string;
   vlan?: string;
   json?: boolean;
+  at?: string;
+  read?: string;
+  utc?: boolean;
 }
 
 export function define(command: Command): void {
   addInstanceOptions(command.command("list"))
     .description("List the addresses that a switch knows, and behind which port.")
-    .option("--switch <switch>", "which switch", "vale0")
+    .option("--switch <switch>", "which switch (default: vale0; with --at: every one)")
+    .option("--at <time>", "the tables as they were then, read out of the log: 14:00, 15m ago, 2026-11-22T14:00:00Z")
+    .option("-r, --read <store>", "of --at: a store (default: the running daemon's)")
+    .option("--utc", "of --at: times in UTC")
     .option("--json", "as JSON")
-    .addHelpText("after", "\nExample:\n  paste-switch mac list --switch vale1")
+    .addHelpText(
+      "after",
+      `
+--at plays the log's events again; no daemon is needed. What the log cannot know is said on standard error.
+
+Examples:
+  paste-switch mac list --switch vale1
+  paste-switch mac list --at '15m ago'
+  paste-switch mac list --at 14:00 -r lab.store`,
+    )
     .action(list);
   addInstanceOptions(command.command("add"))
     .description("Enter a static address: it neither ages nor moves.")
@@ -37,8 +52,15 @@ export function define(command: Command): void {
 }
 
 async function list(flags: MacFlags): Promise<void> {
+  if (flags.at !== undefined) return listThen(flags.at, flags);
+  if (flags.read !== undefined || flags.utc) {
+    const { PasteError } = await import("../../logger/errors.js");
+    throw new PasteError("USAGE", "-r and --utc are for --at TIME: without it, the running daemon is asked");
+  }
   const { formatDuration, formatJson, formatTable } = await import("../format.js");
-  const { macs } = await withDaemon(flags, (client) => client.call("macList", { switch: flags.switch!, port: "" }));
+  const { macs } = await withDaemon(flags, (client) =>
+    client.call("macList", { switch: flags.switch ?? "vale0", port: "" }),
+  );
   if (flags.json) {
     process.stdout.write(`${formatJson(macs)}\n`);
     return;
@@ -50,6 +72,24 @@ async function list(flags: MacFlags): Promise<void> {
     mac.static ? "static" : `${formatDuration(mac.ageMs)} ago`,
   ]);
   process.stdout.write(formatTable(["address", "vlan", "port", "seen"], rows, ["vlan"]));
+}
+
+async function listThen(at: string, flags: MacFlags): Promise<void> {
+  const { parseTimeOption } = await import("../../logger/filter/times.js");
+  const { macTablesAt } = await import("../../logger/mac-history.js");
+  const { interruption } = await import("../progress.js");
+  const { readSources } = await import("../sources.js");
+  const { tablesJson, tablesText } = await import("../mac-text.js");
+  const timeNs = parseTimeOption(at, "--at");
+  const [store] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
+  const tables = await macTablesAt(store!, { timeNs }, interruption());
+  const { utc = false, switch: only } = flags;
+  if (flags.json) {
+    process.stdout.write(tablesJson(tables, timeNs, only, utc));
+    return;
+  }
+  process.stdout.write(tablesText(tables, only, utc));
+  for (const remark of tables.remarks) process.stderr.write(`${remark}\n`);
 }
 
 async function add(mac: string, port: string, flags: MacFlags): Promise<void> {

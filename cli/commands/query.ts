@@ -97,7 +97,7 @@ async function query(words: string[], flags: QueryFlags): Promise<void> {
   checkFlags(flags, PasteError);
   const options = { ...(await selection(words, flags)), signal: interruption() };
   const report = flags.count || flags.flows || flags.top ? await tally(options, flags) : await lines(options, flags);
-  for (const line of reportLines(report, flags.explain ? options : undefined)) process.stderr.write(`${line}\n`);
+  for (const line of reportLines(report, flags.explain)) process.stderr.write(`${line}\n`);
   if (report.counters.corrupt > 0)
     throw new PasteError(
       "STORE",

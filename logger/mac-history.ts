@@ -1,0 +1,211 @@
+// The MAC tables of a store's switches as they were: the log's events played again, and what the log cannot know.
+//
+// A switch begins with empty tables when its writer opens the store (a boot record), and logs each change as long as a rule keeps
+// anything. So from a boot record on the tables are known exactly, unless there was a time without rules; where the boot record was
+// overwritten, only what changed since is known. An address that ages or is removed later without having been learned again was
+// there before: that much can be read out of what came after.
+import { type EventOptions, type MacChange, type StoreEvent, storeEvents } from "./events.js";
+import { openStore } from "./reader.js";
+
+export interface MacEntryThen {
+  mac: string;
+  /** The VLAN that it was learned in, 0 = none. */
+  fid: number;
+  /** "vale0:a"; its switch is what stands before the colon. */
+  port: string;
+  static: boolean;
+  /** Of "later", nothing is known of when it came: that it was there follows from how it went. */
+  how: "learned" | "moved" | "static" | "later";
+  /** Time and record of that. */
+  sinceNs: bigint;
+  sequence: bigint;
+  /** Whether it may have been gone by then: the switch was not there to say so. */
+  mayHaveAged: boolean;
+}
+
+export interface MacTableThen {
+  /** By switch, address and VLAN. */
+  entries: MacEntryThen[];
+  /** Everything that was in the tables is among `entries`. */
+  complete: boolean;
+  /** Why not, and what else is to be known: sentences. */
+  remarks: string[];
+  /** From when on the log tells of changes; absent where it holds nothing. */
+  knownFromNs?: bigint;
+}
+
+/** A time: what had happened up to and including it. A record: what had happened before it. */
+export type Moment = { timeNs: bigint } | { sequence: bigint };
+
+/** The tables at a moment. Throws STORE where the path is no store. Reads the log's events up to then, and those after it where something is missing. */
+export async function macTablesAt(path: string, moment: Moment, signal?: AbortSignal): Promise<MacTableThen> {
+  const reader = openStore(path);
+  const info = await reader.info();
+  reader.close();
+  const history = new MacHistory();
+  const before = (event: StoreEvent) =>
+    "timeNs" in moment ? event.timeNs <= moment.timeNs : event.sequence < moment.sequence;
+  const range = "timeNs" in moment ? { toNs: moment.timeNs + 1n } : { toSequence: moment.sequence - 1n };
+  const options: EventOptions = { onNames: ({ ports }) => history.know(ports), ...(signal && { signal }) };
+  let last = 0n;
+  if (!("sequence" in moment && moment.sequence <= 1n))
+    for await (const event of storeEvents(path, { ...options, ...range })) {
+      if (!before(event)) continue;
+      history.apply(event);
+      if (event.sequence > last) last = event.sequence;
+    }
+  if (!history.complete)
+    for await (const event of storeEvents(path, { ...options, fromSequence: last + 1n })) {
+      if (before(event)) continue;
+      if (!history.lookBack(event)) break;
+    }
+  const over = "timeNs" in moment && !info.writerAlive && info.newestTimeNs < moment.timeNs;
+  return history.table(info.firstSequence === 0n ? undefined : info.oldestTimeNs, over ? info.newestTimeNs : undefined);
+}
+
+interface Known {
+  change: MacChange;
+  sinceNs: bigint;
+  sequence: bigint;
+}
+
+const keyOf = ({ mac, fid }: MacChange, switchName: string) => `${switchName} ${mac} ${fid}`;
+
+class MacHistory {
+  readonly #entries = new Map<string, Known>();
+  readonly #later = new Map<string, Known>();
+  readonly #touchedLater = new Set<string>();
+  readonly #ports = new Map<number, string>();
+  readonly #attached = new Set<number>();
+  #booted = false;
+  #logging = false;
+  /** When something may have changed without a record. */
+  #blindSinceNs: bigint | undefined;
+
+  get complete(): boolean {
+    return this.#booted && this.#blindSinceNs === undefined;
+  }
+
+  /** Names of ports, by the store's numbers of their attachments. */
+  know(ports: readonly { id: number; name: string }[]): void {
+    for (const { id, name } of ports) this.#ports.set(id, name);
+  }
+
+  apply(event: StoreEvent): void {
+    switch (event.type) {
+      case "boot":
+        this.#entries.clear();
+        this.#attached.clear();
+        this.#booted = true;
+        this.#logging = false;
+        this.#blindSinceNs = undefined;
+        break;
+      case "rule-set":
+        this.#logging = event.ruleCount > 0;
+        this.#look(event.timeNs);
+        break;
+      case "port":
+        this.#ports.set(event.id, event.name);
+        if (event.event === "attached") this.#attached.add(event.id);
+        if (event.event === "detached") this.#detach(event.id);
+        this.#look(event.timeNs);
+        break;
+      case "mac":
+        for (const change of event.changes) this.#change(change, event);
+        break;
+      default:
+    }
+  }
+
+  /** An event after the moment; false when no later one can tell anything. */
+  lookBack(event: StoreEvent): boolean {
+    if (event.type === "boot") return false;
+    if (event.type === "port") this.#ports.set(event.id, event.name);
+    if (event.type !== "mac") return true;
+    for (const change of event.changes) {
+      const key = this.#key(change);
+      if (this.#entries.has(key) || this.#touchedLater.has(key)) continue;
+      this.#touchedLater.add(key);
+      const went = change.event === "aged" || change.event === "removed";
+      if (went) this.#later.set(key, { change, sinceNs: event.timeNs, sequence: event.sequence });
+    }
+    return true;
+  }
+
+  /** `endedNs`: the last record's time, where the switch had come to its end by the moment. */
+  table(oldestNs: bigint | undefined, endedNs: bigint | undefined): MacTableThen {
+    const entries = [
+      ...[...this.#entries.values()].map((known) => this.#entry(known, known.change.event, endedNs !== undefined)),
+      ...[...this.#later.values()].map((known) => this.#entry(known, "later", endedNs !== undefined)),
+    ];
+    return {
+      entries: entries.toSorted((a, b) => order(a, b)),
+      complete: this.complete,
+      remarks: this.#remarks(endedNs),
+      ...(oldestNs !== undefined && { knownFromNs: oldestNs }),
+    };
+  }
+
+  #remarks(endedNs: bigint | undefined): string[] {
+    const remarks: string[] = [];
+    if (!this.#booted)
+      remarks.push(
+        "the log does not reach back to the switch's start: addresses learned before its oldest record, and not moved since, are missing",
+      );
+    if (this.#blindSinceNs !== undefined)
+      remarks.push(
+        "for some time no rule kept anything, and changes of the tables were not logged: addresses learned then are missing",
+      );
+    if (endedNs !== undefined)
+      remarks.push("the log ends before that time: the switch had stopped by then, or nothing was kept");
+    return remarks;
+  }
+
+  #entry({ change, sinceNs, sequence }: Known, how: MacChange["event"] | "later", mayHaveAged: boolean): MacEntryThen {
+    return {
+      mac: change.mac,
+      fid: change.fid,
+      port: this.#ports.get(change.portId) ?? `port ${change.portId}`,
+      static: change.event === "static",
+      how: how as MacEntryThen["how"],
+      sinceNs,
+      sequence,
+      mayHaveAged: mayHaveAged && change.event !== "static",
+    };
+  }
+
+  #look(timeNs: bigint): void {
+    if (!this.#logging && this.#attached.size > 0) this.#blindSinceNs ??= timeNs;
+  }
+
+  #key(change: MacChange): string {
+    return keyOf(change, switchOf(this.#ports.get(change.portId) ?? ""));
+  }
+
+  #change(change: MacChange, { timeNs, sequence }: { timeNs: bigint; sequence: bigint }): void {
+    const key = this.#key(change);
+    // Ageing is logged by another thread than learning: its record may stand behind that of the address's next port.
+    const gone = change.event === "aged" || change.event === "removed";
+    if (gone && this.#entries.get(key)?.change.portId === change.portId) this.#entries.delete(key);
+    if (!gone) this.#entries.set(key, { change, sinceNs: timeNs, sequence });
+  }
+
+  /** Its entries die with a port, whether or not each of them was told. */
+  #detach(id: number): void {
+    this.#attached.delete(id);
+    for (const [key, { change }] of this.#entries) if (change.portId === id) this.#entries.delete(key);
+  }
+}
+
+/** "vale0" of "vale0:a". */
+export function switchOf(port: string): string {
+  const colon = port.indexOf(":");
+  return colon < 0 ? "" : port.slice(0, colon);
+}
+
+function order(a: MacEntryThen, b: MacEntryThen): number {
+  const [left, right] = [switchOf(a.port), switchOf(b.port)];
+  if (left !== right) return left < right ? -1 : 1;
+  if (a.mac !== b.mac) return a.mac < b.mac ? -1 : 1;
+  return a.fid - b.fid;
+}
