@@ -33,6 +33,7 @@ export const commands: Record<string, CommandEntry> = {
     summary: "send kept frames into a switch again, in their time",
     load: () => import("./commands/replay.js"),
   },
+  extcap: { summary: "interfaces in Wireshark and tshark", load: () => import("./commands/extcap.js") },
   run: { summary: "run a netmap program, unmodified, on the switch's ports", load: () => import("./commands/run.js") },
   demo: {
     summary: "the whole story in a minute, on any capture",

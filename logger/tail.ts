@@ -85,14 +85,21 @@ export async function tailStore(options: TailOptions): Promise<TailReport> {
 async function firstOf(reader: StoreReader, filter: CompiledFilter | undefined, last: number): Promise<bigint> {
   const { nextSequence } = await reader.info();
   if (last === 0) return nextSequence;
-  const newest: bigint[] = [];
-  let at = 0;
-  for await (const batch of reader.frames({ ...(filter && { filter }), snaplen: 1, verifyPayload: false }))
-    for (let i = 0; i < batch.count; i++) {
-      newest[at] = batch.sequence(i);
-      at = (at + 1) % last;
-    }
-  return newest.length === 0 ? nextSequence : (newest.length < last ? newest[0] : newest[at])!;
+  let first = nextSequence;
+  let left = last;
+  const newestFirst = {
+    reverse: true,
+    toSequence: nextSequence > 0n ? nextSequence - 1n : 0n,
+    snaplen: 1,
+    verifyPayload: false,
+  };
+  for await (const batch of reader.frames({ ...newestFirst, ...(filter && { filter }) })) {
+    const taken = Math.min(left, batch.count);
+    if (taken > 0) first = batch.sequence(taken - 1);
+    left -= taken;
+    if (left === 0) break;
+  }
+  return first;
 }
 
 /** Looks now and then whether somebody writes the store. */

@@ -2,8 +2,9 @@
 import type { Writable } from "node:stream";
 import { capturedLengthMax } from "../logger/capture/capture.js";
 import { PasteError } from "../logger/errors.js";
-import { selectFrames } from "../logger/filter/bpf-program.js";
-import { type CompiledFilter, compileFilter } from "../logger/filter/compile.js";
+import { FrameSelector } from "../logger/filter/bpf-program.js";
+import { compileFilter } from "../logger/filter/compile.js";
+import { filterError } from "../logger/filter/filter-error.js";
 import { Pause } from "../logger/follow.js";
 import type { PrintablePacket } from "../logger/print/packet.js";
 import { type PacketLines, TailOutput } from "../logger/tail-output.js";
@@ -72,7 +73,7 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   const { snaplen, filter } = options;
   if (snaplen !== undefined && !(Number.isInteger(snaplen) && snaplen > 0))
     throw new PasteError("USAGE", `snaplen must be an integer above 0, it is ${snaplen}`);
-  const compiled = filter ? compileFilter(filter, { record: "time" }) : undefined;
+  const compiled = filter ? compileTapFilter(filter) : undefined;
   const first = open(options);
   try {
     const output = await TailOutput.open(options.output, [], options.limit);
@@ -86,6 +87,18 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   } finally {
     first.close();
   }
+}
+
+function compileTapFilter(filter: string): FrameSelector {
+  const { needs } = compileFilter(filter, { record: "store" });
+  const need = needs.find((each) => each.needs === "store");
+  if (need)
+    throw filterError(
+      need.at,
+      `"${need.word}" asks for a record`,
+      "of frames that pass it is bytes and times that can be asked for",
+    );
+  return new FrameSelector(compileFilter(filter, { record: "time" }));
 }
 
 function open(options: TapOptions): NativeLiveTap {
@@ -109,7 +122,7 @@ function open(options: TapOptions): NativeLiveTap {
 class PortTail {
   readonly #options: TapOptions;
   readonly #output: TailOutput;
-  readonly #filter: CompiledFilter | undefined;
+  readonly #filter: FrameSelector | undefined;
   readonly #pause: Pause;
   readonly #drops = outcomes().drops.map(({ name }) => name);
   readonly #capture: TapCapture | undefined;
@@ -118,7 +131,7 @@ class PortTail {
   #missed = 0;
   #stopped = false;
 
-  constructor(options: TapOptions, output: TailOutput, filter: CompiledFilter | undefined) {
+  constructor(options: TapOptions, output: TailOutput, filter: FrameSelector | undefined) {
     this.#options = options;
     this.#output = output;
     this.#filter = filter;
@@ -194,7 +207,7 @@ class PortTail {
   }
 
   async #write(batch: TappedBatch): Promise<void> {
-    const selected = this.#filter ? selectFrames(this.#filter.bytes, batch) : null;
+    const selected = this.#filter?.select(batch) ?? null;
     const { print } = this.#options;
     if (print) return this.#output.lines(this.#packets(batch, selected), print);
     const piece = this.#capture!.encode(batch, this.#names, selected, this.#output.left);

@@ -45,7 +45,8 @@ LaneReader::Load LaneReader::load() {
     if (!view_.read_entry(block_.index, &entry)) break;
     const uint64_t word = layout::entry_word(block_.serial, layout::kLog);
     if (entry.word != word) {
-      leave_block(true);
+      // A block that lay ready and was given back when its writer ended held nothing.
+      leave_block(position_ != 0 || block_.sealed || view_.reached(lane_, block_.serial));
       continue;
     }
     const Extent extent = view_.extent(lane_, block_, entry);

@@ -1,0 +1,115 @@
+// A capture for Wireshark: what the dialog chose, as options of tail and export, written as pcapng into the pipe that Wireshark made.
+import { createWriteStream } from "node:fs";
+import type { Writable } from "node:stream";
+import { PasteError } from "../logger/errors.js";
+import { compileFilter } from "../logger/filter/compile.js";
+import { parseWhole } from "../switch/units.js";
+import type { ExtcapArguments } from "./extcap-main.js";
+import { interruption } from "./progress.js";
+import { readSources } from "./sources.js";
+
+const say = (text: string) => process.stderr.write(`paste-switch: ${text}\n`);
+
+/** The lines that Wireshark shows beside a capture filter that is wrong; none when it is right. */
+export function checkFilter(filter: string): string[] {
+  try {
+    compileFilter(filter, { record: "store" });
+    return [];
+  } catch (error) {
+    const message = (error as Error).message.replace(/\s*\n\s*/g, " ");
+    say(message);
+    return [message];
+  }
+}
+
+/** Captures until there is no more, the pipe's reader goes, or SIGTERM comes. Throws PasteError. */
+export async function capture(name: string, asked: ExtcapArguments): Promise<void> {
+  const fifo = asked.get("--fifo") ?? "";
+  if (fifo === "") throw new PasteError("USAGE", "--capture needs --fifo FILE: where to write to");
+  const filter = filterOf(asked);
+  compileFilter(filter, { record: "store" }); // what is wrong is said before the pipe is opened
+  const output = createWriteStream(fifo, { flags: "w" });
+  output.on("error", () => {}); // a reader that goes away ends the capture; the writer hears of it by its own call
+  const snaplen = parseWhole(asked.get("--snaplen") || "262144", "--snaplen", 1, 262_144);
+  const common = { output, filter, snaplen, signal: interruption() };
+  const ended = await (name === "paste-switch-query" ? query(asked, common) : tail(asked, common));
+  if (ended === "closed") output.destroy();
+  else await new Promise<void>((resolve) => output.end(() => resolve()));
+}
+
+interface Common {
+  output: Writable;
+  filter: string;
+  snaplen: number;
+  signal: AbortSignal;
+}
+
+/** The instance, or the socket, that the dialog chose. The one called "default" may be elsewhere by the environment. */
+function instanceOf(asked: ExtcapArguments): { name?: string; control?: string } {
+  const instance = asked.get("--instance") || "default";
+  if (instance.includes("/")) return { control: instance };
+  return instance === "default" ? {} : { name: instance };
+}
+
+/** The dialog's fields and Wireshark's capture filter as one filter. */
+function filterOf(asked: ExtcapArguments): string {
+  const one = (option: string, word: string) => {
+    const value = asked.get(option)?.trim();
+    return value ? [`${word} ${value}`] : [];
+  };
+  const whole = (option: string) => {
+    const value = asked.get(option)?.trim();
+    return value ? [`(${value})`] : [];
+  };
+  const parts = [
+    ...one("--from", "after"),
+    ...one("--to", "before"),
+    ...one("--in-port", "in-port"),
+    ...one("--rule", "rule"),
+    ...whole("--filter"),
+    ...whole("--extcap-capture-filter"),
+  ];
+  return parts.length === 1 ? parts[0]!.replace(/^\((.*)\)$/s, "$1") : parts.join(" and ");
+}
+
+async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
+  const missed = (frames: number) => say(`${frames} frames missed: they came faster than they were read`);
+  if (asked.get("--source") === "ports") {
+    const { locateInstance } = await import("../switch/instance.js");
+    const { tailPort } = await import("../switch/tap.js");
+    const direction = asked.get("--direction") || "auto";
+    const report = await tailPort({
+      socket: locateInstance(instanceOf(asked)).ports,
+      port: asked.get("--port") || "any",
+      ...(direction !== "auto" && { direction: direction as "in" | "out" | "inout" }),
+      ...(asked.has("--dropped") && asked.get("--dropped") !== "false" && { dropped: true }),
+      onMissed: missed,
+      ...common,
+    });
+    return report.ended;
+  }
+  const { tailStore } = await import("../logger/tail.js");
+  const [store = ""] = await readSources(undefined, instanceOf(asked));
+  const report = await tailStore({
+    store,
+    last: parseWhole(asked.get("--last") || "0", "--last", 0, 1_000_000),
+    onOvertaken: (blocks) => say(`${blocks} blocks of the store overwritten before being read`),
+    ...common,
+  });
+  return report.ended;
+}
+
+async function query(asked: ExtcapArguments, common: Common): Promise<string> {
+  const { exportFrames } = await import("../logger/export.js");
+  const store = asked.get("--store");
+  const count = parseWhole(asked.get("--count") || "0", "--count", 0, 0xffffffff);
+  const report = await exportFrames({
+    sources: await readSources(store ? [store] : undefined, instanceOf(asked)),
+    ...(count > 0 && { limit: count }),
+    ...common,
+  });
+  for (const line of [...report.notes, ...report.warnings]) say(line);
+  if (report.overtaken > 0) say(`${report.overtaken} blocks of the store overwritten while being read`);
+  if (report.corrupt > 0) say(`${report.corrupt} damaged records left out: see \`paste-switch store verify\``);
+  return report.ended;
+}

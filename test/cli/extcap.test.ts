@@ -1,0 +1,243 @@
+// Wireshark's view of paste-switch: what it asks, what it is given, and tshark itself doing both.
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { packageRoot } from "../../native/load.js";
+import { storeWith } from "../logger/store-tools.js";
+import { until } from "../support/live-switch.js";
+import { skip } from "../support/skip.js";
+import { hasTool } from "../support/tools.js";
+import { DaemonProcess, numberedFrame, testFolder } from "../switch/daemon-process.js";
+import { runCli } from "./run-cli.js";
+
+const entry = join(packageRoot(), "dist", "cli", "extcap-main.js");
+
+function ask(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [entry, ...args], { encoding: "utf8" });
+  return { status, stderr, lines: stdout.split("\n").slice(0, -1) };
+}
+
+/** "arg {number=0}{call=--x}" as its word and its fields. */
+function parsed(line: string): [string, Record<string, string>] {
+  const [, word = "", rest = ""] = /^(\w+) (.*)$/.exec(line) ?? [];
+  const fields = [...rest.matchAll(/\{(\w+)=([^{}]*)\}/g)];
+  return [word, Object.fromEntries(fields.map(([, name, value]) => [name, value]))];
+}
+
+test("the entry imports nothing but Node's core before it captures", (t) => {
+  const imports = [...readFileSync(entry, "utf8").matchAll(/^import .* from "(.*)";$/gm)].map(([, from]) => from!);
+  t.true(imports.length > 0);
+  t.deepEqual(
+    imports.filter((from) => !from.startsWith("node:")),
+    [],
+  );
+});
+
+test("interfaces, link type and dialogs, as extcap(4) wants them", (t) => {
+  const { version } = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"));
+  const found = ask("--extcap-interfaces", "--extcap-version=4.0").lines.map(parsed);
+  t.is(found[0]![0], "extcap");
+  t.is(found[0]![1].version, version);
+  t.deepEqual(
+    found.slice(1).map(([word, { value }]) => [word, value]),
+    [
+      ["interface", "paste-switch-tail"],
+      ["interface", "paste-switch-query"],
+    ],
+  );
+  for (const name of ["paste-switch-tail", "paste-switch-query"]) {
+    t.deepEqual(ask("--extcap-interface", name, "--extcap-dlts").lines.map(parsed), [
+      ["dlt", { number: "1", name: "EN10MB", display: "Ethernet" }],
+    ]);
+    const config = ask("--extcap-interface", name, "--extcap-config").lines.map(parsed);
+    const fields = config.filter(([word]) => word === "arg").map(([, field]) => field);
+    t.deepEqual(
+      fields.map(({ number }) => number),
+      fields.map((_, i) => `${i}`),
+    );
+    t.true(fields.every(({ call, display, type }) => call!.startsWith("--") && display && type));
+    const selectors = fields.filter(({ type }) => type === "selector");
+    for (const { number } of selectors) {
+      const values = config.filter(([word, { arg }]) => word === "value" && arg === number).map(([, value]) => value);
+      t.is(values.filter((value) => value.default === "true").length, 1, `one default of ${number}`);
+    }
+  }
+});
+
+test("running instances can be chosen", async (t) => {
+  const runtime = testFolder(t);
+  const env = { ...process.env, XDG_RUNTIME_DIR: runtime };
+  const folder = process.getuid!() === 0 ? "/run/paste-switch" : join(runtime, "paste-switch");
+  const name = `extcap-test-${process.pid}`;
+  mkdirSync(join(folder, name), { recursive: true });
+  t.teardown(() => rmSync(join(folder, name), { recursive: true }));
+  writeFileSync(join(folder, name, "control.sock"), "");
+  const { stdout } = spawnSync(
+    process.execPath,
+    [entry, "--extcap-interface", "paste-switch-tail", "--extcap-config"],
+    {
+      encoding: "utf8",
+      env,
+    },
+  );
+  t.true(stdout.includes(`{arg=0}{value=${name}}`));
+});
+
+test("a capture filter is checked: silence when it is right, one line when it is wrong", (t) => {
+  const right = ask("--extcap-interface", "paste-switch-query", "--extcap-capture-filter", "tcp port 80 and dropped");
+  t.deepEqual(right, { status: 0, lines: [], stderr: "" });
+  const wrong = ask("--extcap-interface=paste-switch-query", "--extcap-capture-filter=tcp prt 80");
+  t.is(wrong.lines.length, 1);
+  t.regex(wrong.lines[0]!, /prt/);
+  t.regex(wrong.stderr, /^paste-switch: .*prt/);
+});
+
+test("what it cannot do is said", (t) => {
+  for (const [args, message] of [
+    [["--extcap-interface", "eth0", "--extcap-dlts"], /no interface "eth0": there are paste-switch-tail and/],
+    [["--extcap-interface", "paste-switch-tail"], /nothing to do/],
+    [["--extcap-interface", "paste-switch-tail", "--capture"], /--capture needs --fifo/],
+    [["--extcap-interface", "paste-switch-query", "--capture", "--fifo", "/tmp/x", "--from", "teatime"], /teatime/],
+  ] as const) {
+    const { status, lines, stderr } = ask(...args);
+    t.is(status, 1);
+    t.deepEqual(lines, []);
+    t.regex(stderr, message);
+  }
+});
+
+test("install, install again, uninstall; what is not ours stays", async (t) => {
+  const folder = join(testFolder(t), "it's a folder");
+  const path = join(folder, "paste-switch");
+  for (let i = 0; i < 2; i++) {
+    const { status, stdout } = await runCli(["extcap", "--install", "--dir", folder]);
+    t.is(status, 0);
+    t.is(stdout, `${path}\n`);
+    t.is(statSync(path).mode & 0o777, 0o755);
+  }
+  const { stdout } = spawnSync(path, ["--extcap-interfaces"], { encoding: "utf8", env: {} });
+  t.regex(stdout, /paste-switch-tail/, "found without PATH");
+  t.is((await runCli(["extcap", "--uninstall", "--dir", folder])).status, 0);
+  t.false(existsSync(path));
+  t.is((await runCli(["extcap", "--uninstall", "--dir", folder])).status, 2);
+  writeFileSync(path, "#!/bin/sh\n");
+  for (const way of ["--install", "--uninstall"]) {
+    const { status, stderr } = await runCli(["extcap", way, "--dir", folder]);
+    t.is(status, 2);
+    t.regex(stderr, /is not ours/);
+  }
+  t.is(readFileSync(path, "utf8"), "#!/bin/sh\n");
+  t.is((await runCli(["extcap"])).status, 2);
+});
+
+/** tshark in a home of its own, with our interfaces installed. */
+async function tsharkHome(t: ExecutionContext): Promise<NodeJS.ProcessEnv> {
+  const home = mkdtempSync(join(tmpdir(), "paste-extcap-"));
+  t.teardown(() => rmSync(home, { recursive: true, force: true }));
+  chmodSync(home, 0o755);
+  const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: join(home, ".config") };
+  const { status, stderr } = await runCli(["extcap", "--install"], {
+    env: { HOME: home, XDG_CONFIG_HOME: env.XDG_CONFIG_HOME },
+  });
+  t.is(status, 0, stderr);
+  return env;
+}
+
+function tshark(env: NodeJS.ProcessEnv, ...args: string[]) {
+  const { status, stdout, stderr } = spawnSync("tshark", args, { encoding: "utf8", env, timeout: 60_000 });
+  return { status, lines: stdout.split("\n").filter((line) => line !== ""), stderr };
+}
+
+test("tshark: both interfaces are there; a store's frames by filter, time and count", async (t) => {
+  if (!hasTool("tshark")) return skip(t, "tshark is not installed");
+  const env = await tsharkHome(t);
+  const listed = tshark(env, "-D").lines.join("\n");
+  t.regex(listed, /paste-switch-tail/);
+  t.regex(listed, /paste-switch-query/);
+  const frames = Array.from({ length: 30 }, (_, i) => ({
+    data: numberedFrame(1, 2, i, 64 + i),
+    wireLength: 64 + i,
+    timeNs: BigInt(i + 1) * 1_000_000_000n,
+    interface: i % 2,
+  }));
+  const store = await storeWith(t, frames, { ports: ["vale0:a", "vale0:b"] });
+  const set = (name: string, value: string | number) => ["-o", `extcap.paste_switch_query.${name}:${value}`];
+  const lengths = (...args: string[]) => {
+    const { status, lines, stderr } = tshark(
+      env,
+      "-i",
+      "paste-switch-query",
+      ...args,
+      ...set("store", store),
+      "-T",
+      "fields",
+      "-e",
+      "frame.len",
+    );
+    t.is(status, 0, stderr);
+    return lines.map(Number);
+  };
+  const all = frames.map(({ wireLength }) => wireLength);
+  t.deepEqual(lengths(), all);
+  t.deepEqual(lengths("-f", "greater 90"), all.slice(26));
+  t.deepEqual(lengths(...set("filter", "in-port vale0:b"), ...set("count", 3)), [65, 67, 69]);
+  t.deepEqual(lengths(...set("from", 11), ...set("to", 14)), [74, 75, 76]);
+});
+
+test("tshark: frames as they are logged, and as they pass a port, from a running daemon", async (t) => {
+  if (!hasTool("tshark")) return skip(t, "tshark is not installed");
+  const env = await tsharkHome(t);
+  const folder = testFolder(t);
+  const daemon = await DaemonProcess.start(t, folder, [
+    "--store",
+    join(folder, "s.store"),
+    "--size",
+    "32M",
+    "--log",
+    "less 100",
+  ]);
+  env.PASTE_SWITCH_CONTROL = daemon.control;
+  const [a] = [daemon.open(t, "vale0:a"), daemon.open(t, "vale0:b", { slots: 4096 })];
+  const set = (name: string, value: string) => ["-o", `extcap.paste_switch_tail.${name}:${value}`];
+  for (const [args, expected] of [
+    [[], (length: number) => length < 100],
+    [
+      [...set("source", "ports"), ...set("port", "vale0:b"), ...set("direction", "out")],
+      (length: number) => length === 90 || length === 120,
+    ],
+  ] as const) {
+    const child = spawn(
+      "tshark",
+      ["-l", "-i", "paste-switch-tail", ...args, "-c", "10", "-T", "fields", "-e", "frame.len"],
+      {
+        env,
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
+    t.teardown(() => child.kill("SIGKILL"));
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    let over = false;
+    ended.then(() => {
+      over = true;
+    });
+    // Traffic until tshark has its ten: when it began to listen is its affair.
+    while (!over) {
+      await a!.sendAll([numberedFrame(1, 2, 0, 90), numberedFrame(1, 2, 1, 120)]);
+      await until(() => a!.sentAll, "taken");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    t.is(await ended, 0, stderr);
+    const lengths = stdout.trim().split("\n").map(Number);
+    t.is(lengths.length, 10, stderr);
+    t.true(lengths.every(expected));
+  }
+});
