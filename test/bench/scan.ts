@@ -1,52 +1,78 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
-import { TrafficGenerator } from "../../logger/traffic/traffic-generator.js";
 import type { Bench } from "./bench.js";
+import { imix, mixedFrames } from "./mixed-frames.js";
 import type { Row } from "./report.js";
 
-const storeBytes = 256 * 1024 * 1024;
+const storeBytes = 384 * 1024 * 1024;
 
-async function scan(
-  path: string,
-  options: { filter?: string; verifyPayload: boolean },
-): Promise<{ frames: number; ms: number }> {
+interface Way {
+  what: string;
+  filter?: string;
+  verifyPayload: boolean;
+  unit: "ns/record" | "GB/s";
+}
+
+const ways: Way[] = [
+  { what: "headers checked", verifyPayload: false, unit: "ns/record" },
+  { what: "payloads checked", verifyPayload: true, unit: "GB/s" },
+  { what: "filter: host 10.0.0.1", verifyPayload: false, filter: "host 10.0.0.1", unit: "ns/record" },
+  { what: "filter: tcp port 4444", verifyPayload: false, filter: "tcp port 4444", unit: "ns/record" },
+];
+
+async function scan(path: string, { filter, verifyPayload }: Way) {
   const reader = openStore(path);
   const startMs = performance.now();
-  let frames = 0;
-  const program = options.filter === undefined ? {} : { program: compileFilter(options.filter).bytes };
-  for await (const batch of reader.frames({ ...program, verifyPayload: options.verifyPayload })) frames += batch.count;
+  const program = filter === undefined ? {} : { program: compileFilter(filter).bytes };
+  let given = 0;
+  for await (const batch of reader.frames({ ...program, verifyPayload })) given += batch.count;
   const ms = performance.now() - startMs;
-  frames = reader.counters.frames;
+  const { frames, matched, bytesScanned } = reader.counters;
   reader.close();
-  return { frames, ms };
+  if (given !== matched) throw new Error(`${given} frames came of ${matched}`);
+  return { nsPerRecord: (ms * 1e6) / frames, gigabytesPerSecond: bytesScanned / ms / 1e6 };
+}
+
+/** As many frames as fill about 256 MiB of store. */
+async function fill(path: string, sizes: readonly number[], quick: boolean): Promise<void> {
+  await createStore(path, { sizeBytes: storeBytes });
+  const appender = await StoreAppender.open(path);
+  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
+  const recordBytes = sizes.reduce((sum, size) => sum + 64 + Math.ceil(size / 64) * 64, 0) / sizes.length;
+  const total = quick ? 20_000 : Math.floor((256 << 20) / recordBytes);
+  for (let number = 0; number < total; number += 20_000)
+    await appender.append(mixedFrames(number, Math.min(20_000, total - number), { sizes }));
+  await appender.close();
 }
 
 export const scanning: Bench = {
-  summary: "reading a store from end to end: headers checked, payloads checked, a filter that selects little",
+  summary: "reading a store from end to end: headers checked, payloads checked, filters that select nothing",
   storeBytes,
   async run({ quick, rounds, folder }) {
-    const path = join(folder, "scan.store");
-    await createStore(path, { sizeBytes: storeBytes });
-    const appender = await StoreAppender.open(path);
-    const generator = new TrafficGenerator({ seed: 1 });
-    for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
-    for (let i = 0; i < (quick ? 1 : 16); i++) {
-      await appender.append(generator.next(20_000));
-    }
-    await appender.close();
-    const ways = [
-      { what: "headers checked", verifyPayload: false },
-      { what: "payloads checked", verifyPayload: true },
-      { what: "filter: one host", verifyPayload: false, filter: "host 10.0.0.1 and tcp port 80" },
+    const rows: Row[] = [];
+    const mixes: [string, number | undefined, readonly number[]][] = [
+      ["64 bytes", 64, [64]],
+      ["IMIX", undefined, imix],
+      ["1514 bytes", 1514, [1514]],
     ];
-    const rows: Row[] = ways.map(({ what }) => ({ bench: "scan", what, unit: "ns/record", samples: [] }));
-    for (let round = -1; round < rounds; round++)
-      for (const [index, way] of ways.entries()) {
-        const { frames, ms } = await scan(path, way);
-        if (round >= 0) rows[index]!.samples.push((ms * 1e6) / frames);
-      }
+    for (const [mix, sizeBytes, sizes] of mixes) {
+      const path = join(folder, "scan.store");
+      await fill(path, sizes, quick);
+      const of = ways.map(({ what, unit }): Row => {
+        const row: Row = { bench: "scan", what: sizeBytes ? what : `${mix}: ${what}`, unit, samples: [] };
+        return sizeBytes ? { ...row, sizeBytes } : row;
+      });
+      for (let round = -1; round < rounds; round++)
+        for (const [index, way] of ways.entries()) {
+          const { nsPerRecord, gigabytesPerSecond } = await scan(path, way);
+          if (round >= 0) of[index]!.samples.push(way.unit === "GB/s" ? gigabytesPerSecond : nsPerRecord);
+        }
+      rows.push(...of);
+      rmSync(path);
+    }
     return rows;
   },
 };
