@@ -35,6 +35,11 @@ export interface FrameOptions {
   /** Size of a batch at most, in frames and (about) in bytes. */
   batchFrames?: number;
   batchBytes?: number;
+  /**
+   * A batch is valid until the next one is asked for, then its memory is used again (default false: it stays as it is however
+   * long it is kept). Several times faster where most frames are wanted.
+   */
+  reuse?: boolean;
   /** Newest first; not when following. */
   reverse?: boolean;
   /** Ask the store's index where it can answer (default true). The frames are the same either way. */
@@ -80,7 +85,7 @@ const flagVlan = 8;
 
 /**
  * Frames in sequence order; `i` runs from 0 to `count - 1`. The batch owns its memory: it stays as it is however long it is
- * kept.
+ * kept, unless FrameOptions.reuse was asked for.
  */
 export class FrameBatch {
   readonly count: number;
@@ -351,6 +356,7 @@ export class StoreReader {
           names.update(batch.namesVersion);
           this.#last = reader.counters();
           yield new FrameBatch(batch, names);
+          if (options.reuse && !this.#closed) reader.recycle(batch);
           pause.reset();
         } else if (batch?.more) {
           if (follow) await pause.turn();

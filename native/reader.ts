@@ -119,6 +119,8 @@ export interface NativeStoreReader {
   next(maxRecords: number, maxBytes: number): Promise<NativeBatch>;
   /** The same at once; null when there is nothing. */
   poll(maxRecords: number, maxBytes: number): NativeBatch | null;
+  /** Takes a batch's memory back for the next ones: its buffers are detached. */
+  recycle(batch: NativeBatch): void;
   counters(): ReadCounters;
   names(): { ports: PortDescription[]; rules: RuleDescription[] };
   info(): Promise<StoreInfo>;

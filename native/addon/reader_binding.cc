@@ -57,14 +57,14 @@ class ReaderWorker final : public Napi::AsyncWorker {
 // Tells a StoreReader from any other object before it is unwrapped.
 constexpr napi_type_tag kReaderTag = {0x6d1f3f4c2b7a4e15, 0x9c0e5a8d71b3f642};
 
-Napi::Object batch_object(Napi::Env env, ReadBatch* batch, const Reader& reader, bool more) {
+Napi::Object batch_object(Napi::Env env, ReadBatch* batch, const OpenReader& open, bool more) {
   Napi::Object object = Napi::Object::New(env);
   const size_t count = batch->records.size();
   object.Set("count", number(env, count));
-  object.Set("index", Napi::Uint32Array::New(env, count * 3, give(env, std::move(batch->records)), 0));
-  object.Set("bytes", give(env, std::move(batch->bytes)));
+  object.Set("index", Napi::Uint32Array::New(env, count * 3, give_pooled(env, std::move(batch->records), open.pool), 0));
+  object.Set("bytes", give_pooled(env, std::move(batch->bytes), open.pool));
   object.Set("more", Napi::Boolean::New(env, more));
-  object.Set("namesVersion", number(env, reader.names_version()));
+  object.Set("namesVersion", number(env, open.reader->names_version()));
   return object;
 }
 
@@ -168,6 +168,7 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     return DefineClass(env, "StoreReader",
                        {InstanceMethod<&StoreReaderObject::start>("start"), InstanceMethod<&StoreReaderObject::next>("next"),
                         InstanceMethod<&StoreReaderObject::poll>("poll"),
+                        InstanceMethod<&StoreReaderObject::recycle>("recycle"),
                         InstanceMethod<&StoreReaderObject::counters>("counters"),
                         InstanceMethod<&StoreReaderObject::names>("names"),
                         InstanceMethod<&StoreReaderObject::info>("info"),
@@ -244,27 +245,39 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     if (!open) return call.Env().Undefined();
     const uint32_t records = call[0].As<Napi::Number>().Uint32Value();
     const uint32_t bytes = call[1].As<Napi::Number>().Uint32Value();
-    auto batch = std::make_shared<ReadBatch>();
+    auto batch = std::make_shared<ReadBatch>(open->pool->take());
     auto more = std::make_shared<bool>(false);
     return ReaderWorker::start(
         call.Env(), open,
         [open, batch, more, records, bytes] { *more = open->reader->next(batch.get(), records, bytes) == Reader::More::kYes; },
-        [open, batch, more](Napi::Env env) -> Napi::Value { return batch_object(env, batch.get(), *open->reader, *more); });
+        [open, batch, more](Napi::Env env) -> Napi::Value { return batch_object(env, batch.get(), *open, *more); });
   }
 
   // poll(maxRecords, maxBytes): the same at once, or null when there is nothing.
   Napi::Value poll(const CallbackInfo& call) {
     auto open = idle(call.Env());
     if (!open) return call.Env().Undefined();
-    ReadBatch batch;
+    ReadBatch batch = open->pool->take();
     const bool more = open->reader->next(&batch, call[0].As<Napi::Number>().Uint32Value(),
                                          call[1].As<Napi::Number>().Uint32Value()) == Reader::More::kYes;
     if (!open->reader->status().ok()) {
       throw_status(call.Env(), open->reader->status());
       return call.Env().Undefined();
     }
-    if (batch.records.empty() && !more) return call.Env().Null();
-    return batch_object(call.Env(), &batch, *open->reader, more);
+    if (batch.records.empty() && !more) {
+      open->pool->put(std::move(batch.bytes));
+      open->pool->put(std::move(batch.records));
+      return call.Env().Null();
+    }
+    return batch_object(call.Env(), &batch, *open, more);
+  }
+
+  // recycle(batch): the batch's memory is taken back; what looks at it finds it empty.
+  Napi::Value recycle(const CallbackInfo& call) {
+    const Napi::Object batch = call[0].As<Napi::Object>();
+    for (Napi::ArrayBuffer buffer : {batch.Get("bytes").As<Napi::ArrayBuffer>(), batch.Get("index").As<Napi::Uint32Array>().ArrayBuffer()})
+      if (!buffer.IsDetached()) buffer.Detach();
+    return call.Env().Undefined();
   }
 
   Napi::Value counters(const CallbackInfo& call) {

@@ -48,7 +48,7 @@ function writeFrame(data: Buffer, at: number, length: number, n: number, rare: b
   const which = flow % flows;
   const tcp = which % 3 !== 0;
   data.writeUInt32BE(0x02000000 | (which & 0xff), at);
-  data.writeUInt32BE(0x02010000 | which % 251, at + 6);
+  data.writeUInt32BE(0x02010000 | (which % 251), at + 6);
   data.writeUInt16BE(0x0800, at + 12);
   data[at + 14] = 0x45;
   data.writeUInt16BE(length - 14, at + 16);
