@@ -17,6 +17,7 @@ constexpr uint64_t kBudgetBytes = 8u << 20;
 // Where an index is asked, the first call searches this much and each later one twice as much as the one before, so that what
 // is found first is given before the last is found.
 constexpr uint64_t kFirstBudgetBytes = 64u << 10;
+constexpr uint32_t kWholeBytesMax = 1u << 20;
 
 class StoreReader final : public Reader {
  public:
@@ -56,7 +57,11 @@ class StoreReader final : public Reader {
       const uint64_t until = next_run(&first);
       if (!budget_left) return More::kYes;
       if (!first) return More::kEnd;
-      if (take_whole(batch, first, until, max_records)) return More::kYes;
+      if (take_whole(batch, first, until, max_records)) {
+        state_.chunk_bytes = std::clamp(max_bytes, kChunkBytes, kWholeBytesMax);
+        return More::kYes;
+      }
+      state_.chunk_bytes = kChunkBytes;
       do {
         if (batch->records.size() - before >= max_records || batch->bytes.size() >= max_bytes) return More::kYes;
         copy_record(batch, first);

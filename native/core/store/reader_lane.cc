@@ -9,8 +9,6 @@
 namespace paste {
 namespace {
 
-// Large enough that the call per chunk does not count, small enough that a chunk is parsed while it lies in the L2 cache.
-constexpr uint32_t kChunkBytes = 256u << 10;
 // Records that an index named are read with what most frames need, and with their neighbours where the gap between them costs less
 // than another call.
 constexpr uint32_t kPlaceBytes = 2048;
@@ -188,7 +186,7 @@ bool LaneReader::read_piece(const Extent& extent, bool* bad) {
 }
 
 uint32_t LaneReader::piece_bytes(const Extent& extent) const {
-  uint32_t size = std::max(chunk_bytes_, kChunkBytes);
+  uint32_t size = std::max(chunk_bytes_, state_.chunk_bytes);
   if (jumping_ && join_next_ == 0) {
     uint32_t end = position_ + kPlaceBytes;
     for (size_t i = place_at_; i < places_wanted_.size(); ++i) {

@@ -13,6 +13,9 @@
 
 namespace paste {
 
+// Large enough that the call per chunk does not count, small enough that a chunk is parsed while it lies in the L2 cache.
+inline constexpr uint32_t kChunkBytes = 256u << 10;
+
 // What all lanes of a reading share.
 struct ReadingState {
   explicit ReadingState(ReaderView& view) : index(view, names, counters) {}
@@ -22,6 +25,8 @@ struct ReadingState {
   ReaderNames names;
   ReaderIndex index;
   RecordWords words;
+  // How much a lane reads at once. More than fits in a cache where whatever was read is handed on whole: then calls count more.
+  uint32_t chunk_bytes = kChunkBytes;
   uint64_t budget_bytes = 0;  // left of what one call of next() may scan
 };
 
