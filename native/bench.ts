@@ -105,7 +105,33 @@ export interface RawForwarderOptions {
   namespaces: readonly [string, string];
 }
 
+/** Log blocks made in memory, indexed again and again on one thread, then asked. */
+export interface IndexBenchOptions {
+  /** Every frame is a flow of its own, of 64 bytes; else a mix of 60, 590 and 1514 bytes (IMIX). */
+  newFlows?: boolean;
+  flows?: number;
+  segmentBytes?: number;
+  /** Of the run. */
+  bytesMax?: number;
+  tunnels?: boolean;
+  rounds?: number;
+}
+
+export interface IndexBenchResult {
+  framesPerSecond: number[];
+  frames: number;
+  dataBytes: number;
+  runBytes: number;
+  /** Bits of the fields that did not fit. */
+  omitted: number;
+  /** Asking an open run for a host that is not there, and for one that is. */
+  absentNs: number[];
+  hostNs: number[];
+  hostRecords: number;
+}
+
 interface BenchAddon {
+  benchIndex(options: IndexBenchOptions): Promise<IndexBenchResult>;
   benchRawForwarder(options: RawForwarderOptions, ready: () => void): Promise<void>;
   benchPacketSource(options: PacketSourceOptions): Promise<PacketSourceResult>;
   benchForward(sides: ForwardSide[], rounds: number): Promise<ForwardResult[]>;
@@ -126,6 +152,8 @@ const coded = async <T>(promise: Promise<T>): Promise<T> => {
 /** Runs the sides' rounds in turn (A B A B ...) after a round of each that only warms up; one result for each side. */
 export const benchForward = (sides: ForwardSide[], rounds: number): Promise<ForwardResult[]> =>
   coded(addon().benchForward(sides, rounds));
+/** Makes an index run over blocks in memory, once to warm up and then once a round. */
+export const benchIndex = (options: IndexBenchOptions): Promise<IndexBenchResult> => coded(addon().benchIndex(options));
 /** Sends numbered frames to a port of a running daemon. */
 export const benchSource = (options: EndOptions): Promise<EndResult> => coded(addon().benchSource(options));
 /** Receives and checks them. */

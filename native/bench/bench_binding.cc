@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bench/forward.h"
+#include "bench/index_bench.h"
 #include "bench/packet_source.h"
 #include "bench/processes.h"
 #include "bench/raw_forwarder.h"
@@ -114,6 +115,39 @@ Napi::Value bench_forward(const Info& info) {
   return job->start();
 }
 
+Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
+  Napi::Array list = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); i++) list.Set(i, values[i]);
+  return list;
+}
+
+// benchIndex(options): Promise<IndexBenchResult>; see native/bench.ts
+Napi::Value bench_index(const Info& info) {
+  const auto given = info[0].As<Napi::Object>();
+  IndexBenchOptions options;
+  options.new_flows = flag(given, "newFlows", options.new_flows);
+  options.flows = small(given, "flows", options.flows);
+  options.segment_bytes = whole(given, "segmentBytes", options.segment_bytes);
+  options.bytes_max = small(given, "bytesMax", options.bytes_max);
+  options.tunnels = flag(given, "tunnels", options.tunnels);
+  options.rounds = small(given, "rounds", options.rounds);
+  auto* job = new Job<IndexBenchResult>(
+      info.Env(), [options](IndexBenchResult* result) { return run_index_bench(options, result); },
+      [](Napi::Env env, const IndexBenchResult& result) -> Napi::Value {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("framesPerSecond", numbers(env, result.frames_per_second));
+        o.Set("frames", number(env, result.frames));
+        o.Set("dataBytes", number(env, result.data_bytes));
+        o.Set("runBytes", number(env, result.run_bytes));
+        o.Set("omitted", number(env, result.omitted));
+        o.Set("absentNs", numbers(env, result.absent_ns));
+        o.Set("hostNs", numbers(env, result.host_ns));
+        o.Set("hostRecords", number(env, result.host_records));
+        return o;
+      });
+  return job->start();
+}
+
 EndOptions end_options(const Napi::Object& given) {
   EndOptions options;
   options.socket = text(given, "socket");
@@ -206,6 +240,7 @@ Napi::Value bench_raw_forwarder(const Info& info) {
 
 void init_bench(Napi::Env env, Napi::Object exports) {
   exports.Set("benchForward", Napi::Function::New(env, bench_forward, "benchForward"));
+  exports.Set("benchIndex", Napi::Function::New(env, bench_index, "benchIndex"));
   exports.Set("benchSource", Napi::Function::New(env, bench_end<run_source>, "benchSource"));
   exports.Set("benchPacketSource", Napi::Function::New(env, bench_packet_source, "benchPacketSource"));
   exports.Set("benchRawForwarder", Napi::Function::New(env, bench_raw_forwarder, "benchRawForwarder"));

@@ -3,6 +3,7 @@ import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import type { Bench } from "./bench.js";
 import { forward } from "./forward.js";
+import { indexing } from "./index.js";
 import { log } from "./log.js";
 import { storeFolder } from "./place.js";
 import { ports } from "./ports.js";
@@ -14,6 +15,7 @@ import { tree } from "./tree.js";
 
 export const benches: Record<string, Bench> = {
   forward,
+  index: indexing,
   log,
   ports,
   processes,
