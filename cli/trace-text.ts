@@ -21,7 +21,7 @@ export function storyText(story: FrameStory, utc: boolean): string {
   ];
   const lines = rows.map(([name, text]) => `${name.padEnd(12)} ${text}`);
   for (const remark of story.remarks) lines.push(`${"".padEnd(12)} (${remark})`);
-  lines.push("", flowText(story, utc), "", bytesText(story));
+  lines.push("", flowText(story), "", bytesText(story));
   return `Frame ${packet.sequence}\n${lines.join("\n")}\n`;
 }
 
@@ -68,15 +68,15 @@ function ruleText({ rule, strict }: FrameStory): string {
   return `rule ${safeName(rule.name)} (${rule.filter === "" ? "every frame" : safeName(rule.filter)}), rule set ${rule.ruleSet}; ${durability}`;
 }
 
-function flowText(story: FrameStory, utc: boolean): string {
+function flowText(story: FrameStory): string {
   const { before, after, packet, communityId } = story;
   const name = communityId === undefined ? "Between the two addresses" : `Flow ${communityId}`;
   if (before.length + after.length === 0) return `${name}: no other frame in the log`;
-  const printer = new PacketText({ utc, style: "none" });
+  const printer = new PacketText({ style: "none", dumpUnknown: false });
   const line = (each: PrintablePacket) => {
     const delta = Number(each.timeNs - packet.timeNs) / 1e6;
     const shown = each === packet ? "this one" : `${delta < 0 ? "-" : "+"}${formatDuration(Math.abs(delta))}`;
-    return `  ${`#${each.sequence}`.padEnd(12)} ${shown.padStart(10)}  ${printer.text(each)}`;
+    return `  ${`#${each.sequence}`.padEnd(12)} ${shown.padStart(10)}  ${printer.text(each).trimEnd()}`;
   };
   return [`${name}:`, ...[...before, packet, ...after].map(line)].join("\n");
 }

@@ -21,6 +21,8 @@ export interface PacketTextOptions extends TimeTextOptions {
   /** -S: TCP's numbers as they are, not relative to the conversation's first. */
   absoluteSequences?: boolean;
   hex?: HexStyle;
+  /** Whether a frame of a protocol that is not known here is dumped even without `hex`, as tcpdump does (default true). */
+  dumpUnknown?: boolean;
 }
 
 /** Prints packets in their order: relative numbers and times depend on those before. */
@@ -37,11 +39,11 @@ export class PacketText {
 
   /** One line, or several with a dump; no line feed at its end. Whatever is in the frame, every character can be printed. */
   text(packet: PrintablePacket): string {
-    const { hex, linkHeader = false, sequence, switchWords = linkHeader } = this.#options;
+    const { hex, linkHeader = false, sequence, switchWords = linkHeader, dumpUnknown = true } = this.#options;
     const line: Line = { text: "", layer: "", depth: 0, linkHeader, conversations: this.#conversations };
     const result = { headerBytes: 0 };
     try {
-      ethernetLine(line, new Octets(packet.bytes), packet.wireLength, hex === undefined, result);
+      ethernetLine(line, new Octets(packet.bytes), packet.wireLength, dumpUnknown && hex === undefined, result);
     } catch (error) {
       if (error !== beyondCapture) throw error;
       line.text += ` [|${line.layer}]`;
