@@ -8,6 +8,7 @@ import { PasteError } from "./errors.js";
 import { type Compression, compressionOf, compressor, piecesCompressing } from "./export/compress.js";
 import type { SplitOptions } from "./export/file-names.js";
 import { Output, type WrittenFile } from "./export/output.js";
+import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { checkSources, Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
@@ -37,6 +38,8 @@ export interface ExportOptions {
   toSequence?: bigint;
   /** pcapng without comments that say rule, way and outcome. */
   plain?: boolean;
+  /** Make the frames fit to be shared. */
+  sanitize?: SanitizeOptions;
   /** Of captures: see CaptureOptions. */
   synthesizeEthernet?: boolean;
   allowTruncated?: boolean;
@@ -111,6 +114,7 @@ class Export {
         ...(split?.seconds !== undefined && { durationNs: BigInt(split.seconds) * 1_000_000_000n }),
         byTime: options.order !== "append",
         plain: options.plain ?? false,
+        ...(options.sanitize && { sanitize: sanitizeSettings(options.sanitize) }),
         // A stream's owner may keep what it was given.
         slots: typeof output !== "string" ? 0 : piecesWriting + (compression ? piecesCompressing : 0),
       }),
@@ -133,7 +137,9 @@ class Export {
       ...(toSequence !== undefined && { toSequence }),
     };
     const capture = { allowTruncated, synthesizeEthernet };
-    const sources = new Sources({ kinds, filter: this.#filter, range, capture });
+    const anonymous = this.#options.sanitize !== undefined && !this.#options.sanitize.keepNames;
+    const ethernetOnly = this.#options.sanitize !== undefined;
+    const sources = new Sources({ kinds, filter: this.#filter, range, capture, anonymous, ethernetOnly });
     await this.#output.open();
     try {
       await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));

@@ -59,6 +59,7 @@ export interface EncoderOptions {
   byTime?: boolean;
   /** Without comments. */
   plain?: boolean;
+  sanitize?: { key: Uint8Array; keepPayload: boolean; keepOui: boolean; keepNames: boolean };
   /** Pieces that are in use at once, at most: the memory of one is used again when so many more have been made. 0: never. */
   slots?: number;
 }

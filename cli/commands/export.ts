@@ -1,4 +1,5 @@
 import type { SplitOptions } from "../../logger/export/file-names.js";
+import type { SanitizeOptions } from "../../logger/export/sanitize.js";
 import { type Command, Option } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
@@ -17,6 +18,9 @@ interface ExportFlags extends InstanceFlags {
   ringBuffer?: string[];
   compress?: string;
   utc?: boolean;
+  sanitize?: string | true;
+  key?: string;
+  keepNames?: boolean;
   comments: boolean;
   synthEthernet?: boolean;
   allowTruncated?: boolean;
@@ -48,6 +52,9 @@ export function define(command: Command): void {
       collect,
     )
     .option("-z, --compress <how>", "gzip or zstd, with a level: gzip:9 (default: by FILE's ending, .gz or .zst)")
+    .option("--sanitize [words]", "map addresses, cut payloads and what is not understood; keep-payload,keep-oui")
+    .option("--key <file>", "with --sanitize: 32 bytes by which addresses are mapped (default: random)")
+    .option("--keep-names", "with --sanitize: keep names of ports, rules and sources")
     .option("--no-comments", "pcapng without the comments that say rule, way and outcome")
     .option("--utc", "times in file names are UTC")
     .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
@@ -75,6 +82,7 @@ Examples:
   paste-switch export -w lost.pcapng dropped and after 15m ago
   paste-switch export -w night.pcapng between yesterday 22:00 and 06:00 and in-port 'vale0:*'
   paste-switch export -r day1.store -r day2.store -w both.pcapng.gz
+  paste-switch export --sanitize --key my.key -w to-share.pcapng after 1h ago
   paste-switch export -C 100 -W 10 -w ring.pcap -F pcap
   paste-switch export -G 3600 -w 'hour-%Y%m%d-%H.pcapng'
   paste-switch export -w - tcp port 80 and host 10.0.0.1 | tshark -r -`,
@@ -93,6 +101,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   if (flags.write === "-" && process.stdout.isTTY)
     throw new PasteError("USAGE", "standard output is a terminal: captures are binary, use -w FILE or a pipe");
   const split = await splitOf(flags);
+  const sanitize = await sanitizeOf(flags);
   const progress = new Progress("exported");
   const report = await exportFrames({
     sources: await readSources(flags.read, flags),
@@ -102,6 +111,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
     plain: !flags.comments,
     ...(flags.append ? { order: "append" as const } : {}),
     ...(split ? { split } : {}),
+    ...(sanitize ? { sanitize } : {}),
     ...(flags.compress === undefined ? {} : { compression: parseCompression(flags.compress) }),
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
@@ -116,6 +126,8 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   for (const line of [...report.notes, ...report.warnings]) say(line);
   if (report.lost > 0) say(`${formatOf(report.lost, "frame")} that a rule selected could not be logged`);
   if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} overwritten while being read`);
+  if (sanitize && !sanitize.key)
+    say("sanitized under a random key that is forgotten now: another export maps the same addresses to others (--key)");
   const { files, frames: removed } = report.removed;
   if (files > 0) say(`${formatOf(removed, "frame")} in ${formatOf(files, "file")} gave way to newer ones in the ring`);
   const ending = { aborted: ", interrupted", files: ", and no more files are wanted", done: "", closed: "" };
@@ -136,4 +148,21 @@ async function splitOf(flags: ExportFlags): Promise<SplitOptions | undefined> {
   if (fileSize !== undefined || fileCount !== undefined || rotate !== undefined)
     throw new PasteError("USAGE", "-b is dumpcap's way to split, -C, -G and -W are tcpdump's: use one of them");
   return parseRing(ringBuffer, utc);
+}
+
+async function sanitizeOf({ sanitize, key, keepNames }: ExportFlags): Promise<SanitizeOptions | undefined> {
+  const { parseSanitize, readSanitizeKey } = await import("../../logger/export/sanitize.js");
+  const { PasteError } = await import("../../logger/errors.js");
+  if (sanitize === undefined) {
+    if (key === undefined && !keepNames) return undefined;
+    throw new PasteError(
+      "USAGE",
+      `${key === undefined ? "--keep-names" : "--key"} belongs to --sanitize: give that, too`,
+    );
+  }
+  return {
+    ...parseSanitize(sanitize === true ? "" : sanitize),
+    ...(keepNames ? { keepNames } : {}),
+    ...(key === undefined ? {} : { key: await readSanitizeKey(key) }),
+  };
 }

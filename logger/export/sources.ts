@@ -18,6 +18,10 @@ export interface SourceOptions {
   filter: CompiledFilter | undefined;
   range: Pick<FrameOptions, "fromSequence" | "toSequence">;
   capture: { allowTruncated: boolean; synthesizeEthernet: boolean };
+  /** Sources and their interfaces are numbered instead of named. */
+  anonymous: boolean;
+  /** Frames of other link types are an error. */
+  ethernetOnly: boolean;
 }
 
 export class Sources {
@@ -30,7 +34,8 @@ export class Sources {
   }
 
   async open(paths: readonly string[], encoder: CaptureEncoder): Promise<void> {
-    const labels = sourceLabels(paths);
+    const labels =
+      this.#options.anonymous && paths.length > 1 ? paths.map((_, i) => `source ${i + 1}`) : sourceLabels(paths);
     const { kinds, filter, range, capture: captureOptions } = this.#options;
     for (const [i, path] of paths.entries()) {
       if (kinds.get(path) === "store") {
@@ -63,7 +68,17 @@ export class Sources {
         encoder.end(number);
         return;
       }
-      const interfaces = capture.interfaces.map((each) => ({ ...each, snaplen: each.snaplen || capturedLengthMax }));
+      const { anonymous, ethernetOnly } = this.#options;
+      if (ethernetOnly && capture.interfaces.some((each) => each.linkType !== 1))
+        throw new PasteError(
+          "USAGE",
+          `${capture.name}: only Ethernet frames can be sanitized, and this capture has others: --synth-ethernet gives them headers`,
+        );
+      const interfaces = capture.interfaces.map((each, i) => ({
+        linkType: each.linkType,
+        name: anonymous ? `interface ${i + 1}` : each.name,
+        snaplen: each.snaplen || capturedLengthMax,
+      }));
       encoder.feed(number, next.value.batch, interfaces, next.value.selected);
     });
   }

@@ -107,7 +107,7 @@ struct Encoding {
   Exporter exporter;
   PieceMemory memory;
   std::vector<Source> sources;
-  bool comments = true;
+  StoreInput::Words words;
   bool busy = false;
 };
 
@@ -192,10 +192,26 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     encoding_ = std::make_shared<Encoding>(static_cast<CaptureFormat>(format), call[1].As<Napi::String>().Utf8Value(),
                                            call[2].As<Napi::Number>().Uint32Value(), limits,
                                            options.Get("byTime").ToBoolean().Value(), static_cast<uint32_t>(count_option(options, "slots")));
-    encoding_->comments = !options.Get("plain").ToBoolean().Value();
+    encoding_->words.comments = !options.Get("plain").ToBoolean().Value();
+    if (options.Get("sanitize").IsObject()) sanitize(options.Get("sanitize").As<Napi::Object>());
   }
 
  private:
+  // { key: Uint8Array of 32 bytes, keepPayload, keepOui, keepNames }
+  void sanitize(const Napi::Object& given) {
+    SanitizeOptions options;
+    const Napi::Value key = given.Get("key");
+    if (!key.IsTypedArray() || key.As<Napi::Uint8Array>().ByteLength() != sizeof options.key) {
+      throw_status(given.Env(), Status(Code::kInternal, "CaptureEncoder: a key of 32 bytes is needed"));
+      return;
+    }
+    memcpy(options.key, key.As<Napi::Uint8Array>().Data(), sizeof options.key);
+    options.keep_payload = given.Get("keepPayload").ToBoolean().Value();
+    options.keep_oui = given.Get("keepOui").ToBoolean().Value();
+    encoding_->words.names = given.Get("keepNames").ToBoolean().Value();
+    encoding_->exporter.sanitize(options);
+  }
+
   bool idle(Napi::Env env) {
     if (encoding_ && !encoding_->busy) return true;
     throw_status(env, Status(Code::kInternal, "the encoder is busy with another call"));
@@ -209,7 +225,7 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     auto source = reader_of(call.Env(), call[0]);
     if (!source) return call.Env().Undefined();
     const uint32_t number = encoding_->exporter.inputs();
-    encoding_->exporter.add(std::make_unique<StoreInput>(*source->reader, number, text_of(call[1]), encoding_->comments));
+    encoding_->exporter.add(std::make_unique<StoreInput>(*source->reader, number, text_of(call[1]), encoding_->words));
     encoding_->sources.push_back({std::move(source), nullptr, {}, {}});
     return Napi::Number::New(call.Env(), number);
   }

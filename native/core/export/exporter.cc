@@ -91,6 +91,11 @@ Exporter::Input* Exporter::choose(uint64_t* until_ns, Piece* piece, bool* search
 Status Exporter::encode(Input& input, EncodedBytes* out) {
   FrameToEncode& frame = input.frame;
   if (Status status = input.input->interface_of_head(encoder_, out, &frame.interface); !status.ok()) return status;
+  if (sanitizer_) {
+    frame.length = sanitizer_->apply(frame.bytes, frame.length);
+    frame.bytes = sanitizer_->data();
+    frame.hashed = false;  // of the frame as it was, it would tell
+  }
   return encoder_.append(frame, out);
 }
 

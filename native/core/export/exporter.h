@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/export/capture_encoder.h"
 #include "core/export/export_input.h"
+#include "core/export/sanitizer.h"
 
 namespace paste {
 
@@ -30,6 +32,7 @@ class Exporter {
   uint32_t inputs() const { return static_cast<uint32_t>(inputs_.size()); }
   void add(std::unique_ptr<ExportInput> input) { inputs_.push_back({std::move(input), Head::kSearching, {}}); }
 
+  void sanitize(const SanitizeOptions& options) { sanitizer_.emplace(options); }
   // Appends about bytes_max to `out`, at most frames_max frames.
   Status next(EncodedBytes* out, uint32_t bytes_max, uint64_t frames_max, Piece* piece);
   void finish(EncodedBytes* out) { encoder_.finish(out); }
@@ -53,6 +56,7 @@ class Exporter {
 
   CaptureEncoder encoder_;
   bool by_time_;
+  std::optional<Sanitizer> sanitizer_;
   std::vector<Input> inputs_;
   uint64_t next_time_ns_ = 0;
 };

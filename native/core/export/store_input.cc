@@ -74,13 +74,17 @@ void StoreInput::fill(const ReadRecord& record, const layout::RecordHeader& head
         frame_.lost += found->second;
         pending_lost_.erase(found);
       }
-  if (comments_wanted_) frame_.comment = comment_of(header);
+  if (words_.comments) frame_.comment = comment_of(header);
 }
 
 StoreInput::Port& StoreInput::port_of(uint32_t id) {
   const auto [found, added] = ports_.try_emplace(id);
   if (!added) return found->second;
   Port& port = found->second;
+  if (!words_.names) {
+    port.name = "port " + std::to_string(ports_.size());
+    return port;
+  }
   port.name = id == 0 ? "unknown" : "port " + std::to_string(id);
   for (Reader::PortName& each : reader_.ports())
     if (each.id == id) port.name = std::move(each.name);
@@ -112,7 +116,7 @@ const std::string& StoreInput::comment_of(const layout::RecordHeader& header) {
 // "rule web, to vale0:b", "rule web, flooded", "rule 7, dropped: ..."
 std::string StoreInput::comment_text(const layout::RecordHeader& header) {
   std::string text;
-  if (header.rule != 0) {
+  if (header.rule != 0 && words_.names) {
     std::string name = std::to_string(header.rule);
     for (Reader::RuleName& each : reader_.rules())
       if (each.id == header.rule) name = std::move(each.name);
@@ -124,7 +128,7 @@ std::string StoreInput::comment_text(const layout::RecordHeader& header) {
     return text + comma + "dropped: " + (drop < kDrops ? kDropTexts[drop].sentence : "for a reason that this program does not know");
   }
   if (header.flags & layout::kFlooded) return text + comma + "flooded";
-  return header.egress == 0 ? text : text + comma + "to " + port_of(header.egress).name;
+  return header.egress == 0 || !words_.names ? text : text + comma + "to " + port_of(header.egress).name;
 }
 
 }  // namespace paste

@@ -12,9 +12,13 @@ namespace paste {
 
 class StoreInput final : public ExportInput {
  public:
+  struct Words {
+    bool comments = true;
+    bool names = true;  // false: ports are numbered, rules and ways are not told
+  };
   // `reader` was started with frames_only = false; it outlives this.
-  StoreInput(Reader& reader, uint32_t number, std::string description, bool comments)
-      : ExportInput(number, std::move(description)), reader_(reader), comments_wanted_(comments) {}
+  StoreInput(Reader& reader, uint32_t number, std::string description, Words words)
+      : ExportInput(number, std::move(description)), reader_(reader), words_(words) {}
 
   Head head(FrameToEncode* frame) override;
   void advance() override {
@@ -41,7 +45,7 @@ class StoreInput final : public ExportInput {
   std::string comment_text(const layout::RecordHeader& header);
 
   Reader& reader_;
-  bool comments_wanted_;
+  Words words_;
   ReadBatch batch_;
   size_t at_ = 0;  // in the batch
   uint32_t batch_bytes_ = 1u << 20;
