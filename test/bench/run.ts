@@ -2,6 +2,7 @@ import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import type { Bench } from "./bench.js";
+import { extcap } from "./extcap.js";
 import { forward } from "./forward.js";
 import { indexing } from "./index.js";
 import { log } from "./log.js";
@@ -11,9 +12,11 @@ import { processes } from "./processes.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
+import { tail } from "./tail.js";
 import { tree } from "./tree.js";
 
 export const benches: Record<string, Bench> = {
+  extcap,
   forward,
   index: indexing,
   log,
@@ -21,6 +24,7 @@ export const benches: Record<string, Bench> = {
   processes,
   run: runPrograms,
   scan: scanning,
+  tail,
   tree,
 };
 
