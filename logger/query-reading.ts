@@ -207,8 +207,8 @@ export class QueryReading {
 
   #closeStore(reader: NativeStoreReader): void {
     try {
-      this.#names.saw(reader.names());
       const met = reader.counters();
+      this.#names.saw(reader.names(), met);
       const { counters } = this.report;
       for (const name of Object.keys(counters) as (keyof ReadCounters)[]) counters[name] += met[name] ?? 0;
     } finally {

@@ -256,6 +256,11 @@ export function nativeOptions(options: FrameOptions): NativeReadOptions {
   if (options.reverse) checked.reverse = true;
   if (options.program) checked.program = options.program;
   if (compiled) {
+    if (options.reverse && compiled.tests.some(({ of }) => of === "port"))
+      throw new PasteError(
+        "USAGE",
+        '"any port" cannot be asked newest first: later fragments are known by earlier ones: read forwards, or write port',
+      );
     const { fromNs, toNs } = compiled.range;
     Object.assign(checked, { program: compiled.bytes, names: compiled.names, tests: compiled.tests, fromNs });
     if (toNs < timeEnd) checked.toNs = toNs;

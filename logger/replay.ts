@@ -253,8 +253,9 @@ class Replay {
           this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, others, max, loopStart, keep),
         );
       }
-      this.#names.saw(reader.names());
-      const { corrupt, overtaken } = reader.counters();
+      const counters = reader.counters();
+      this.#names.saw(reader.names(), counters);
+      const { corrupt, overtaken } = counters;
       this.#extra.corrupt += corrupt;
       this.#extra.overtaken += overtaken;
     } finally {

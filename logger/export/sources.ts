@@ -87,8 +87,8 @@ export class Sources {
   counters(names: NameCheck): { corrupt: number; overtaken: number } {
     let [corrupt, overtaken] = [0, 0];
     for (const reader of this.#stores) {
-      names.saw(reader.names());
       const counters = reader.counters();
+      names.saw(reader.names(), counters);
       corrupt += counters.corrupt;
       overtaken += counters.overtaken;
     }

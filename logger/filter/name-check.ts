@@ -13,18 +13,22 @@ export class NameCheck {
   readonly #ports = new Set<string>();
   readonly #rules = new Set<string>();
 
+  #partly = false;
+
   constructor(tests: readonly NameTest[]) {
     this.#tests = tests;
   }
 
-  /** Adds what one store knows. */
-  saw({ ports, rules }: KnownNames): void {
+  /** Adds what the reading of one store has learned. Blocks that were not read may name others: nothing is said then. */
+  saw({ ports, rules }: KnownNames, { blocksSkipped }: { readonly blocksSkipped: number }): void {
+    if (blocksSkipped > 0) this.#partly = true;
     for (const { name } of ports) this.#ports.add(name);
     for (const { name } of rules) this.#rules.add(name);
   }
 
-  /** One line for each name that no record read so far has. */
+  /** One line for each name that no record has; none unless everything was read. */
   lines(): string[] {
+    if (this.#partly) return [];
     return this.#tests.flatMap(({ of, pattern, at }) => {
       const known = [...(of === "rule" ? this.#rules : this.#ports)];
       const form = globForm(pattern);

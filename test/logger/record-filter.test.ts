@@ -108,7 +108,7 @@ function conditionsFor(records: readonly Meta[]): fc.Arbitrary<Condition> {
       holds: ({ timeNs }: Meta) => timeNs >= BigInt(from) && timeNs < BigInt(from + length),
     })),
     named("in-port", ports, ({ ingress }) => ingress),
-    named("out-port", ports, ({ egress }) => egress),
+    named("out-port", ports, ({ egress, flags }) => ((flags & flooded) === 0 ? egress : 0)),
     named("rule", rules, ({ rule }) => rule),
     fc.constantFrom<Condition>(
       { text: "dropped", holds: ({ outcome }) => outcome !== 0 },

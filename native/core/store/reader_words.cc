@@ -22,9 +22,14 @@ uint32_t RecordWords::word(uint32_t number) {
   if (number == kBpfFlags) return header_->flags;
   if (number - kBpfNames >= name_tests_.size()) return FrameWords::word(number);
   Test& test = name_tests_[number - kBpfNames];
-  const NameTest::Of of = test.test.of;
-  const uint32_t id = of == NameTest::Of::kIngress ? header_->ingress : of == NameTest::Of::kEgress ? header_->egress : header_->rule;
-  return test.holds(id, *names_);
+  switch (test.test.of) {
+    case NameTest::Of::kIngress:
+      return test.holds(header_->ingress, *names_);
+    case NameTest::Of::kEgress:  // a flooded frame went to no one port
+      return (header_->flags & layout::kFlooded) == 0 && test.holds(header_->egress, *names_);
+    default:
+      return test.holds(header_->rule, *names_);
+  }
 }
 
 bool RecordWords::Test::holds(uint32_t id, const ReaderNames& names) {

@@ -244,11 +244,14 @@ test("names that nothing has are told, with near ones", (t) => {
   const { names } = compileFilter("in-port vale0:x or out-port vale*:b or rule r9 and in-port vale?:*", store);
   const check = new NameCheck(names);
   t.is(check.lines().length, 4);
-  check.saw({ ports: [{ name: "vale0:a" }, { name: "vale0:b" }], rules: [] });
+  const whole = { blocksSkipped: 0 };
+  check.saw({ ports: [{ name: "vale0:a" }, { name: "vale0:b" }], rules: [] }, whole);
   t.deepEqual(check.lines(), [
     'filter: no record names a port "vale0:x" at column 9: did you mean "vale0:a"?',
     'filter: no record names a rule "r9" at column 45: none is named in what was read',
   ]);
-  check.saw({ ports: [{ name: "vale0:x" }], rules: [{ name: "web" }] });
+  check.saw({ ports: [{ name: "vale0:x" }], rules: [{ name: "web" }] }, whole);
   t.deepEqual(check.lines(), ['filter: no record names a rule "r9" at column 45: there are web']);
+  check.saw({ ports: [], rules: [] }, { blocksSkipped: 1 });
+  t.deepEqual(check.lines(), [], "blocks that were not read may name it");
 });
