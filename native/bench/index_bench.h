@@ -1,4 +1,4 @@
-// What indexing costs: log blocks made in memory, then indexed again and again, then asked.
+// What indexing costs one core (processor time): log blocks made in memory, then indexed again and again, then asked.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/base/glob.h"
+#include "core/base/sha1.h"
 #include "core/frame/dissect.h"
 #include "core/index/builder.h"
 #include "core/index/run.h"
@@ -249,12 +250,41 @@ Napi::Value ask_run(const Napi::CallbackInfo& info) {
   return o;
 }
 
+// sha1Blocks(block of 64 bytes): {name, digest}[], every variant that runs here; sha1Short(message): digest.
+Napi::Value digest_value(Napi::Env env, const uint32_t (&digest)[5]) {
+  Napi::Array words = Napi::Array::New(env, 5);
+  for (uint32_t i = 0; i < 5; i++) words.Set(i, Napi::Number::New(env, digest[i]));
+  return words;
+}
+Napi::Value sha1_blocks(const Napi::CallbackInfo& info) {
+  const auto block = info[0].As<Napi::Uint8Array>();
+  PASTE_CHECK(block.ByteLength() == 64);
+  Napi::Array list = Napi::Array::New(info.Env());
+  for (const Sha1Variant& variant : sha1_variants()) {
+    uint32_t digest[5];
+    variant.compute(block.Data(), digest);
+    Napi::Object one = Napi::Object::New(info.Env());
+    one.Set("name", variant.name);
+    one.Set("digest", digest_value(info.Env(), digest));
+    list.Set(list.Length(), one);
+  }
+  return list;
+}
+Napi::Value sha1_message(const Napi::CallbackInfo& info) {
+  const auto message = info[0].As<Napi::Uint8Array>();
+  uint32_t digest[5];
+  sha1_short(message.Data(), static_cast<uint32_t>(message.ByteLength()), digest);
+  return digest_value(info.Env(), digest);
+}
+
 }  // namespace
 
 void add_index(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "dissect", dissect_frame);
   add_function(env, exports, "indexStore", index_store);
   add_function(env, exports, "askRun", ask_run);
+  add_function(env, exports, "sha1Blocks", sha1_blocks);
+  add_function(env, exports, "sha1Short", sha1_message);
 }
 
 }  // namespace paste::test

@@ -29,7 +29,8 @@ function rows(what: string, result: IndexBenchResult): Row[] {
 }
 
 export const indexing: Bench = {
-  summary: "an index run over a segment of 32 MiB in memory, on one thread: making it, its size, asking it",
+  summary:
+    "an index run over a segment of 32 MiB in memory, in one thread's processor time: making it, its size, asking it",
   storeBytes: 0,
   async run({ quick, rounds }) {
     const all: Row[] = [];

@@ -61,13 +61,17 @@ export interface RunAnswer {
   names: { of: "port" | "rule"; id: number; name: string }[];
 }
 
-export const { dissect, indexStore, askRun } = loadAddon("paste_switch_test") as unknown as {
+export const { dissect, indexStore, askRun, sha1Blocks, sha1Short } = loadAddon("paste_switch_test") as unknown as {
   dissect(frame: Uint8Array, tunnels: boolean): Dissected;
   /** Runs over the sealed blocks of a closed store. `damage`: that block is given with a wrong byte in a header. */
   indexStore(
     path: string,
     options: { tunnels?: boolean; bytesMax?: number; blocksPerRun?: number; damage?: number },
   ): IndexedStore;
+  /** Of 64 bytes, from SHA-1's initial state, by each variant that runs here; five words. */
+  sha1Blocks(block: Uint8Array): { name: string; digest: number[] }[];
+  /** Of up to 55 bytes. */
+  sha1Short(message: Uint8Array): number[];
   /** Name tests: field 12 ingress, 13 egress, 14 rule. Throws when the run cannot be opened. */
   askRun(run: Uint8Array, plan: Uint8Array, nameTests: { field: number; pattern: string }[]): RunAnswer;
 };

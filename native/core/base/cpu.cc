@@ -39,6 +39,7 @@ CpuFeatures detect() {
     f.avx2 = bit(b, 5) && ymm_saved;
     f.avx512 = bit(b, 16) && bit(b, 30) && bit(b, 31) && zmm_saved;
     f.vpclmulqdq = f.avx512 && bit(c, 10);
+    f.sha = bit(b, 29) && f.sse42;
     f.clflushopt = bit(b, 23);
     f.clwb = bit(b, 24);
   }

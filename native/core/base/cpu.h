@@ -8,6 +8,7 @@ struct CpuFeatures {
   bool sse42 = false, pclmul = false, avx = false, avx2 = false;
   bool avx512 = false;         // F, BW and VL together
   bool vpclmulqdq = false;     // on 512-bit registers
+  bool sha = false;            // SHA-1's and SHA-256's instructions, and SSE 4.1
   bool clflush = false, clflushopt = false, clwb = false;
   // arm64.
   bool crc32 = false, dc_cvap = false;

@@ -86,7 +86,7 @@ void put_value(const Wide& entry, uint32_t, uint8_t* to) {
 // Collects a section's pages.
 class SectionWriter {
  public:
-  SectionWriter(SectionKind kind, std::span<const Flow> flows) : flows_(flows) {
+  SectionWriter(SectionKind kind, std::span<const uint32_t> records) : flow_records_(records) {
     section_.field = kind.field;
     section_.width = kind.width;
   }
@@ -94,7 +94,7 @@ class SectionWriter {
   // The flows of a value, ascending.
   void add(const uint8_t* value, std::span<const uint32_t> numbers) {
     uint64_t records = 0;
-    for (const uint32_t flow : numbers) records += flows_[flow].count;
+    for (const uint32_t flow : numbers) records += flow_records_[flow];
     posting_.clear();
     encode(numbers, records);
     if (count_ != 0 && 2 + values_.size() + postings_.size() + section_.width + posting_.size() > kPageBytes) end_page();
@@ -112,7 +112,7 @@ class SectionWriter {
 
  private:
   void encode(std::span<const uint32_t> numbers, uint64_t records) {
-    if (numbers.size() == flows_.size()) {
+    if (numbers.size() == flow_records_.size()) {
       put_varint(&posting_, kEvery);
       return;
     }
@@ -130,7 +130,7 @@ class SectionWriter {
       posting_.insert(posting_.end(), list_.begin(), list_.end());
       return;
     }
-    const size_t bitmap_bytes = (flows_.size() + 7) / 8;
+    const size_t bitmap_bytes = (flow_records_.size() + 7) / 8;
     const bool dense = list_.size() > bitmap_bytes;
     if (dense) {
       list_.assign(bitmap_bytes, 0);
@@ -160,7 +160,7 @@ class SectionWriter {
     records_ = 0;
   }
 
-  std::span<const Flow> flows_;
+  std::span<const uint32_t> flow_records_;
   EncodedSection section_;
   uint32_t count_ = 0;      // values on the page under way; a value takes two bytes at least, so u16 holds it
   uint64_t records_ = 0;
@@ -168,9 +168,9 @@ class SectionWriter {
 };
 
 template <typename Any>
-EncodedSection encode(SectionKind kind, std::vector<Any>* entries, std::vector<Any>* spare, std::span<const Flow> flows) {
+EncodedSection encode(SectionKind kind, std::vector<Any>* entries, std::vector<Any>* spare, std::span<const uint32_t> flow_records) {
   sort(entries, spare);
-  SectionWriter writer(kind, flows);
+  SectionWriter writer(kind, flow_records);
   std::vector<uint32_t> numbers;
   uint8_t value[16];
   for (size_t i = 0; i < entries->size();) {
@@ -212,8 +212,10 @@ struct Values {
 std::vector<EncodedSection> encode_fields(const FlowTable& table) {
   const std::vector<Flow>& flows = table.flows();
   Values values(flows.size());
+  std::vector<uint32_t> records(flows.size());  // of each flow: small enough to stay in the cache
   for (uint32_t number = 0; number < flows.size(); number++) {
     const Flow& flow = flows[number];
+    records[number] = flow.count;
     each_term(
         flow.key, table.terms(flow), [&](uint32_t section, uint64_t value) { values.put(section, value, number); },
         [&](uint32_t section, const uint8_t* value) { values.put(section, value, number); });
@@ -224,9 +226,9 @@ std::vector<EncodedSection> encode_fields(const FlowTable& table) {
   std::vector<Middle> middle;
   std::vector<Wide> wide;
   for (uint32_t s = 0; s < kSectionCount; s++) {
-    if (!values.narrow[s].empty()) sections.push_back(encode(kSections[s], &values.narrow[s], &narrow, flows));
-    if (!values.middle[s].empty()) sections.push_back(encode(kSections[s], &values.middle[s], &middle, flows));
-    if (!values.wide[s].empty()) sections.push_back(encode(kSections[s], &values.wide[s], &wide, flows));
+    if (!values.narrow[s].empty()) sections.push_back(encode(kSections[s], &values.narrow[s], &narrow, records));
+    if (!values.middle[s].empty()) sections.push_back(encode(kSections[s], &values.middle[s], &middle, records));
+    if (!values.wide[s].empty()) sections.push_back(encode(kSections[s], &values.wide[s], &wide, records));
   }
   return sections;
 }

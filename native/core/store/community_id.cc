@@ -1,8 +1,9 @@
 #include "core/store/community_id.h"
 
-#include <bit>
 #include <cstring>
 #include <utility>
+
+#include "core/base/sha1.h"
 
 namespace paste {
 namespace {
@@ -69,34 +70,6 @@ int counterpart(uint8_t protocol, uint8_t type) {
     return -1;
   };
   return protocol == kIcmp ? find(kPairs4) : find(kPairs6);
-}
-
-// SHA-1 (FIPS 180-4) of at most 55 bytes, which fit one block with their length.
-void sha1_short(const uint8_t* bytes, uint32_t length, uint32_t (&digest)[5]) {
-  uint8_t block[64] = {};
-  std::memcpy(block, bytes, length);
-  block[length] = 0x80;
-  block[62] = static_cast<uint8_t>(length * 8 >> 8);
-  block[63] = static_cast<uint8_t>(length * 8);
-  uint32_t w[80];
-  for (uint32_t i = 0; i < 16; ++i) w[i] = half(block + i * 4) << 16 | half(block + i * 4 + 2);
-  for (uint32_t i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-  const uint32_t start[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
-  uint32_t a = start[0], b = start[1], c = start[2], d = start[3], e = start[4];
-  for (uint32_t i = 0; i < 80; ++i) {
-    const uint32_t mixed = i < 20   ? ((b & c) | (~b & d)) + 0x5a827999
-                           : i < 40 ? (b ^ c ^ d) + 0x6ed9eba1
-                           : i < 60 ? ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc
-                                    : (b ^ c ^ d) + 0xca62c1d6;
-    const uint32_t next = std::rotl(a, 5) + mixed + e + w[i];
-    e = d;
-    d = c;
-    c = std::rotl(b, 30);
-    b = a;
-    a = next;
-  }
-  const uint32_t sums[5] = {a, b, c, d, e};
-  for (uint32_t i = 0; i < 5; ++i) digest[i] = start[i] + sums[i];
 }
 
 }  // namespace
