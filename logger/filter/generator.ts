@@ -6,7 +6,7 @@ import { filterError } from "./filter-error.js";
 import { FrameLayout } from "./frame-layout.js";
 import { nameError, numberAsAddress, portsOf, protocolNumberOf } from "./lookups.js";
 import { Matches } from "./matches.js";
-import { RecordTests } from "./record-needs.js";
+import { leaves, RecordTests } from "./record-needs.js";
 import { flagFlooded, recordWord, timeEnd } from "./record-words.js";
 import type { Value, ValueTable } from "./values.js";
 import {
@@ -49,7 +49,17 @@ export function generate(
   values: ValueTable,
   tests = new RecordTests(expression),
 ): Condition {
-  return new Generator(values, tests).condition(expression);
+  return new Generator(values, tests).whole(expression);
+}
+
+/** How long a condition's slowest word takes: hashes and looking into tunnels take longer than loads, searching longest. */
+function slowness(expression: FilterExpression): number {
+  let slowest = 0;
+  for (const leaf of leaves(expression)) {
+    if (leaf.kind === "frame" && leaf.word === "payload") return 2;
+    if (leaf.kind === "frame" || leaf.kind === "community") slowest = 1;
+  }
+  return slowest;
 }
 
 class Generator {
@@ -60,6 +70,26 @@ class Generator {
     private readonly tests: RecordTests,
   ) {
     this.layout = new FrameLayout(values);
+  }
+
+  /**
+   * A whole filter. What all of it must fulfil may be asked in any order (a load that rejects a frame says no, too), so the slow words
+   * come last. Conditions are made in the order of the text, because `vlan` moves what follows it.
+   */
+  whole(expression: FilterExpression): Condition {
+    const parts: { condition: Condition; slow: number }[] = [];
+    const rest: FilterExpression[] = [];
+    let first = expression;
+    while (first.kind === "and") {
+      rest.push(first.right);
+      first = first.left;
+    }
+    for (const part of [first, ...rest.toReversed()])
+      parts.push({ condition: this.condition(part), slow: slowness(part) });
+    return parts
+      .toSorted((a, b) => a.slow - b.slow)
+      .map(({ condition }) => condition)
+      .reduce((left, right) => both(left, right));
   }
 
   /** Chains of and/or go by iteration, so that recursion is as deep as the parentheses of the text. */
