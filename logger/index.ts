@@ -41,4 +41,5 @@ export {
   type StoreCounters,
   trimStore,
 } from "./store.js";
+export { type TailOptions, type TailReport, tailStore } from "./tail.js";
 export { type FrameStory, traceFrame } from "./trace.js";

@@ -9,3 +9,4 @@ export { type Instance, locateInstance } from "./instance.js";
 export { type PortSpec, parsePortSpec } from "./port-spec.js";
 export type { RuleState, RuleText } from "./rules.js";
 export { createSwitch, Switch, type SwitchOptions } from "./switch.js";
+export { type TapOptions, type TapReport, tailPort } from "./tap.js";

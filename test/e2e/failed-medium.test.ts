@@ -10,6 +10,7 @@ import { openPort } from "../../native/index.js";
 import { ControlClient } from "../../switch/control-client.js";
 import { runCommand } from "../../switch/demo/command.js";
 import { cliPath } from "../cli/run-cli.js";
+import { openTap, readTap } from "../support/live-taps.js";
 import { skip } from "../support/skip.js";
 
 const frames = 20_000;
@@ -83,6 +84,7 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   const receiver = openPort({ socket, name: "vale0:b", bufferBytes });
   const mirror = openPort({ socket, name: "vale0:m", bufferBytes });
   const control = await ControlClient.connect(env.PASTE_SWITCH_CONTROL);
+  const tap = openTap(t, socket, { snaplen: 64 });
   const seen: number[] = [];
   const mirrored: number[] = [];
   const look = () => {
@@ -103,9 +105,19 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   }
   look();
 
+  const tapped = readTap(tap);
+  const numberOf = ({ bytes }: { bytes: Buffer }) => bytes.readUInt32BE(14);
+
   const notDurableAt = (port: string) => stats.ports.find(({ name }) => name === port)!.counters.refused.not_durable!;
   const notDurable = notDurableAt("vale0:b");
   t.true(notDurable > 0, "frames were held back for ever");
+  const unshown = tapped.filter(({ outcome }) => outcome === "not_durable");
+  t.true(unshown.length > 0, "a tap tells of them");
+  t.true(
+    unshown.every(({ length, wireLength }) => length === 0 && wireLength === frameBytes),
+    "and shows nothing of them",
+  );
+  t.is(tap.state().missed, 0);
   t.true(notDurableAt("vale0:m") > 0, "and their mirrored copies with them");
   for (const { counters } of stats.ports) {
     const sum = (reasons: Record<string, number>) => Object.values(reasons).reduce((total, count) => total + count, 0);
@@ -130,8 +142,10 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   t.true(unlogged(seen).length <= stats.notLogged.sync_failed! - notDurable);
   const lastRecovered = Math.max(...recovered);
   t.deepEqual(
-    unlogged([...seen, ...mirrored]).filter((number) => number <= lastRecovered),
+    unlogged([...seen, ...mirrored, ...tapped.filter(({ length }) => length > 0).map(numberOf)]).filter(
+      (number) => number <= lastRecovered,
+    ),
     [],
-    "a mirror port shows nothing earlier than it leaves",
+    "a mirror port and a tap show nothing earlier than it leaves",
   );
 });

@@ -5,6 +5,7 @@ import { egressFlooded, type LiveTapWish, type NativeLiveTap, openLiveTap } from
 import { textOf, until } from "./live-switch.js";
 
 export interface TappedFrame {
+  bytes: Buffer;
   text: string;
   in: string;
   /** "*": flooded; "": nowhere. */
@@ -33,8 +34,10 @@ export function readTap(tap: NativeLiveTap): TappedFrame[] {
       const start = batch.offsets[i]!;
       const egress = batch.egress[i]!;
       const outcome = batch.outcomes[i]!;
+      const bytes = batch.data.subarray(start, start + batch.capturedLengths[i]!);
       frames.push({
-        text: textOf(batch.data.subarray(start, start + batch.capturedLengths[i]!)),
+        bytes,
+        text: textOf(bytes),
         in: ports[batch.ingress[i]!] ?? "",
         out: egress === egressFlooded ? "*" : (ports[egress] ?? ""),
         outcome: outcome === 0 ? "forwarded" : drops[outcome - 1]!,
