@@ -52,6 +52,7 @@ function icmpMessage(octets: Octets, at: number, type: number, code: number): st
     case 10:
       return "router solicitation";
     case 11:
+      octets.need(at + 8, 20);
       return code === 0
         ? "time exceeded in-transit"
         : code === 1
@@ -116,7 +117,7 @@ const unreachable6 = new Map<number, string>([
 const names6 = new Map<number, string>([
   [1, "destination unreachable"],
   [2, "packet too big"],
-  [3, "time exceeded"],
+  [3, "time exceeded in-transit"],
   [4, "parameter problem"],
   [128, "echo request"],
   [129, "echo reply"],
@@ -144,8 +145,9 @@ export function icmp6Text(octets: Octets, at: number, length: number, put: Put):
   const type = octets.u8(at);
   const code = octets.u8(at + 1);
   put(`ICMP6, ${names6.get(type) ?? `unknown icmp6 type (${type})`}`);
+  if (type === 1) put(`, ${unreachable6.get(code) ?? `unknown unreach code (${code})`}`);
   const more = icmp6Details(octets, at, type, code, length);
-  put(`${more === "" ? "" : `, ${more}`}, length ${length}`);
+  put(`${more === "" || more.startsWith(" ") || more.startsWith(",") ? more : `, ${more}`}, length ${length}`);
 }
 
 function icmp6Details(octets: Octets, at: number, type: number, code: number, length: number): string {
@@ -157,13 +159,10 @@ function icmp6Details(octets: Octets, at: number, type: number, code: number, le
     case 3:
       octets.need(at + 8 + 24, 16);
       return code === 0
-        ? `hop limit exceeded in transit for ${octets.ipv6(at + 8 + 24)}`.replace(
-            "hop limit exceeded in transit",
-            "time exceeded in-transit",
-          )
+        ? ` for ${octets.ipv6(at + 8 + 24)}`
         : code === 1
-          ? "ip6 reassembly time exceeded"
-          : `unknown code (${code})`;
+          ? " (reassembly)"
+          : `, unknown code (${code})`;
     case 4:
       octets.need(at + 8 + 24, 16);
       if (code === 0) return `erroneous - octet ${octets.u32(at + 4)}`;
@@ -191,16 +190,14 @@ function icmp6Details(octets: Octets, at: number, type: number, code: number, le
   }
 }
 
+/** Behind what could not be reached. */
 function unreachableDetails6(octets: Octets, at: number, code: number): string {
+  if (!unreachable6.has(code)) return "";
   const to = octets.ipv6(at + 8 + 24);
-  if (code === 4) {
-    const protocol = octets.u8(at + 8 + 6);
-    const name = protocolNames[protocol];
-    const port = octets.u16(at + 8 + 40 + 2);
-    return name
-      ? `${unreachable6.get(4)}, ${to} ${name} port ${port}`
-      : `${unreachable6.get(4)}, ${to} protocol ${protocol} port ${port} unreachable`;
-  }
-  const text = unreachable6.get(code);
-  return text ? `${text}, ${to}` : `unknown unreach code (${code})`;
+  if (code === 2) return ` ${to}, source address ${octets.ipv6(at + 8 + 8)}`;
+  if (code !== 4) return ` ${to}`;
+  const protocol = octets.u8(at + 8 + 6);
+  const port = octets.u16(at + 8 + 40 + 2);
+  const name = protocolNames[protocol];
+  return name ? `, ${to} ${name} port ${port}` : `, ${to} protocol ${protocol} port ${port} unreachable`;
 }

@@ -2,7 +2,7 @@
 import { icmp6Text, icmpText } from "./icmp-text.js";
 import type { Octets } from "./octets.js";
 import { type TcpConversations, tcpText } from "./tcp-text.js";
-import { sctpText, udpText } from "./transport-text.js";
+import { type Between, portsText, sctpText, udpText } from "./transport-text.js";
 
 /** The line under way: text so far, and the name of the layer whose header is being read, for "[|tcp]". */
 export interface Line {
@@ -11,6 +11,8 @@ export interface Line {
   /** Layers of IP within IP that were entered: a bound against frames that are all headers. */
   depth: number;
   readonly linkHeader: boolean;
+  /** Whether what is not known here is dumped. */
+  readonly dumpUnknown: boolean;
   readonly conversations: TcpConversations | undefined;
 }
 
@@ -18,24 +20,16 @@ const depthMax = 8;
 const ipv4Header = 20;
 const ipv6Header = 40;
 
-/** The addresses that a transport header stands between. */
-export interface Ends {
-  source: string;
-  destination: string;
-  fragmented: boolean;
-}
-
 /** `length`: bytes from `at` on that were on the wire. */
 export function ipv4Line(line: Line, octets: Octets, at: number, length: number): void {
   line.layer = "ip";
-  if (!line.linkHeader) line.text += "IP ";
   const versionByte = octets.u8(at);
-  if (versionByte >> 4 !== 4) {
-    line.text += versionByte >> 4 === 6 ? "wrong link-layer encapsulation" : `IP${versionByte >> 4} `.trimEnd();
-    if (versionByte >> 4 !== 6) line.text += ", wrong link-layer encapsulation";
-    line.text += " [invalid]";
+  const version = versionByte >> 4;
+  if (version !== 4) {
+    line.text += version === 6 ? "IP6, wrong link-layer encapsulation (invalid)" : `IP${version} (invalid)`;
     return;
   }
+  if (!line.linkHeader) line.text += "IP ";
   if (length < ipv4Header) {
     line.text += `truncated-ip ${length}`;
     return;
@@ -59,7 +53,7 @@ export function ipv4Line(line: Line, octets: Octets, at: number, length: number)
   const protocol = octets.u8(at + 9);
   const source = octets.ipv4(at + 12);
   const destination = octets.ipv4(at + 16);
-  const ends = { source, destination, fragmented: (fragment & 0x2000) !== 0 };
+  const ends = { source, destination, fragmented: (fragment & 0x2000) !== 0, named: !withPorts.has(protocol) };
   if ((fragment & 0x1fff) !== 0) {
     line.text += `${source} > ${destination}: ip-proto-${protocol}`;
     return;
@@ -86,22 +80,22 @@ export function ipv6Line(line: Line, octets: Octets, at: number, length: number)
   }
   let payload = octets.u16(at + 4);
   if (length < payload + ipv6Header) line.text += `truncated-ip6 - ${payload + ipv6Header - length} bytes missing!`;
-  if (payload === 0 && octets.u8(at + 6) !== 0) payload = length - ipv6Header;
+  if (payload === 0 && octets.u8(at + 6) === 0) payload = length - ipv6Header; // a jumbogram (RFC 2675)
   const body = octets.upTo(at + ipv6Header + payload);
-  const ends = { source: octets.ipv6(at + 8), destination: octets.ipv6(at + 24), fragmented: false };
+  const ends = { source: octets.ipv6(at + 8), destination: octets.ipv6(at + 24), fragmented: false, named: false };
   extensions(line, body, at + ipv6Header, payload, octets.u8(at + 6), ends);
 }
 
 const extensionsMax = 16;
+const routingTypes = new Set([0, 2, 4]);
 
-function extensions(line: Line, octets: Octets, start: number, payload: number, first: number, ends: Ends): void {
+function extensions(line: Line, octets: Octets, start: number, payload: number, first: number, ends: Between): void {
   let next = first;
   let at = start;
   let left = payload;
-  let named = false;
   const name = () => {
-    if (!named) line.text += `${ends.source} > ${ends.destination}: `;
-    named = true;
+    if (!ends.named) line.text += `${ends.source} > ${ends.destination}: `;
+    ends.named = true;
   };
   for (let i = 0; i < extensionsMax; i++) {
     let length = 0;
@@ -109,8 +103,12 @@ function extensions(line: Line, octets: Octets, start: number, payload: number, 
       name();
       line.layer = next === 0 ? "hbhopt" : next === 60 ? "dstopt" : "rt6";
       length = (octets.u8(at + 1) + 1) * 8;
-      line.text += next === 0 ? "HBH " : next === 60 ? "DSTOPT " : routing(octets, at);
-      octets.need(at, Math.min(length, 8));
+      octets.need(at, length);
+      if (next === 43 && !routingTypes.has(octets.u8(at + 2))) {
+        line.text += `RT6 (${routing(octets, at)} (unknown type) (invalid)`;
+        return;
+      }
+      line.text += next === 0 ? "HBH " : next === 60 ? "DSTOPT " : `srcrt (${routing(octets, at)}) `;
     } else if (next === 44) {
       name();
       line.layer = "frag6";
@@ -123,11 +121,6 @@ function extensions(line: Line, octets: Octets, start: number, payload: number, 
         return;
       }
       ends.fragmented = true;
-    } else if (next === 51) {
-      name();
-      line.layer = "ah";
-      length = (octets.u8(at + 1) + 2) * 4;
-      line.text += `AH(spi=0x${octets.hex(at + 4, 4)},seq=0x${octets.u32(at + 8).toString(16)}): `;
     } else break;
     next = octets.u8(at);
     at += length;
@@ -142,8 +135,13 @@ function extensions(line: Line, octets: Octets, start: number, payload: number, 
   payloadLine(line, octets, at, left, next, ends, 6);
 }
 
+function authentication(octets: Octets, at: number, length: number): string {
+  const check = octets.hex(at + 12, Math.max(0, length - 12));
+  return `AH(spi=0x${octets.hex(at + 4, 4)},seq=0x${octets.u32(at + 8).toString(16)},icv=0x${check}): `;
+}
+
 function routing(octets: Octets, at: number): string {
-  return `srcrt (len=${octets.u8(at + 1)}, type=${octets.u8(at + 2)}, segleft=${octets.u8(at + 3)}) `;
+  return `len=${octets.u8(at + 1)}, type=${octets.u8(at + 2)}, segleft=${octets.u8(at + 3)}`;
 }
 
 function payloadLine(
@@ -152,7 +150,7 @@ function payloadLine(
   at: number,
   length: number,
   protocol: number,
-  ends: Ends,
+  ends: Between,
   version: 4 | 6,
 ): void {
   const put = (text: string) => {
@@ -196,26 +194,26 @@ function payloadLine(
   line.text += ` ip-proto-${protocol} ${length}`;
 }
 
-function tcpLine(line: Line, octets: Octets, at: number, length: number, ends: Ends): void {
+function tcpLine(line: Line, octets: Octets, at: number, length: number, ends: Between): void {
   line.layer = "tcp";
-  if (!octets.has(at, 4)) {
-    line.text += `${ends.source} > ${ends.destination}: `;
-    octets.need(at, 4);
-  }
-  const from = `${ends.source}.${octets.u16(at)}`;
-  const to = `${ends.destination}.${octets.u16(at + 2)}`;
-  line.text += `${from} > ${to}: `;
-  const { conversations } = line;
   const put = (text: string) => {
     line.text += text;
   };
+  if (!ends.named && !octets.has(at, 4)) {
+    put(`${ends.source} > ${ends.destination}:`);
+    octets.need(at, 4);
+  }
+  portsText(octets, at, put, ends);
+  const from = `${ends.source}.${octets.u16(at)}`;
+  const to = `${ends.destination}.${octets.u16(at + 2)}`;
+  const { conversations } = line;
   tcpText(octets, at, length, put, { from, to, conversations });
 }
 
-function ahLine(line: Line, octets: Octets, at: number, length: number, ends: Ends, version: 4 | 6): void {
+function ahLine(line: Line, octets: Octets, at: number, length: number, ends: Between, version: 4 | 6): void {
   line.layer = "ah";
   const size = (octets.u8(at + 1) + 2) * 4;
-  line.text += `AH(spi=0x${octets.hex(at + 4, 4)},seq=0x${octets.u32(at + 8).toString(16)},icv=0x${octets.hex(at + 12, Math.max(0, size - 12))}): `;
+  line.text += authentication(octets, at, size);
   if (++line.depth > depthMax) return;
   payloadLine(line, octets, at + size, length - size, octets.u8(at), ends, version);
 }

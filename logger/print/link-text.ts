@@ -48,18 +48,12 @@ export interface LinkResult {
   headerBytes: number;
 }
 
-function etherType(type: number): string {
+export function etherType(type: number): string {
   return `ethertype ${etherTypeNames.get(type) ?? "Unknown"} (0x${type.toString(16).padStart(4, "0")})`;
 }
 
 /** Adds to the line; `result.headerBytes` is right also when the captured bytes end early. */
-export function ethernetLine(
-  line: Line,
-  octets: Octets,
-  wireLength: number,
-  dumpUnknown: boolean,
-  result: LinkResult,
-): void {
+export function ethernetLine(line: Line, octets: Octets, wireLength: number, result: LinkResult): void {
   line.layer = "ether";
   const put = (text: string) => {
     line.text += text;
@@ -87,18 +81,18 @@ export function ethernetLine(
     const length = Math.min(type, rest);
     if (line.linkHeader) put(`802.3${told ? ", " : `, length ${length}: `}`);
     const header = llcLine(line, octets.upTo(at + length), at, length, octets.mac(6), octets.mac(0));
-    if (header < 0) dump(line, octets, at, dumpUnknown);
+    if (header < 0) dump(line, octets, at);
     else result.headerBytes = at + header;
     return;
   }
   if (line.linkHeader) put(`${etherType(type)}${told ? ", " : `, length ${wireLength}: `}`);
   if (etherPayload(line, octets, at, rest, type)) return;
   if (!line.linkHeader) put(`${addresses}${etherType(type)}, length ${wireLength}: `);
-  dump(line, octets, at, dumpUnknown);
+  dump(line, octets, at);
 }
 
-function dump(line: Line, octets: Octets, at: number, wanted: boolean): void {
-  if (wanted) line.text += hexAndAsciiLines(octets.bytes.subarray(at, octets.end));
+function dump(line: Line, octets: Octets, at: number): void {
+  if (line.dumpUnknown) line.text += hexAndAsciiLines(octets.bytes.subarray(at, octets.end));
 }
 
 function tciText(tci: number): string {
@@ -121,6 +115,8 @@ export function etherPayload(line: Line, octets: Octets, at: number, length: num
     case 0x88cc:
       lldpLine(line, octets, at, length);
       return true;
+    case 0x8864:
+      return pppoeLine(line, octets, at, length);
     case 0x8847:
     case 0x8848:
       mplsLine(line, octets, at, length);
@@ -151,32 +147,28 @@ function arpLine(line: Line, octets: Octets, at: number, length: number): void {
     line.text += text;
   };
   if (!line.linkHeader) put("ARP, ");
-  const usual =
-    protocol === 0x0800 &&
-    protocolBytes === 4 &&
-    hardwareBytes !== 0 &&
-    (hardware === 1 || hardware === 6 || hardware === 15);
-  if ((hardware !== 1 || hardwareBytes !== 6) && hardware !== 6)
-    put(`${hardwareText(hardware)} (len ${hardwareBytes}), `);
-  if (protocol !== 0x0800 || protocolBytes !== 4) put(`${arpProtocol(protocol)} (len ${protocolBytes}), `);
-  put(`${arpOperations.get(operation) ?? `Unknown (${operation})`} `);
+  if (protocol !== 0x0800 || protocolBytes !== 4 || hardwareBytes === 0) {
+    put(
+      `${hardwareText(hardware)} (len ${hardwareBytes}), ${arpProtocol(protocol)} (len ${protocolBytes}), length ${length}`,
+    );
+    return;
+  }
   const sender = at + 8;
   const senderProtocol = sender + hardwareBytes;
   const target = senderProtocol + protocolBytes;
   const targetProtocol = target + hardwareBytes;
   const address = (place: number) => hardwareAddress(octets, place, hardwareBytes);
-  const ip = (place: number) => (usual || protocolBytes === 4 ? octets.ipv4(place) : `<wrong proto type>`);
-  const zero = (place: number) => octets.bytes.subarray(place, place + hardwareBytes).every((byte) => byte === 0);
+  const ip = (place: number) => octets.ipv4(place);
+  const zero = octets.bytes.subarray(target, targetProtocol).every((byte) => byte === 0);
+  put(`${arpOperations.get(operation) ?? `Unknown (${operation})`} `);
   if (operation === 1)
-    put(`who-has ${ip(targetProtocol)}${zero(target) ? "" : ` (${address(target)})`} tell ${ip(senderProtocol)}`);
+    put(`who-has ${ip(targetProtocol)}${zero ? "" : ` (${address(target)})`} tell ${ip(senderProtocol)}`);
   else if (operation === 2) put(`${ip(senderProtocol)} is-at ${address(sender)}`);
-  else if (operation === 3) put(`who-is ${address(target)} tell ${address(sender)}`);
+  else if (operation === 3 || operation === 8) put(`who-is ${address(target)} tell ${address(sender)}`);
   else if (operation === 4) put(`${address(target)} at ${ip(targetProtocol)}`);
-  else if (operation === 8) put(`who-is ${address(target)} tell ${address(sender)}`);
   else if (operation === 9) put(`${address(sender)} at ${ip(senderProtocol)}`);
   else {
-    put(`, length ${length}`);
-    line.text += hexAndAsciiLines(octets.bytes.subarray(at, octets.end));
+    dump(line, octets, at);
     return;
   }
   put(`, length ${length}`);
@@ -222,6 +214,28 @@ function lldpLine(line: Line, octets: Octets, at: number, length: number): void 
     if (type === lldpSystemName) line.text += `: ${plainText(octets.bytes.subarray(tlv + 2, tlv + 2 + size))}`;
     tlv += 2 + size;
   }
+}
+
+const pppoeHeader = 6;
+const pppProtocols = new Map<number, [name: string, print: typeof ipv4Line]>([
+  [0x0021, ["IP", ipv4Line]],
+  [0x0057, ["IP6", ipv6Line]],
+]);
+
+/** A session's IP packets; what else PPP says is dumped. */
+function pppoeLine(line: Line, octets: Octets, at: number, length: number): boolean {
+  if (!octets.has(at, pppoeHeader + 2) || octets.u16(at) !== 0x1100) return false;
+  const protocol = octets.u16(at + pppoeHeader);
+  const [name, print] = pppProtocols.get(protocol) ?? [];
+  if (!name || !print) return false;
+  line.layer = "pppoe";
+  const inner = at + pppoeHeader + 2;
+  const left = length - pppoeHeader - 2;
+  const stated = Math.max(0, Math.min(octets.u16(at + 4) - 2, left));
+  line.text += `PPPoE  [ses 0x${octets.u16(at + 2).toString(16)}] `;
+  if (line.linkHeader) line.text += `${name} (0x${octets.hex(at + pppoeHeader, 2)}), length ${stated + 2}: `;
+  print(line, octets.upTo(inner + stated), inner, stated);
+  return true;
 }
 
 const labelsMax = 16;

@@ -40,10 +40,17 @@ export class PacketText {
   /** One line, or several with a dump; no line feed at its end. Whatever is in the frame, every character can be printed. */
   text(packet: PrintablePacket): string {
     const { hex, linkHeader = false, sequence, switchWords = linkHeader, dumpUnknown = true } = this.#options;
-    const line: Line = { text: "", layer: "", depth: 0, linkHeader, conversations: this.#conversations };
+    const line: Line = {
+      text: "",
+      layer: "",
+      depth: 0,
+      linkHeader,
+      dumpUnknown: dumpUnknown && hex === undefined,
+      conversations: this.#conversations,
+    };
     const result = { headerBytes: 0 };
     try {
-      ethernetLine(line, new Octets(packet.bytes), packet.wireLength, dumpUnknown && hex === undefined, result);
+      ethernetLine(line, new Octets(packet.bytes), packet.wireLength, result);
     } catch (error) {
       if (error !== beyondCapture) throw error;
       line.text += ` [|${line.layer}]`;

@@ -69,9 +69,10 @@ export function tcpText(
   put: (text: string) => void,
   ends: { from: string; to: string; conversations: TcpConversations | undefined },
 ): void {
+  octets.need(at, headerBytes);
   const headerLength = (octets.u8(at + 12) >> 4) * 4;
   if (headerLength < headerBytes) {
-    put(`tcp ${length - headerLength} [bad hdr length ${headerLength} - too short, < ${headerBytes}]`);
+    put(` tcp ${length - headerLength} [bad hdr length ${headerLength} - too short, < ${headerBytes}]`);
     return;
   }
   let sequence = octets.u32(at + 4);
@@ -79,11 +80,11 @@ export function tcpText(
   const flags = octets.u8(at + 13);
   const window = octets.u16(at + 14);
   const urgent = octets.u16(at + 18);
+  put(`Flags [${tcpFlagsText(flags)}]`);
   if (headerLength > length) {
-    put(`tcp ${length} [bad hdr length ${headerLength} - too long, > ${length}]`);
+    put(` [bad hdr length ${headerLength} - too long, > ${length}]`);
     return;
   }
-  put(`Flags [${tcpFlagsText(flags)}]`);
   const { from, to, conversations } = ends;
   let base: [number, number] = [0, 0];
   if (conversations && flags & ack) {
@@ -98,13 +99,14 @@ export function tcpText(
   if (flags & urg) put(`, urg ${urgent}`);
   if (headerLength > headerBytes) {
     put(", options [");
-    optionsText(octets, at + headerBytes, headerLength - headerBytes, put, base[1]);
+    const whole = optionsText(octets, at + headerBytes, headerLength - headerBytes, put, base[1]);
     put("]");
+    if (!whole) return;
   }
   put(`, length ${payload}`);
 }
 
-function optionsText(octets: Octets, start: number, total: number, put: (text: string) => void, base: number): void {
+function optionsText(octets: Octets, start: number, total: number, put: (text: string) => void, base: number): boolean {
   let at = start;
   const end = start + total;
   let separator = "";
@@ -114,7 +116,6 @@ function optionsText(octets: Octets, start: number, total: number, put: (text: s
     const kind = octets.u8(at++);
     if (kind === 0) {
       put("eol");
-      if (at < end) separator = ",";
       break;
     }
     if (kind === 1) {
@@ -124,12 +125,13 @@ function optionsText(octets: Octets, start: number, total: number, put: (text: s
     const length = at < end ? octets.u8(at) : 0;
     const valid = length >= 2 && at - 1 + length <= end;
     if (!valid) {
-      put(`${optionName(kind)}[bad opt]`);
-      return;
+      put("[bad opt]");
+      return false;
     }
     optionText(octets, kind, at + 1, length - 2, put, base);
     at += length - 1;
   }
+  return true;
 }
 
 const optionNames = new Map<number, string>([
@@ -170,8 +172,9 @@ function optionText(
   else if (kind === 5) sackText(octets, at, length, put, base);
   else if (kind === 8 && length === 8) put(`TS val ${octets.u32(at)} ecr ${octets.u32(at + 4)}`);
   else if (kind === 28 && length === 2) utoText(octets.u16(at), put);
-  else if (kind === 34 || kind === 2 || kind === 3 || kind === 4 || kind === 8 || kind === 28)
-    put(length === 0 ? name : `${name} 0x${octets.hex(at, length)}`);
+  else if (kind === 19 && length === 16)
+    put(`md5 shared secret not supplied with -M, can't check - ${octets.hex(at, length)}`);
+  else if (kind === 254 && length >= 2) put(`exp-${octets.hex(at, 2)}`);
   else put(length === 0 ? name : `${name} 0x${octets.hex(at, length)}`);
 }
 

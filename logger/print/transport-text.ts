@@ -2,15 +2,21 @@
 import type { Octets } from "./octets.js";
 
 type Put = (text: string) => void;
-interface Between {
+export interface Between {
   source: string;
   destination: string;
   fragmented: boolean;
+  /** The addresses stand in the line already, before a header in between. */
+  named: boolean;
 }
 
 const udpHeader = 8;
 
-function addresses(octets: Octets, at: number, put: Put, ends: Between): void {
+export function portsText(octets: Octets, at: number, put: Put, ends: Between): void {
+  if (ends.named) {
+    put(`${octets.u16(at)} > ${octets.u16(at + 2)}: `);
+    return;
+  }
   if (!octets.has(at, 4)) {
     put(`${ends.source} > ${ends.destination}: `);
     octets.need(at, 4);
@@ -19,7 +25,7 @@ function addresses(octets: Octets, at: number, put: Put, ends: Between): void {
 }
 
 export function udpText(octets: Octets, at: number, length: number, put: Put, ends: Between): void {
-  addresses(octets, at, put, ends);
+  portsText(octets, at, put, ends);
   if (length < udpHeader) {
     put(`truncated-udp ${length}`);
     return;
@@ -57,7 +63,7 @@ const sctpHeader = 12;
 const chunksMax = 64;
 
 export function sctpText(octets: Octets, at: number, length: number, put: Put, ends: Between): void {
-  addresses(octets, at, put, ends);
+  portsText(octets, at, put, ends);
   put("sctp");
   if (length < sctpHeader) {
     put(` truncated-sctp ${length}`);
@@ -79,12 +85,19 @@ export function sctpText(octets: Octets, at: number, length: number, put: Put, e
   }
 }
 
+const payloadNames = ["unspecified", "IUA", "M2UA", "M3UA", "SUA", "M2PA", "V5UA", "H.248", "BICC/Q.2150.3"];
+
+/** IANA's payload protocol identifiers of SCTP. */
+function payloadName(id: number): string {
+  return (id > 0 ? payloadNames[id] : undefined) ?? `0x${id.toString(16)}`;
+}
+
 function chunkDetails(octets: Octets, at: number, type: number, put: Put): void {
   if (type === 0) {
     const flags = octets.u8(at + 1);
-    put(` (${flags & 4 ? "U" : ""}${flags & 2 ? "B" : ""}${flags & 1 ? "E" : ""})`.replace(" ()", ""));
+    if (flags & 7) put(` ${flags & 4 ? "(U)" : ""}${flags & 2 ? "(B)" : ""}${flags & 1 ? "(E)" : ""}`);
     put(
-      ` [TSN: ${octets.u32(at + 4)}] [SID: ${octets.u16(at + 8)}] [SSEQ ${octets.u16(at + 10)}] [PPID 0x${octets.u32(at + 12).toString(16)}]`,
+      ` [TSN: ${octets.u32(at + 4)}] [SID: ${octets.u16(at + 8)}] [SSEQ ${octets.u16(at + 10)}] [PPID ${payloadName(octets.u32(at + 12))}] `,
     );
   } else if (type === 1 || type === 2) {
     put(

@@ -93,3 +93,30 @@ test("-e says what the switch knew, and escapes names", (t) => {
   t.true(text.startsWith("#12 [vale0:\\u001b[2Ja > nowhere, rule web, dropped hairpin] "), text);
   t.false(new PacketText({ style: "none" }).text({ ...packet!, inPort: "vale0:a" }).includes("vale0"));
 });
+
+/** Kinds of awkward frames that hold what is not printed (tunnels, IGMP, PPPoE's own messages), or that tcpdump words in a way of its own. */
+const strange =
+  /gre|vxlan|geneve|gtp|pppoe|mpls without|igmp|sctp|llc|802\.3|type unknown|type between|runt|random|vlan and nothing|ipv4 options|lldp|jumbo|header length wrong|too short/;
+
+test("awkward frames, lying ones among them, are printed as tcpdump prints them", (t) => {
+  const reason = noPrinter();
+  if (reason) return skip(t, reason);
+  const seed = Number(process.env.PASTE_TEST_SEED ?? 81);
+  const frames = awkwardFrames(seed, 4000, { cuts: false }).filter(({ kind }) => !strange.test(kind));
+  const timed = frames.map((frame, i) => ({ ...frame, timeNs: BigInt(i) * 1_000_000_000n }));
+  const printer = new PacketText({ ...oursOnly, style: "seconds", linkHeader: true, hex: "x" });
+  const firstLine = (text: string) => text.split("\n")[0]!;
+  const ours = packetsOf(batchOf(timed)).map((packet) => firstLine(printer.text(packet)));
+  // -x, so that nothing is dumped in between; a line begins with its number.
+  const theirs = tcpdumpPrints(batchOf(timed), ["-tt", "-e", "-x"])
+    .split("\n")
+    .filter((line) => /^\d+\.0{9} /.test(line));
+  t.is(theirs.length, ours.length);
+  t.true(ours.length > 1000);
+  const different = ours.findIndex((line, i) => !sameUpToApplication(line, theirs[i]!));
+  t.is(
+    different,
+    -1,
+    different < 0 ? "" : `seed ${seed}, ${frames[different]!.kind}:\n${ours[different]}\n${theirs[different]}`,
+  );
+});

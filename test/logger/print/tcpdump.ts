@@ -51,6 +51,6 @@ export function sameUpToApplication(ours: string, theirs: string): boolean {
     (/length \d+$/.test(ours) && /^(:| \[| \d)/.test(theirs.slice(ours.length)) && theirs.startsWith(ours))
   )
     return true;
-  const head = ours.replace(/UDP, length \d+$/, "");
+  const head = ours.replace(/UDP, (bad length \d+ > \d+|length \d+)$/, "");
   return head !== ours && theirs.startsWith(head);
 }
