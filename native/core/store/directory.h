@@ -1,6 +1,7 @@
 // The block directory as its writer uses it: every change flushed here, every fence left to the caller, who batches them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,18 @@ struct BlockSummary {
   uint32_t end_bytes = 0;
   uint32_t record_count = 0, frame_count = 0;
 
+  // What another block holds, too; its bytes and records apart.
+  template <typename Other>  // BlockSummary, or a DirectoryEntry with a seal
+  void span(const Other& sealed) {
+    frame_bytes += sealed.frame_bytes;
+    frame_count += sealed.frame_count;
+    if (sealed.first_sequence == 0) return;
+    const bool first = first_sequence == 0;
+    first_sequence = first ? sealed.first_sequence : std::min(first_sequence, sealed.first_sequence);
+    last_sequence = std::max(last_sequence, sealed.last_sequence);
+    time_min_ns = first ? sealed.time_min_ns : std::min(time_min_ns, sealed.time_min_ns);
+    time_max_ns = std::max(time_max_ns, sealed.time_max_ns);
+  }
   void count(uint64_t sequence, uint64_t time_ns) {
     if (first_sequence == 0) {
       first_sequence = sequence;

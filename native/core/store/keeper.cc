@@ -324,6 +324,7 @@ void Keeper::count(StoreCounters* counters) {
   counters->blocks_index = index_.blocks();
   counters->blocks_log =
       directory_.count() - counters->blocks_free - counters->blocks_buffers - counters->blocks_index - hollow_.size();
+  counters->index_lag_blocks = sealed_.size() - std::min<uint64_t>(sealed_.size(), index_.covered_blocks());
   counters->retired_blocks = retired_blocks_;
   counters->retired_frames = retired_frames_;
   counters->first_sequence = oldest_sequence();

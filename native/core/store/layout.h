@@ -141,7 +141,11 @@ struct BlockHeader {
 };
 static_assert(sizeof(BlockHeader) == kLine);
 inline constexpr uint32_t kBlockMagic = 0x4b4c4250;  // "PBLK"
-inline constexpr uint32_t kIndexMagic = 0x58444950;  // "PIDX"
+inline constexpr uint32_t kIndexMagic = 0x42584950;  // "PIXB"
+// Runs lie in an index block one behind the other, each on a line of its own; where no valid run begins, there are no more.
+constexpr uint32_t next_run_offset(uint32_t offset, uint32_t run_bytes) {
+  return (offset + run_bytes + kLine - 1) / kLine * kLine;
+}
 
 enum RecordType : uint8_t {
   kEnd = 0,           // never written: a zeroed line is no record

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/store/buffer_pool.h"
+#include "core/store/indexer.h"
 #include "core/store/keeper.h"
 #include "core/store/log_lane.h"
 #include "core/store/recovery.h"
@@ -43,6 +44,9 @@ class OpenStore final : public Store {
   StoreCounters counters() const override;
   uint64_t trim(uint64_t sequence) override { return keeper_->trim(sequence); }
   void keeper_round() override { keeper_->round(); }
+  void index_round(bool all) override {
+    if (indexer_ != nullptr) indexer_->round(all);
+  }
   Status close() override;
 
  private:
@@ -61,7 +65,9 @@ class OpenStore final : public Store {
   std::unique_ptr<StoreBufferPool> pool_;
   IndexSpace index_;
   std::vector<std::unique_ptr<LogLane>> lanes_;
-  std::unique_ptr<Keeper> keeper_;      // last: its thread ends before what it works on
+  std::unique_ptr<Keeper> keeper_;      // its thread ends before what it works on
+  std::unique_ptr<Indexer> indexer_;    // null: off, or the store is too small; last, as it waits for the keeper
+  uint32_t index_close_ms_ = 0;
 };
 
 OpenStore::OpenStore(std::unique_ptr<Region> region, const StoreOptions& options, const layout::Superblock& superblock)
@@ -88,7 +94,12 @@ Status OpenStore::begin(const StoreOptions& options, RecoveryReport* report) {
   keeper_->round();
   if (options.boot_record) boot(options, plan.report.last_sequence);
   if (keeper_->failed()) return {Code::kStore, region_->path() + ": the medium failed while the store was opened"};
+  if (options.index && index_.blocks_max() > 0)
+    indexer_ = std::make_unique<Indexer>(IndexerSetup{region_.get(), &directory_, &superblock_.current(), &index_,
+                                                      keeper_.get(), &bell_, options.index_tunnels});
+  index_close_ms_ = options.index_close_ms;
   if (options.start_keeper) keeper_->start();
+  if (options.start_keeper && indexer_ != nullptr) indexer_->start();
   return {};
 }
 
@@ -147,6 +158,7 @@ void OpenStore::boot(const StoreOptions& options, uint64_t previous_last_sequenc
 StoreCounters OpenStore::counters() const {
   StoreCounters counters;
   keeper_->count(&counters);
+  if (indexer_ != nullptr) indexer_->count(&counters);
   counters.next_sequence = __atomic_load_n(sequence_counter_, __ATOMIC_ACQUIRE);
   for (const LaneLink& link : links_) {
     counters.medium_bytes += link.medium_bytes.load(std::memory_order_relaxed);
@@ -158,9 +170,14 @@ StoreCounters OpenStore::counters() const {
 }
 
 Status OpenStore::close() {
+  if (indexer_ != nullptr) indexer_->stop();
   keeper_->stop();
   std::vector<SpareBlock> unused;
   for (auto& lane : lanes_) lane->finish(&unused);
+  if (indexer_ != nullptr) {
+    keeper_->round();
+    indexer_->finish(index_close_ms_);
+  }
   if (Status status = keeper_->drain(unused); !status.ok()) return status;
   if (Status status = superblock_.mark_clean(); !status.ok()) return status;
   Domain& domain = region_->domain();

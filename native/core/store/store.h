@@ -60,6 +60,13 @@ struct StoreCounters {
   uint64_t commits = 0;                  // fences or group commits
   uint64_t first_sequence = 0, durable_sequence = 0, next_sequence = 0;
   uint64_t oldest_time_ns = 0;
+  // The index. What this opening did, or found and checked: runs and their bytes; log blocks and frames that were indexed; blocks
+  // that could not be (overwritten first, or no block to be had for the run); index blocks found damaged and given up.
+  uint64_t index_runs = 0, index_bytes = 0;
+  uint64_t indexed_blocks = 0, indexed_frames = 0;
+  uint64_t index_skipped_blocks = 0, index_damaged = 0;
+  // As it is now: sealed log blocks that no run covers, and how long the oldest one sealed lately has been waiting.
+  uint64_t index_lag_blocks = 0, index_lag_ns = 0;
   bool sync_failed = false;
 };
 
@@ -95,6 +102,8 @@ class Store {
   virtual uint64_t trim(uint64_t sequence) = 0;
   // One round of the keeper: seal what is full, retire what the policy allows, make spare blocks ready, group commit.
   virtual void keeper_round() = 0;
+  // Where no keeper runs: indexes what is sealed, driving the keeper where it is needed; `all`: also what is less than a segment.
+  virtual void index_round(bool all) = 0;
   // Lanes quiet: seals the open blocks, writes the clean mark. After it only destruction is allowed.
   virtual Status close() = 0;
 };

@@ -1,0 +1,336 @@
+#include "core/store/indexer.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/index/run.h"
+#include "core/store/checksums.h"
+
+namespace paste {
+namespace {
+
+constexpr uint64_t kQuietNs = 100'000'000;         // without news for so long, what there is becomes a run
+constexpr uint32_t kWaitMs = 50;
+constexpr uint32_t kIdleMs = 1000;
+constexpr uint64_t kBuilderBytesMax = 64u << 20;
+constexpr uint32_t kSmallBlocksMax = 4;            // index blocks of small runs before they are made one
+constexpr double kFirstBytesPerRecord = 16;
+
+uint64_t monotonic_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+uint64_t wall_ns() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Bytes of frames that were marked in place, copied: their block may be given to somebody else while the frame is looked at.
+class CopiedPlaces final : public PlacedBytes {
+ public:
+  CopiedPlaces(const Region& region, const Directory& directory) : region_(region), directory_(directory) {}
+
+  const uint8_t* bytes(const layout::PlacePayload& place) const override {
+    const uint32_t block = directory_.block_at(place.offset);
+    if (block == layout::kNoBlock || place.length > directory_.block_bytes() ||
+        place.offset + place.length > directory_.block_offset(block) + directory_.block_bytes() ||
+        layout::word_kind(place.block_word) != layout::kBuffers || directory_.word(block) != place.block_word)
+      return nullptr;
+    copies_.emplace_back(new uint8_t[place.length]);
+    std::memcpy(copies_.back().get(), region_.base() + place.offset, place.length);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return directory_.word(block) == place.block_word ? copies_.back().get() : nullptr;
+  }
+
+ private:
+  const Region& region_;
+  const Directory& directory_;
+  mutable std::vector<std::unique_ptr<uint8_t[]>> copies_;
+};
+
+class RunInMemory final : public IndexSource {
+ public:
+  RunInMemory(const uint8_t* at, uint32_t bytes) : at_(at), bytes_(bytes) {}
+  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
+    if (offset > bytes_ || size_bytes > bytes_ - offset) return false;
+    std::memcpy(to, at_ + offset, size_bytes);
+    return true;
+  }
+
+ private:
+  const uint8_t* at_;
+  uint32_t bytes_;
+};
+
+class NoNames final : public NameAnswers {
+ public:
+  IndexField field(uint32_t) const override { return IndexField::kRule; }
+  bool holds(uint32_t, std::string_view) const override { return false; }
+};
+
+// Asks for every value of every field, so that each part of the run passes under its checksum.
+bool readable(IndexRun& run) {
+  std::vector<IndexName> names;
+  if (!run.names(&names).ok()) return false;
+  for (uint8_t field = 1; field <= static_cast<uint8_t>(IndexField::kEvent); ++field) {
+    IndexNode node{IndexOp::kRange, field, 0, 0, {}, {}};
+    std::memset(node.high, 0xff, sizeof node.high);
+    IndexAnswer answer;
+    if (!run.evaluate({&node, 1}, NoNames(), &answer).ok()) return false;
+  }
+  return true;
+}
+
+// Of the processor's time only what nobody else wants: forwarding and committing go first.
+void lower_priority() {
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 19);
+  pthread_setname_np(pthread_self(), "paste-indexer");
+}
+
+}  // namespace
+
+Indexer::Indexer(const IndexerSetup& setup)
+    : region_(*setup.region),
+      domain_(setup.region->domain()),
+      directory_(*setup.directory),
+      superblock_(*setup.superblock),
+      space_(*setup.space),
+      keeper_(*setup.keeper),
+      keeper_bell_(*setup.keeper_bell),
+      tunnels_(setup.tunnels),
+      block_bytes_(setup.directory->block_bytes()),
+      run_bytes_max_(block_bytes_ - layout::kLine),
+      builder_({.tunnels = setup.tunnels, .bytes_max = run_bytes_max_}),
+      copy_(static_cast<uint8_t*>(std::aligned_alloc(4096, block_bytes_)), [](void* memory) { std::free(memory); }),
+      bytes_per_record_(kFirstBytesPerRecord) {
+  PASTE_CHECK(copy_ != nullptr);
+  std::vector<std::pair<uint64_t, uint32_t>> found;
+  for (uint32_t index = 0; index < directory_.count(); ++index) {
+    const uint64_t word = directory_.word(index);
+    if (layout::word_kind(word) == layout::kIndex) found.push_back({layout::word_serial(word), index});
+  }
+  std::sort(found.begin(), found.end());
+  for (const auto& [serial, index] : found) found_.push_back(index);
+}
+
+void Indexer::start() {
+  manual_ = false;
+  thread_ = std::thread([this] { run(); });
+}
+
+void Indexer::stop() {
+  stopping_.store(true);
+  space_.bell.ring();
+  if (thread_.joinable()) thread_.join();
+  manual_ = true;
+}
+
+void Indexer::run() {
+  lower_priority();
+  while (!stopping_.load()) {
+    const Step done = step(false);
+    if (done == Step::kWorked) continue;
+    space_.bell.announce();
+    const bool no_room = done == Step::kWaiting && under_way_.empty();
+    if ((no_room || space_.sealed_waiting() == 0) && !stopping_.load())
+      space_.bell.sleep(done == Step::kWaiting ? kWaitMs : kIdleMs);
+    space_.bell.withdraw();
+  }
+}
+
+void Indexer::round(bool all) {
+  while (step(all) == Step::kWorked) continue;
+}
+
+void Indexer::finish(uint32_t budget_ms) {
+  const uint64_t deadline = monotonic_ns() + uint64_t{budget_ms} * 1'000'000;
+  while (monotonic_ns() < deadline && step(true) == Step::kWorked) continue;
+  if (!under_way_.empty()) end_run();
+  for (OpenBlock* open : {&full_, &small_open_})
+    if (open->end != 0) close_block(*open);
+}
+
+Indexer::Step Indexer::step(bool all) {
+  if (keeper_.failed() || !region_.intact()) return Step::kDone;
+  if (!found_.empty()) {
+    check_found(found_.front());
+    found_.pop_front();
+    return Step::kWorked;
+  }
+  if (under_way_.empty()) {
+    if (!work_waits()) {
+      pending_since_ns_.store(0, std::memory_order_relaxed);
+      return Step::kDone;
+    }
+    if (!begin_run()) return Step::kWaiting;
+  }
+  SealedBlock next;
+  if (next_block(&next)) {
+    add(next);
+    last_news_ns_ = monotonic_ns();
+    if (run_full()) end_run();
+    return Step::kWorked;
+  }
+  if (under_way_.empty()) return Step::kWorked;  // everything that waited was retired or covered meanwhile: look again
+  if (!all && from_ == From::kLog && monotonic_ns() - last_news_ns_ < kQuietNs) return Step::kWaiting;
+  end_run();
+  return Step::kWorked;
+}
+
+// An index block that an earlier opening wrote: every byte of its runs is checked. One that is damaged is given up whole, and what
+// it covered is indexed anew.
+void Indexer::check_found(uint32_t index) {
+  const layout::DirectoryEntry entry = directory_.entry(index);
+  if (!space_.open_found(index)) return;
+  const uint64_t serial = layout::word_serial(entry.word);
+  const uint8_t* const block = region_.base() + directory_.block_offset(index);
+  std::vector<Covered> covered;
+  uint64_t runs = 0;
+  bool whole = true;
+  uint32_t at = layout::kLine;
+  while (at + kIndexRunHeaderBytes <= block_bytes_) {
+    const uint32_t bytes = sealed_run_bytes(block + at, block_bytes_ - at, serial);
+    if (bytes == 0) break;
+    whole = take_over_run(block + at, bytes, serial, &covered);
+    if (!whole) break;
+    ++runs;
+    at = layout::next_run_offset(at, bytes);
+  }
+  if (layout::index_sealed(entry) && at != entry.end_bytes) whole = false;
+  if (whole) {
+    for (const Covered& log : covered) space_.cover(log.index, log.serial, index);
+    runs_.fetch_add(runs, std::memory_order_relaxed);
+    run_bytes_.fetch_add(at - layout::kLine, std::memory_order_relaxed);
+    if (at < block_bytes_ / 2) {
+      small_.insert(small_.end(), covered.begin(), covered.end());
+      ++small_blocks_;
+    }
+  } else {
+    damaged_.fetch_add(1, std::memory_order_relaxed);
+  }
+  space_.close(index);
+}
+
+bool Indexer::take_over_run(const uint8_t* at, uint32_t bytes, uint64_t index_serial, std::vector<Covered>* covered) const {
+  RunInMemory source(at, bytes);
+  std::unique_ptr<IndexRun> run;
+  if (!IndexRun::open(source, bytes, index_serial, &run).ok() || !readable(*run)) return false;
+  for (const IndexedBlock& block : run->blocks()) {
+    if (block.index >= directory_.count()) return false;
+    const Covered log{block.index, block.serial};
+    const layout::DirectoryEntry entry = directory_.entry(block.index);
+    if (lives(log) && layout::sealed(entry) && entry.end_bytes == block.end_bytes) covered->push_back(log);
+  }
+  return true;
+}
+
+// Sealed blocks that no run covers, in order.
+void Indexer::list_unindexed() {
+  std::vector<Covered> blocks;
+  for (uint32_t index = 0; index < directory_.count(); ++index) {
+    const layout::DirectoryEntry entry = directory_.entry(index);
+    if (layout::sealed(entry) && !space_.covered(index)) blocks.push_back({index, layout::word_serial(entry.word)});
+  }
+  std::sort(blocks.begin(), blocks.end(), [](const Covered& a, const Covered& b) { return a.serial < b.serial; });
+  backlog_.assign(blocks.begin(), blocks.end());
+  backlog_kind_ = From::kBacklog;
+}
+
+bool Indexer::work_waits() {
+  if (space_.sealed_waiting() > 0 || !backlog_.empty()) return true;
+  unlisted_ |= space_.take_missed();
+  if (unlisted_) {
+    unlisted_ = false;
+    list_unindexed();
+    if (!backlog_.empty()) return true;
+  }
+  return !small_.empty() && (small_.size() >= superblock_.segment_blocks || small_blocks_ >= kSmallBlocksMax);
+}
+
+// The small runs' log blocks, to be covered by one run. The block that small runs are added to gets none of it, so that it can go.
+void Indexer::list_small() {
+  if (small_open_.end != 0) close_block(small_open_);
+  std::erase_if(small_, [this](const Covered& block) { return !lives(block); });
+  std::sort(small_.begin(), small_.end(), [](const Covered& a, const Covered& b) { return a.serial < b.serial; });
+  backlog_.assign(small_.begin(), small_.end());
+  backlog_kind_ = From::kSmall;
+  small_.clear();
+  small_blocks_ = 0;
+}
+
+// A run is begun only where it will have room: without, blocks wait in the keeper's queue, and when that is full nobody remembers
+// them until there is time to look through the directory.
+bool Indexer::begin_run() {
+  if (full_.end != 0 && block_bytes_ - full_.end < block_bytes_ / 4) close_block(full_);
+  if (full_.end == 0 && !take_block(full_, false)) {
+    if (pending_since_ns_.load(std::memory_order_relaxed) == 0 && space_.sealed_waiting() > 0)
+      pending_since_ns_.store(wall_ns(), std::memory_order_relaxed);
+    return false;
+  }
+  run_bytes_goal_ = (block_bytes_ - full_.end) / 8 * 7;
+  if (space_.sealed_waiting() > 0) {
+    from_ = From::kLog;
+    return true;
+  }
+  if (backlog_.empty()) list_small();
+  from_ = backlog_kind_;
+  return true;
+}
+
+bool Indexer::next_block(SealedBlock* block) {
+  if (from_ == From::kLog) return space_.pop_sealed(block);
+  if (backlog_.empty()) return false;
+  *block = {backlog_.front().index, backlog_.front().serial, 0};
+  backlog_.pop_front();
+  return true;
+}
+
+// Copied first, then looked at: what the log overwrites meanwhile must not change under the builder.
+void Indexer::add(const SealedBlock& block) {
+  const Covered log{block.index, block.serial};
+  if (from_ != From::kSmall && space_.covered(block.index)) return;
+  const layout::DirectoryEntry entry = directory_.entry(block.index);
+  const bool there = lives(log) && layout::sealed(entry) && entry.end_bytes >= layout::kLine && entry.end_bytes <= block_bytes_;
+  if (there) std::memcpy(copy_.get(), region_.base() + directory_.block_offset(block.index), entry.end_bytes);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (!there || !lives(log)) {
+    if (from_ == From::kLog) skipped_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (under_way_.empty() && from_ == From::kLog) pending_since_ns_.store(block.sealed_ns, std::memory_order_relaxed);
+  builder_.add_block(block.index, block.serial, copy_.get(), entry.end_bytes, CopiedPlaces(region_, directory_));
+  under_way_.push_back(log);
+  summary_.span(entry);
+  newest_serial_ = std::max(newest_serial_, block.serial);
+}
+
+bool Indexer::run_full() const {
+  return under_way_.size() >= superblock_.segment_blocks || builder_.memory_bytes() > kBuilderBytesMax ||
+         static_cast<double>(builder_.records()) * bytes_per_record_ >= static_cast<double>(run_bytes_goal_);
+}
+
+void Indexer::count(StoreCounters* counters) const {
+  counters->index_runs = runs_.load(std::memory_order_relaxed);
+  counters->index_bytes = run_bytes_.load(std::memory_order_relaxed);
+  counters->indexed_blocks = blocks_.load(std::memory_order_relaxed);
+  counters->indexed_frames = frames_.load(std::memory_order_relaxed);
+  counters->index_skipped_blocks = skipped_.load(std::memory_order_relaxed);
+  counters->index_damaged = damaged_.load(std::memory_order_relaxed);
+  const uint64_t since = pending_since_ns_.load(std::memory_order_relaxed), now = wall_ns();
+  counters->index_lag_ns = since == 0 || since > now ? 0 : now - since;
+}
+
+}  // namespace paste
