@@ -96,6 +96,19 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
     out.add("store_free_blocks", "gauge", "Blocks that are free.", [[{}, store.blocksFree]]);
     out.add("store_durable_sequence", "counter", "Newest record that is durable.", [[{}, store.durableSequence]]);
     out.add("store_sync_failed", "gauge", "1 when the medium refused a write.", [[{}, store.syncFailed ? 1 : 0]]);
+    out.add("store_index_blocks", "gauge", "Blocks that hold the index.", [[{}, store.blocksIndex]]);
+    out.add("store_indexed_frames_total", "counter", "Frames indexed.", [[{}, store.indexedFrames]]);
+    out.add("store_index_lag_blocks", "gauge", "Sealed blocks that no index covers.", [[{}, store.indexLagBlocks]]);
+    out.add("store_index_lag_seconds", "gauge", "How far the index is behind.", [[{}, store.indexLagNs / 1e9]]);
+    out.add(
+      "store_index_skipped_blocks_total",
+      "counter",
+      "Blocks that were not indexed in time or for want of room.",
+      [[{}, store.indexSkippedBlocks]],
+    );
+    out.add("store_index_damaged_blocks_total", "counter", "Index blocks found damaged and made anew.", [
+      [{}, store.indexDamaged],
+    ]);
     const oldestMs = Number(store.oldestTimeNs / 1_000_000n);
     const age = oldestMs > 0 ? Math.max(0, (nowMs - oldestMs) / 1000) : 0;
     out.add("store_oldest_record_age_seconds", "gauge", "How far back the store reaches.", [[{}, age]]);

@@ -83,8 +83,8 @@ function headText(stats: DaemonStats): string {
   const { store, medium } = stats;
   if (!store) lines.push("store    none: nothing can be logged");
   else {
-    const blocks = store.blocksFree + store.blocksLog + store.blocksBuffers;
-    const used = blocks === 0 ? 0 : (stats.storeBytes * (store.blocksLog + store.blocksBuffers)) / blocks;
+    const blocks = store.blocksFree + store.blocksLog + store.blocksBuffers + store.blocksIndex;
+    const used = blocks === 0 ? 0 : (stats.storeBytes * (blocks - store.blocksFree)) / blocks;
     lines.push(
       `store    ${stats.storePath}, ${stats.durability}, when full: ${stats.full}`,
       `medium   ${medium?.name ?? "unknown"}: ${medium?.survives ?? "nothing is promised"}`,
@@ -94,10 +94,24 @@ function headText(stats: DaemonStats): string {
         ? `records  ${formatCount(store.firstSequence)} to ${formatCount(store.durableSequence)} durable` +
             (store.oldestTimeNs > 0n ? `, the oldest of ${formatTime(store.oldestTimeNs)}` : "")
         : "records  none",
+      indexText(store),
     );
     if (store.syncFailed) lines.push("FAILED   the medium refused a write: nothing is acknowledged any more");
   }
   return `${lines.join("\n")}\n`;
+}
+
+function indexText(store: NonNullable<DaemonStats["store"]>): string {
+  const lag = store.indexLagBlocks === 0 ? "" : `, ${formatOf(store.indexLagBlocks, "block")} behind`;
+  const since = store.indexLagNs === 0 ? "" : ` for ${formatDuration(store.indexLagNs / 1e6)}`;
+  const skipped =
+    store.indexSkippedBlocks === 0 ? "" : `, ${formatOf(store.indexSkippedBlocks, "block")} not indexed in time`;
+  const damaged =
+    store.indexDamaged === 0 ? "" : `, ${formatOf(store.indexDamaged, "damaged block")} given up and made anew`;
+  return (
+    `index    ${formatOf(store.indexRuns, "run")}, ${formatBytes(store.indexBytes)} in ${formatOf(store.blocksIndex, "block")}; ` +
+    `${formatOf(store.indexedFrames, "frame")} indexed${lag}${since}${skipped}${damaged}`
+  );
 }
 
 /** Rows "whole = part + lost", a total below them; what is under way between the two appears as "waiting". */

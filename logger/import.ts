@@ -15,6 +15,8 @@ export interface ImportOptions {
   store: string;
   /** What happens when the store has no free block left; default overwrite. */
   full?: FullPolicy;
+  /** Index what is imported; default true. */
+  index?: boolean;
   /** In the language of pcap-filter(7), and the words about time of FILTER.md: only these frames. */
   filter?: string;
   /** Frames to import at most. */
@@ -64,7 +66,10 @@ export async function importCaptures(options: ImportOptions): Promise<ImportRepo
   if (options.limit !== undefined && !(Number.isSafeInteger(options.limit) && options.limit > 0))
     throw new PasteError("USAGE", `limit must be an integer above 0, it is ${options.limit}`);
   const program = options.filter ? compileFilter(options.filter, { record: "time" }) : undefined;
-  const appender = await StoreAppender.open(options.store, { ...(options.full && { full: options.full }) });
+  const appender = await StoreAppender.open(options.store, {
+    ...(options.full && { full: options.full }),
+    index: options.index ?? true,
+  });
   let failed = true;
   try {
     const report = await new Import(options, program, appender).run();

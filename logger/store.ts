@@ -82,14 +82,22 @@ export class StoreAppender {
     this.recovery = recovery;
   }
 
-  /** Opens the store as its only writer, recovering it if need be. `full`: what happens when it has no free block left. */
-  static async open(path: string, options: { full?: FullPolicy; writer?: string } = {}): Promise<StoreAppender> {
+  /**
+   * Opens the store as its only writer, recovering it if need be. `full`: what happens when it has no free block left; `index`
+   * (default true): what is appended is indexed by the time it is closed.
+   */
+  static async open(
+    path: string,
+    options: { full?: FullPolicy; writer?: string; index?: boolean } = {},
+  ): Promise<StoreAppender> {
     checkPath(path);
     const full = options.full ?? "overwrite";
     if (!["overwrite", "stop", "block"].includes(full))
       throw new PasteError("USAGE", `full must be overwrite, stop or block, not ${full}`);
     const appender = new (storeAddonChecked().StoreAppender)();
-    const recovery = await settled(() => appender.open(path, full, options.writer ?? "paste-switch import"));
+    const recovery = await settled(() =>
+      appender.open(path, full, options.writer ?? "paste-switch import", options.index ?? true),
+    );
     return new StoreAppender(appender, recovery);
   }
 

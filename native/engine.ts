@@ -30,7 +30,7 @@ export interface EngineOptions {
   /** Group whose members may connect; -1: nobody but the daemon's own user and root. */
   socketGid: number;
   /** Absent: no store, nothing can be logged. */
-  store?: { path: string; full: FullPolicy; blockTimeoutMs: number };
+  store?: { path: string; full: FullPolicy; blockTimeoutMs: number; index?: boolean; indexTunnels?: boolean };
 }
 
 export interface RuleSpec {

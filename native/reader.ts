@@ -102,6 +102,7 @@ export interface StoreInfo {
   blocksFree: number;
   blocksLog: number;
   blocksBuffers: number;
+  blocksIndex: number;
   blocksUnsealed: number;
 }
 

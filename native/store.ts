@@ -12,6 +12,10 @@ export interface RecoveryReport {
   blocksSealed: number;
   blocksFreed: number;
   bufferBlocksFreed: number;
+  /** Blocks of the index; of them, freed because they serve nothing any more or are damaged (looked for by `recoverStore` only). */
+  indexBlocks: number;
+  indexBlocksFreed: number;
+  indexBlocksDamaged: number;
   recordsKept: number;
   framesKept: number;
   bytesDiscarded: number;
@@ -26,6 +30,7 @@ export interface StoreCounters {
   blocksFree: number;
   blocksLog: number;
   blocksBuffers: number;
+  blocksIndex: number;
   retiredBlocks: number;
   retiredFrames: number;
   commits: number;
@@ -33,6 +38,18 @@ export interface StoreCounters {
   durableSequence: bigint;
   nextSequence: bigint;
   oldestTimeNs: bigint;
+  /** Of this opening: runs written, or found and checked, and their bytes. */
+  indexRuns: number;
+  indexBytes: number;
+  indexedBlocks: number;
+  indexedFrames: number;
+  /** Blocks that were not indexed in time, or for want of a block to put the run into. */
+  indexSkippedBlocks: number;
+  /** Index blocks found damaged: given up, what they covered is indexed anew. */
+  indexDamaged: number;
+  /** Sealed blocks that no run covers at present, and how long the oldest one sealed lately has been waiting. */
+  indexLagBlocks: number;
+  indexLagNs: number;
   syncFailed: boolean;
 }
 
@@ -40,7 +57,7 @@ export interface CreateStoreOptions {
   sizeBytes: number;
   /** A power of two from 64 KiB to 4 MiB; absent = chosen from the size. */
   blockBytes?: number;
-  /** Blocks in a segment, the unit the index is built for. */
+  /** Blocks in a segment, the unit the index is built for; absent = about 32 MiB, an eighth of the blocks at most. */
   segmentBlocks?: number;
   /** Do not reserve the space: a full file system then kills the writer with SIGBUS. */
   sparse?: boolean;
@@ -59,7 +76,7 @@ export interface AppendCounters {
 }
 
 export interface NativeStoreAppender {
-  open(path: string, full: string, writer: string): Promise<RecoveryReport>;
+  open(path: string, full: string, writer: string, index: boolean): Promise<RecoveryReport>;
   addInterface(name: string): number;
   append(
     data: Uint8Array,

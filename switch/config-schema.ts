@@ -84,6 +84,8 @@ const tables = {
     durability: oneOf("strict", "relaxed").default("strict"),
     persist: oneOf("auto", "pack", "mark").default("auto"),
     markBytesMin: whole(0, 65536).default(0),
+    index: v.boolean().default(true),
+    indexTunnels: v.boolean().default(true),
   }),
   switch: v.object({
     macEntries: powerOfTwo(64, 1 << 20).default(16384),

@@ -20,6 +20,8 @@ export interface StoreConfig {
   durability: Durability;
   persist: PersistMode;
   markBytesMin: number;
+  index: boolean;
+  indexTunnels: boolean;
 }
 
 export interface DaemonConfig {

@@ -132,6 +132,8 @@ class Daemon {
               durability: this.#durability(),
               persist: options.persist ?? store.persist,
               markBytesMin: store.markBytesMin,
+              index: store.index,
+              indexTunnels: store.indexTunnels,
             },
           }),
     });

@@ -36,6 +36,10 @@ export interface SwitchOptions {
     durability?: Durability;
     persist?: PersistMode;
     markBytesMin?: number;
+    /** Index what is logged, by a thread of low priority; default true. */
+    index?: boolean;
+    /** Headers inside of tunnels, too; default true. */
+    indexTunnels?: boolean;
   };
   /** Specifications such as "vale0:a", "vale0:r=pcap:FILE" or "tap:t0,access=5". */
   ports?: string[];
@@ -110,6 +114,8 @@ export class Switch {
               path: storePath,
               full: options.store.full ?? "overwrite",
               blockTimeoutMs: options.store.blockTimeoutMs ?? 1000,
+              index: options.store.index ?? true,
+              indexTunnels: options.store.indexTunnels ?? true,
             },
           }
         : {}),

@@ -8,6 +8,7 @@ interface ImportFlags {
   filter?: string;
   synthEthernet?: boolean;
   allowTruncated?: boolean;
+  index: boolean;
 }
 
 export function define(command: Command): void {
@@ -20,6 +21,7 @@ export function define(command: Command): void {
     .option("--filter <filter>", "only frames that it matches: pcap-filter(7), after TIME and such, in quotes")
     .option("--synth-ethernet", "give frames without Ethernet headers (-i any, raw IP) some")
     .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
+    .option("--no-index", "do not index it: queries read everything, until a daemon opens the store")
     .addHelpText(
       "after",
       `
@@ -53,6 +55,7 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
   const report = await importCaptures({
     captures,
     store: flags.store,
+    index: flags.index,
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
     ...limit,

@@ -74,6 +74,10 @@ async function infoText(path: string, store: StoreInfo): Promise<string> {
     `created  ${formatTime(store.createdNs)}, epoch ${store.epoch}`,
     `blocks   ${formatCount(store.blockCount)} of ${formatBytes(store.blockBytes)}: ${formatCount(store.blocksFree)} free, ` +
       `${formatCount(store.blocksLog)} log, ${formatCount(store.blocksBuffers)} buffers, ${formatCount(store.blocksUnsealed)} unsealed`,
+    store.blocksIndex === 0
+      ? "index    none"
+      : `index    ${formatCount(store.blocksIndex)} blocks, ${formatBytes(store.blocksIndex * store.blockBytes)}: ` +
+        `${((100 * store.blocksIndex) / Math.max(store.blocksLog + store.blocksBuffers, 1)).toFixed(1)} % of log and buffers`,
   ];
   if (store.firstSequence === 0n) lines.push("records  none");
   else

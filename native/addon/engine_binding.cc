@@ -146,6 +146,8 @@ Status parse_options(const Napi::Object& given, Wanted* wanted) {
   wanted->store.lanes = engine.threads;
   wanted->store.spare_blocks = kSpareBlocks;
   wanted->store.block_timeout_ms = u32(options, "blockTimeoutMs", 1000);
+  wanted->store.index = !options.Has("index") || options.Get("index").ToBoolean();
+  wanted->store.index_tunnels = !options.Has("indexTunnels") || options.Get("indexTunnels").ToBoolean();
   if (!word(text(options, "full"), {"overwrite", "stop", "block"}, &wanted->store.full))
     return {Code::kUsage, "full is overwrite, stop or block, not \"" + text(options, "full") + "\""};
   return {};
@@ -207,24 +209,6 @@ Napi::Object port_info(Napi::Env env, const PortInfo& port) {
   o.Set("mirror", mirrored);
   const char* direction = port.mirror.in && port.mirror.out ? "both" : port.mirror.in ? "in" : "out";
   o.Set("mirrorDirection", port.mirror.listens() ? direction : "");
-  return o;
-}
-
-Napi::Object store_counters(Napi::Env env, const StoreCounters& c) {
-  Napi::Object o = Napi::Object::New(env);
-  o.Set("mediumBytes", number(env, c.medium_bytes));
-  o.Set("frameBytes", number(env, c.frame_bytes));
-  o.Set("blocksFree", number(env, c.blocks_free));
-  o.Set("blocksLog", number(env, c.blocks_log));
-  o.Set("blocksBuffers", number(env, c.blocks_buffers));
-  o.Set("retiredBlocks", number(env, c.retired_blocks));
-  o.Set("retiredFrames", number(env, c.retired_frames));
-  o.Set("commits", number(env, c.commits));
-  o.Set("firstSequence", bigint(env, c.first_sequence));
-  o.Set("durableSequence", bigint(env, c.durable_sequence));
-  o.Set("nextSequence", bigint(env, c.next_sequence));
-  o.Set("oldestTimeNs", bigint(env, c.oldest_time_ns));
-  o.Set("syncFailed", Napi::Boolean::New(env, c.sync_failed));
   return o;
 }
 
@@ -376,7 +360,7 @@ Napi::Value mac_list(const Info& info, Held& held) {
 
 Napi::Value stats(const Info& info, Held& held) {
   Napi::Object object = engine_stats(info.Env(), held.engine->stats());
-  if (held.has_store) object.Set("store", store_counters(info.Env(), held.engine->store_counters()));
+  if (held.has_store) object.Set("store", counters_object(info.Env(), held.engine->store_counters()));
   return object;
 }
 

@@ -125,6 +125,7 @@ Napi::Object info_object(Napi::Env env, const Reader::Info& info) {
   object.Set("blocksFree", number(env, info.blocks_free));
   object.Set("blocksLog", number(env, info.blocks_log));
   object.Set("blocksBuffers", number(env, info.blocks_buffers));
+  object.Set("blocksIndex", number(env, info.blocks_index));
   object.Set("blocksUnsealed", number(env, info.blocks_unsealed));
   return object;
 }

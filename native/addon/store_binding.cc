@@ -136,16 +136,17 @@ class StoreAppender : public Napi::ObjectWrap<StoreAppender> {
     });
   }
 
-  // open(path, full, writer): RecoveryReport
+  // open(path, full, writer, index): RecoveryReport
   Napi::Value open(const Napi::CallbackInfo& info) {
     if (!usable(info.Env(), false)) return info.Env().Undefined();
     const std::string path = info[0].As<Napi::String>();
     const FullPolicy full = full_policy(info[1]);
     const std::string writer = info[2].As<Napi::String>();
+    const bool index = info[3].ToBoolean();
     auto report = std::make_shared<RecoveryReport>();
     return run(
         info.Env(),
-        [=, state = state_] { return Appender::open(path, full, writer, &state->appender, report.get()); },
+        [=, state = state_] { return Appender::open(path, full, writer, index, &state->appender, report.get()); },
         [report](Napi::Env env) -> Napi::Value { return report_object(env, *report); });
   }
 

@@ -255,6 +255,9 @@ Napi::Object report_object(Napi::Env env, const RecoveryReport& report) {
   object.Set("blocksSealed", number(env, report.blocks_sealed));
   object.Set("blocksFreed", number(env, report.blocks_freed));
   object.Set("bufferBlocksFreed", number(env, report.buffer_blocks_freed));
+  object.Set("indexBlocks", number(env, report.index_blocks));
+  object.Set("indexBlocksFreed", number(env, report.index_blocks_freed));
+  object.Set("indexBlocksDamaged", number(env, report.index_blocks_damaged));
   object.Set("recordsKept", number(env, report.records_kept));
   object.Set("framesKept", number(env, report.frames_kept));
   object.Set("bytesDiscarded", number(env, report.bytes_discarded));
@@ -280,6 +283,7 @@ Napi::Object counters_object(Napi::Env env, const StoreCounters& counters) {
   object.Set("blocksFree", number(env, counters.blocks_free));
   object.Set("blocksLog", number(env, counters.blocks_log));
   object.Set("blocksBuffers", number(env, counters.blocks_buffers));
+  object.Set("blocksIndex", number(env, counters.blocks_index));
   object.Set("retiredBlocks", number(env, counters.retired_blocks));
   object.Set("retiredFrames", number(env, counters.retired_frames));
   object.Set("commits", number(env, counters.commits));
@@ -287,6 +291,14 @@ Napi::Object counters_object(Napi::Env env, const StoreCounters& counters) {
   object.Set("durableSequence", bigint(env, counters.durable_sequence));
   object.Set("nextSequence", bigint(env, counters.next_sequence));
   object.Set("oldestTimeNs", bigint(env, counters.oldest_time_ns));
+  object.Set("indexRuns", number(env, counters.index_runs));
+  object.Set("indexBytes", number(env, counters.index_bytes));
+  object.Set("indexedBlocks", number(env, counters.indexed_blocks));
+  object.Set("indexedFrames", number(env, counters.indexed_frames));
+  object.Set("indexSkippedBlocks", number(env, counters.index_skipped_blocks));
+  object.Set("indexDamaged", number(env, counters.index_damaged));
+  object.Set("indexLagBlocks", number(env, counters.index_lag_blocks));
+  object.Set("indexLagNs", number(env, counters.index_lag_ns));
   object.Set("syncFailed", counters.sync_failed);
   return object;
 }

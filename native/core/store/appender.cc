@@ -23,12 +23,14 @@ void note_vlan(FrameRecord& frame) {
 
 }  // namespace
 
-Status Appender::open(const std::string& path, FullPolicy full, const std::string& writer,
+Status Appender::open(const std::string& path, FullPolicy full, const std::string& writer, bool index,
                       std::unique_ptr<Appender>* appender, RecoveryReport* report) {
   StoreOptions options;
   options.full = full;
   options.exact_times = true;
   options.keeper_grace_ms = 60'000;  // nothing is forwarded meanwhile: rather wait than lose
+  options.index = index;
+  options.index_close_ms = 600'000;  // closing waits for the index rather than leave it to the next opening
   options.writer = writer;
   std::unique_ptr<Store> store;
   if (Status status = Store::open(path, options, &store, report); !status.ok()) return status;

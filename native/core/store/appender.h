@@ -31,8 +31,8 @@ struct AppendCounters {
 
 class Appender {
  public:
-  static Status open(const std::string& path, FullPolicy full, const std::string& writer, std::unique_ptr<Appender>* appender,
-                     RecoveryReport* report);
+  static Status open(const std::string& path, FullPolicy full, const std::string& writer, bool index,
+                     std::unique_ptr<Appender>* appender, RecoveryReport* report);
 
   // Describes an interface as a port of kind kImportPort; returns its index for AppendBatch::interfaces.
   Status add_interface(const std::string& name, uint16_t* index);

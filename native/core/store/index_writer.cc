@@ -7,7 +7,6 @@
 
 #include <algorithm>
 
-#include "core/index/run.h"
 #include "core/store/indexer.h"
 
 namespace paste {

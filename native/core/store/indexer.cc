@@ -11,8 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "core/index/run.h"
 #include "core/store/checksums.h"
+#include "core/store/index_check.h"
 
 namespace paste {
 namespace {
@@ -58,39 +58,6 @@ class CopiedPlaces final : public PlacedBytes {
   const Directory& directory_;
   mutable std::vector<std::unique_ptr<uint8_t[]>> copies_;
 };
-
-class RunInMemory final : public IndexSource {
- public:
-  RunInMemory(const uint8_t* at, uint32_t bytes) : at_(at), bytes_(bytes) {}
-  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
-    if (offset > bytes_ || size_bytes > bytes_ - offset) return false;
-    std::memcpy(to, at_ + offset, size_bytes);
-    return true;
-  }
-
- private:
-  const uint8_t* at_;
-  uint32_t bytes_;
-};
-
-class NoNames final : public NameAnswers {
- public:
-  IndexField field(uint32_t) const override { return IndexField::kRule; }
-  bool holds(uint32_t, std::string_view) const override { return false; }
-};
-
-// Asks for every value of every field, so that each part of the run passes under its checksum.
-bool readable(IndexRun& run) {
-  std::vector<IndexName> names;
-  if (!run.names(&names).ok()) return false;
-  for (uint8_t field = 1; field <= static_cast<uint8_t>(IndexField::kEvent); ++field) {
-    IndexNode node{IndexOp::kRange, field, 0, 0, {}, {}};
-    std::memset(node.high, 0xff, sizeof node.high);
-    IndexAnswer answer;
-    if (!run.evaluate({&node, 1}, NoNames(), &answer).ok()) return false;
-  }
-  return true;
-}
 
 // Of the processor's time only what nobody else wants: forwarding and committing go first.
 void lower_priority() {
@@ -190,51 +157,27 @@ Indexer::Step Indexer::step(bool all) {
   return Step::kWorked;
 }
 
-// An index block that an earlier opening wrote: every byte of its runs is checked. One that is damaged is given up whole, and what
-// it covered is indexed anew.
+// An index block that an earlier opening wrote. One that is damaged is given up whole, and what it covered is indexed anew.
 void Indexer::check_found(uint32_t index) {
-  const layout::DirectoryEntry entry = directory_.entry(index);
   if (!space_.open_found(index)) return;
-  const uint64_t serial = layout::word_serial(entry.word);
-  const uint8_t* const block = region_.base() + directory_.block_offset(index);
-  std::vector<Covered> covered;
-  uint64_t runs = 0;
-  bool whole = true;
-  uint32_t at = layout::kLine;
-  while (at + kIndexRunHeaderBytes <= block_bytes_) {
-    const uint32_t bytes = sealed_run_bytes(block + at, block_bytes_ - at, serial);
-    if (bytes == 0) break;
-    whole = take_over_run(block + at, bytes, serial, &covered);
-    if (!whole) break;
-    ++runs;
-    at = layout::next_run_offset(at, bytes);
-  }
-  if (layout::index_sealed(entry) && at != entry.end_bytes) whole = false;
-  if (whole) {
-    for (const Covered& log : covered) space_.cover(log.index, log.serial, index);
-    runs_.fetch_add(runs, std::memory_order_relaxed);
-    run_bytes_.fetch_add(at - layout::kLine, std::memory_order_relaxed);
-    if (at < block_bytes_ / 2) {
-      small_.insert(small_.end(), covered.begin(), covered.end());
-      ++small_blocks_;
+  const IndexCheck check = check_index_block(region_.base() + directory_.block_offset(index), block_bytes_, directory_.entry(index));
+  if (check.whole) {
+    const bool hollow = check.end < block_bytes_ / 2;
+    for (const IndexedBlock& block : check.blocks) {
+      const Covered log{block.index, block.serial};
+      if (block.index >= directory_.count() || !lives(log)) continue;
+      const layout::DirectoryEntry entry = directory_.entry(block.index);
+      if (!layout::sealed(entry) || entry.end_bytes != block.end_bytes) continue;
+      space_.cover(log.index, log.serial, index);
+      if (hollow) small_.push_back(log);
     }
+    small_blocks_ += hollow;
+    runs_.fetch_add(check.runs, std::memory_order_relaxed);
+    run_bytes_.fetch_add(check.end - layout::kLine, std::memory_order_relaxed);
   } else {
     damaged_.fetch_add(1, std::memory_order_relaxed);
   }
   space_.close(index);
-}
-
-bool Indexer::take_over_run(const uint8_t* at, uint32_t bytes, uint64_t index_serial, std::vector<Covered>* covered) const {
-  RunInMemory source(at, bytes);
-  std::unique_ptr<IndexRun> run;
-  if (!IndexRun::open(source, bytes, index_serial, &run).ok() || !readable(*run)) return false;
-  for (const IndexedBlock& block : run->blocks()) {
-    if (block.index >= directory_.count()) return false;
-    const Covered log{block.index, block.serial};
-    const layout::DirectoryEntry entry = directory_.entry(block.index);
-    if (lives(log) && layout::sealed(entry) && entry.end_bytes == block.end_bytes) covered->push_back(log);
-  }
-  return true;
 }
 
 // Sealed blocks that no run covers, in order.

@@ -63,7 +63,6 @@ class Indexer {
 
   // What to index (indexer.cc)
   void check_found(uint32_t index);
-  bool take_over_run(const uint8_t* at, uint32_t bytes, uint64_t index_serial, std::vector<Covered>* covered) const;
   void list_unindexed();
   bool work_waits();
   void list_small();

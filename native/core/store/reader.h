@@ -139,7 +139,7 @@ class Reader {
     bool writer_alive;
     uint64_t first_sequence, durable_sequence, next_sequence, oldest_ns, newest_ns;
     uint64_t records, frames, frame_bytes;      // of sealed blocks, from the directory, plus the open ones scanned
-    uint64_t blocks_free, blocks_log, blocks_buffers, blocks_unsealed;
+    uint64_t blocks_free, blocks_log, blocks_buffers, blocks_index, blocks_unsealed;
   };
   virtual Info info() = 0;
   // Checks every record of every block; problems in words, at most `limit`. `counters->corrupt` counts them all.

@@ -48,6 +48,7 @@ void count_blocks(ReaderSource& source, const layout::Superblock& geometry, Read
       const layout::BlockKind kind = layout::word_kind(entries[i].word);
       info->blocks_free += kind == layout::kFree;
       info->blocks_buffers += kind == layout::kBuffers;
+      info->blocks_index += kind == layout::kIndex;
       info->blocks_log += kind == layout::kLog;
       info->blocks_unsealed += kind == layout::kLog && !layout::sealed(entries[i]);
     }

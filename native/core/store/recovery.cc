@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/store/checksums.h"
+#include "core/store/index_check.h"
 
 namespace paste {
 namespace {
@@ -308,7 +309,7 @@ void find_gaps(std::vector<Interval> scanned, const std::vector<Interval>& seale
 
 }  // namespace
 
-RecoveryPlan plan_recovery(const StoreView& view) {
+RecoveryPlan plan_recovery(const StoreView& view, bool check_index) {
   RecoveryPlan plan;
   RecoveryReport& report = plan.report;
   report.was_clean = view.superblock->clean != 0;
@@ -347,8 +348,14 @@ RecoveryPlan plan_recovery(const StoreView& view) {
     if (held[index] > before) plan.holds.push_back({index, held[index]});
     if (std::max(held[index], before) < found.lowest_serial) plan.buffers.push_back(index);
   }
-  for (const uint32_t index : found.indexes)
-    if (view.entry(index).held_until < found.lowest_serial) plan.indexes.push_back(index);
+  for (const uint32_t index : found.indexes) {
+    const layout::DirectoryEntry& entry = view.entry(index);
+    const bool outlived = entry.held_until < found.lowest_serial;
+    const bool damaged =
+        !outlived && check_index && !check_index_block(view.block(index), view.superblock->block_bytes, entry).whole;
+    report.index_blocks_damaged += damaged;
+    if (outlived || damaged) plan.indexes.push_back(index);
+  }
   report.index_blocks = found.indexes.size();
   report.index_blocks_freed = plan.indexes.size();
   report.blocks_sealed = plan.seals.size();

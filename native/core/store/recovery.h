@@ -31,7 +31,8 @@ struct RecoveryPlan {
   bool changes_nothing() const { return seals.empty() && holds.empty() && empty.empty() && buffers.empty() && indexes.empty(); }
 };
 
-RecoveryPlan plan_recovery(const StoreView& view);
+// `check_index`: also looks whether index blocks are damaged, which takes reading all of them; an indexer does that by itself.
+RecoveryPlan plan_recovery(const StoreView& view, bool check_index);
 
 // Each stage is persistent before the next: holds, then seals and emptied blocks, then freed buffers and index blocks.
 Status apply_recovery(const RecoveryPlan& plan, Directory& directory, Domain& domain);

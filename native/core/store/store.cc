@@ -81,7 +81,7 @@ OpenStore::OpenStore(std::unique_ptr<Region> region, const StoreOptions& options
 
 // The superblock is written before anything else changes: whatever happens from here on, no number seen so far is given again.
 Status OpenStore::begin(const StoreOptions& options, RecoveryReport* report) {
-  const RecoveryPlan plan = plan_recovery({region_->base(), &superblock_.current()});
+  const RecoveryPlan plan = plan_recovery({region_->base(), &superblock_.current()}, false);
   if (report != nullptr) *report = plan.report;
   if (Status status = superblock_.open_epoch(options.lanes, plan.next_sequence, plan.next_serial, superblock_.current().next_id);
       !status.ok())
@@ -261,7 +261,7 @@ Status Store::recover_region(Region& region, bool dry_run, RecoveryReport* repor
   layout::Superblock superblock;
   if (Status status = read_superblock(region.base(), region.size_bytes(), region.path(), &superblock); !status.ok())
     return status;
-  const RecoveryPlan plan = plan_recovery({region.base(), &superblock});
+  const RecoveryPlan plan = plan_recovery({region.base(), &superblock}, true);
   *report = plan.report;
   if (dry_run || (plan.report.was_clean && plan.changes_nothing())) return {};
 
