@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "addon/port_options_binding.h"
+#include "addon/store_objects.h"
 #include "core/pmem/domain.h"
 #include "core/store/store.h"
 #include "core/switch/engine.h"

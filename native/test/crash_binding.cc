@@ -38,6 +38,7 @@ Napi::Value run_crash_scenario(const Napi::CallbackInfo& info) {
   config.full = static_cast<FullPolicy>(number("full", 0));
   config.disk = number("disk", 0) != 0;
   config.placed = number("placed", 1) != 0;
+  config.index = number("index", 0) != 0;
   config.steps = static_cast<uint32_t>(number("steps", 60));
   config.images_max = static_cast<uint32_t>(number("imagesMax", 400));
   config.look_every = static_cast<uint32_t>(number("lookEvery", 1));
@@ -55,6 +56,7 @@ Napi::Value run_crash_scenario(const Napi::CallbackInfo& info) {
   face.Set("acknowledged", from_u64(env, result.acknowledged));
   face.Set("lives", from_u64(env, result.lives));
   face.Set("retired", from_u64(env, result.retired));
+  face.Set("runs", from_u64(env, result.runs));
   Napi::Array wrong = Napi::Array::New(env);
   for (const std::string& sentence : result.wrong) wrong.Set(wrong.Length(), Napi::String::New(env, sentence));
   face.Set("wrong", wrong);

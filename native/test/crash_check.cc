@@ -8,7 +8,10 @@
 #include <unordered_set>
 
 #include "core/base/status.h"
+#include "core/index/builder.h"
+#include "core/index/run.h"
 #include "core/store/checksums.h"
+#include "core/store/index_check.h"
 
 namespace paste::test {
 namespace {
@@ -86,6 +89,87 @@ std::vector<std::string> unowned_buffers(const std::vector<uint8_t>& image, cons
       if (owner.word != place.block_word) wrong.push_back(named + "is free or another's");
       if (owner.held_until < serial) wrong.push_back(named + "is not held for it");
     });
+  }
+  return wrong;
+}
+
+namespace {
+
+class MemorySource final : public IndexSource {
+ public:
+  MemorySource(const uint8_t* at, uint32_t bytes) : at_(at), bytes_(bytes) {}
+  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
+    if (offset > bytes_ || size_bytes > bytes_ - offset) return false;
+    std::memcpy(to, at_ + offset, size_bytes);
+    return true;
+  }
+
+ private:
+  const uint8_t* at_;
+  uint32_t bytes_;
+};
+
+class NoNames final : public NameAnswers {
+ public:
+  IndexField field(uint32_t) const override { return IndexField::kRule; }
+  bool holds(uint32_t, std::string_view) const override { return false; }
+};
+
+IndexNode node_of(IndexField field, uint64_t value) {
+  IndexNode node{IndexOp::kRange, static_cast<uint8_t>(field), 0, 0, {}, {}};
+  for (uint32_t i = 0; i < 8; ++i) node.low[15 - i] = node.high[15 - i] = static_cast<uint8_t>(value >> 8 * i);
+  return node;
+}
+
+// Whether the run, asked for what this record is, gives it.
+bool finds(IndexRun& run, uint32_t block, const layout::RecordHeader& header, uint32_t at) {
+  const bool frame = header.type == layout::kFrame;
+  const IndexNode plan[] = {frame ? node_of(IndexField::kOutcome, header.outcome) : node_of(IndexField::kEvent, header.type),
+                            node_of(IndexField::kIngress, header.ingress), {IndexOp::kAnd, 0, 0, 2, {}, {}}};
+  IndexAnswer answer;
+  if (!run.evaluate({plan, frame ? 3u : 1u}, NoNames(), &answer).ok()) return false;
+  const BlockAnswer& found = answer.blocks[block];
+  if (found.what == BlockAnswer::What::kAll) return true;
+  const auto* const first = answer.offsets.data() + found.first;
+  return found.what == BlockAnswer::What::kSome && std::binary_search(first, first + found.count, at);
+}
+
+}  // namespace
+
+std::vector<std::string> wrong_runs(const std::vector<uint8_t>& image, uint64_t* runs) {
+  std::vector<std::string> wrong;
+  const layout::Superblock geometry = geometry_of(image.data());
+  const auto block_at = [&](uint32_t index) {
+    return image.data() + geometry.blocks_offset + uint64_t{index} * geometry.block_bytes;
+  };
+  for (uint32_t index = 0; index < geometry.block_count; ++index) {
+    const layout::DirectoryEntry& entry = entry_of(image.data(), index);
+    if (layout::word_kind(entry.word) != layout::kIndex) continue;
+    const std::string named = "index block " + std::to_string(index);
+    const uint64_t serial = layout::word_serial(entry.word);
+    const IndexCheck check = check_index_block(block_at(index), geometry.block_bytes, entry);
+    if (!check.whole) wrong.push_back(named + " is torn behind " + std::to_string(check.runs) + " runs");
+    *runs += check.runs;
+    uint32_t at = layout::kLine;
+    for (uint32_t i = 0; i < check.runs; ++i) {
+      const uint32_t bytes = sealed_run_bytes(block_at(index) + at, geometry.block_bytes - at, serial);
+      MemorySource source(block_at(index) + at, bytes);
+      at = layout::next_run_offset(at, bytes);
+      std::unique_ptr<IndexRun> run;
+      if (!IndexRun::open(source, bytes, serial, &run).ok()) continue;  // check_index_block() said so
+      for (uint32_t b = 0; b < run->blocks().size(); ++b) {
+        const IndexedBlock& covered = run->blocks()[b];
+        const layout::DirectoryEntry& log = entry_of(image.data(), covered.index);
+        if (log.word != layout::entry_word(covered.serial, layout::kLog)) continue;  // retired: nobody asks for it any more
+        if (!layout::sealed(log) || log.end_bytes != covered.end_bytes) wrong.push_back(named + " covers a block that is not sealed so");
+        uint32_t asked = 0;
+        walk_block(block_at(covered.index), covered.end_bytes, covered.serial, [&](const layout::RecordHeader& header, uint32_t place) {
+          if (header.type == layout::kContinuation || (header.flags & layout::kRepeated) != 0 || asked++ % 5 != 0) return;
+          if (!finds(*run, b, header, place))
+            wrong.push_back(named + " does not find record " + std::to_string(header.sequence));
+        });
+      }
+    }
   }
   return wrong;
 }

@@ -30,6 +30,10 @@ void kill_writer(std::vector<uint8_t>& image);
 // Of the records that were returned, those marked in place whose buffer block is free, given to somebody else or not held.
 std::vector<std::string> unowned_buffers(const std::vector<uint8_t>& image, const ReadBatch& returned);
 
+// What is wrong with the runs of the image's index, one sentence each: torn ones, and records of blocks that are there which a run
+// that covers them does not find. `runs` is increased by how many there are.
+std::vector<std::string> wrong_runs(const std::vector<uint8_t>& image, uint64_t* runs);
+
 // Whether two images differ in anything but superblocks and live page; the offset of the first difference, or ~0.
 uint64_t first_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
 

@@ -45,6 +45,7 @@ Status CrashLife::open() {
   options.block_timeout_ms = 0;
   options.spare_blocks = 1;
   options.start_keeper = false;
+  options.index = config_.index;
   RecoveryReport report;
   Status status = Store::open_region(std::move(region), options, &store_, &report);
   if (!status.ok()) return status;
@@ -94,6 +95,7 @@ void CrashLife::step() {
     reopen();
   }
   if (pick(3) == 0) store_->keeper_round();
+  if (config_.index && pick(6) == 0) store_->index_round(pick(2) == 0);
   acknowledge();
   look_(*this);
 }

@@ -89,6 +89,7 @@ class CrashRun {
     if (!status.ok()) say(at.name + ", " + when, status.message());
     result_.records += got.records.size();
     say_all(at.name + ", " + when, at.model.compare(got, at.must, at.may));
+    if (config_.index) say_all(at.name + ", " + when, wrong_runs(image, &result_.runs));
     return got;
   }
 

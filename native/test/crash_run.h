@@ -17,6 +17,7 @@ struct CrashConfig {
   uint32_t lanes = 2;
   FullPolicy full = FullPolicy::kOverwrite;
   bool disk = false;
+  bool index = false;          // index what is sealed, in rounds between the steps
   bool placed = true;          // also mark frames in place (immediate media only)
   uint32_t steps = 60;         // of the first life
   uint32_t images_max = 400;   // crash images taken from lives that write; those of recoveries come on top
@@ -34,6 +35,7 @@ struct CrashResult {
   uint64_t acknowledged = 0;      // at the end of the first life
   uint64_t lives = 0;             // that went on behind a crash
   uint64_t retired = 0;           // blocks
+  uint64_t runs = 0;              // of the index, found in images and asked
   std::vector<std::string> wrong; // seed, image and sentence
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/store/block_scan.h"
 #include "core/store/checksums.h"
+#include "core/store/index_check.h"
 #include "core/store/store.h"
 #include "core/store/superblock.h"
 #include "test/binding.h"
@@ -41,6 +42,7 @@ StoreOptions options_of(const Napi::Object& given) {
   options.start_keeper = field(given, "startKeeper", 0) != 0;
   options.boot_record = field(given, "bootRecord", 0) != 0;
   options.exact_times = field(given, "exactTimes", 0) != 0;
+  options.index = field(given, "index", 1) != 0;
   return options;
 }
 
@@ -148,6 +150,14 @@ Napi::Value counters(Napi::Env env, const Store& store) {
   object.Set("frameBytes", from_u64(env, c.frame_bytes));
   object.Set("firstSequence", big(env, c.first_sequence));
   object.Set("nextSequence", big(env, c.next_sequence));
+  object.Set("blocksIndex", from_u64(env, c.blocks_index));
+  object.Set("indexRuns", from_u64(env, c.index_runs));
+  object.Set("indexBytes", from_u64(env, c.index_bytes));
+  object.Set("indexedBlocks", from_u64(env, c.indexed_blocks));
+  object.Set("indexedFrames", from_u64(env, c.indexed_frames));
+  object.Set("indexSkippedBlocks", from_u64(env, c.index_skipped_blocks));
+  object.Set("indexDamaged", from_u64(env, c.index_damaged));
+  object.Set("indexLagBlocks", from_u64(env, c.index_lag_blocks));
   return object;
 }
 
@@ -188,6 +198,8 @@ Napi::Value open_driver(const Info& info) {
   add_lane_calls(env, object, driver);
   add_buffer_calls(env, object, driver);
   add_function(env, object, "round", [driver](const Info&) { driver->store->keeper_round(); });
+  add_function(env, object, "indexRound",
+               [driver](const Info& call) { driver->store->index_round(call[0].ToBoolean()); });
   add_function(env, object, "trim",
                [driver](const Info& call) { return from_u64(call.Env(), driver->store->trim(to_big(call[0]))); });
   add_function(env, object, "takeId", [driver](const Info& call) { return from_u64(call.Env(), driver->store->take_id()); });
@@ -221,6 +233,44 @@ Napi::Object record_object(Napi::Env env, const layout::RecordHeader& header, co
   record.Set("parts", header.parts);
   record.Set("bytes", Napi::Buffer<uint8_t>::Copy(env, scan.payload(), scan.payload_bytes()));
   return record;
+}
+
+// indexOf(path): the runs of each index block, as a reader finds them: { block, serial, whole, end, runs, covers }
+Napi::Value index_of(const Info& info) {
+  Napi::Env env = info.Env();
+  const std::string path = info[0].As<Napi::String>();
+  std::unique_ptr<Region> region;
+  layout::Superblock superblock;
+  if (!ok_or_throw(env, Region::open(path, Region::Access::kRead, &region)) ||
+      !ok_or_throw(env, read_superblock(region->base(), region->size_bytes(), path, &superblock)))
+    return env.Undefined();
+  const StoreView view{region->base(), &superblock};
+  Napi::Array blocks = Napi::Array::New(env);
+  for (uint32_t index = 0; index < superblock.block_count; ++index) {
+    const layout::DirectoryEntry entry = view.entry(index);
+    if (layout::word_kind(entry.word) != layout::kIndex) continue;
+    const IndexCheck check = check_index_block(view.block(index), superblock.block_bytes, entry);
+    Napi::Object block = Napi::Object::New(env);
+    block.Set("block", index);
+    block.Set("serial", big(env, layout::word_serial(entry.word)));
+    block.Set("sealed", layout::index_sealed(entry));
+    block.Set("heldUntil", big(env, entry.held_until));
+    block.Set("whole", check.whole);
+    block.Set("end", check.end);
+    block.Set("runs", check.runs);
+    Napi::Array covers = Napi::Array::New(env);
+    for (const IndexedBlock& covered : check.blocks) {
+      Napi::Object one = Napi::Object::New(env);
+      one.Set("index", covered.index);
+      one.Set("serial", big(env, covered.serial));
+      one.Set("records", covered.records);
+      one.Set("live", view.entry(covered.index).word == layout::entry_word(covered.serial, layout::kLog));
+      covers.Set(covers.Length(), one);
+    }
+    block.Set("covers", covers);
+    blocks.Set(blocks.Length(), block);
+  }
+  return blocks;
 }
 
 // scanStore(path): every used block with its records, read-only
@@ -283,6 +333,7 @@ Napi::Value scan_store(const Info& info) {
 void add_store(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "openDriver", open_driver);
   add_function(env, exports, "scanStore", scan_store);
+  add_function(env, exports, "indexOf", index_of);
 }
 
 }  // namespace paste::test

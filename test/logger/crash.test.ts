@@ -29,21 +29,38 @@ const longRuns: Scenario[] = [
   ["a disk, two lanes, going round", { lanes: 2, disk: 1, blocks: 12 }],
 ];
 
-function scenario([title, options]: Scenario, extra: Omit<CrashOptions, "seed">, seeds: number[], least: number): void {
+function scenario(
+  [title, options]: Scenario,
+  extra: Omit<CrashOptions, "seed">,
+  seeds: number[],
+  least: number,
+  runsLeast = 0,
+): void {
   test(`what was acknowledged comes back: ${title}`, (t) => {
     let images = 0;
     let records = 0;
+    let runs = 0;
     for (const seed of seedsOf(seeds)) {
       const result = runCrash({ ...options, ...extra, seed });
       t.deepEqual(result.wrong, [], `PASTE_CRASH_SEED=${seed} runs this again`);
       images += result.images + result.recoveryImages;
       records += result.records;
+      runs += result.runs;
     }
-    t.log(`${images} crash images, ${records} records read, seeds ${seedsOf(seeds).join(", ")}`);
+    t.log(`${images} crash images, ${records} records read, ${runs} runs asked, seeds ${seedsOf(seeds).join(", ")}`);
     t.true(only !== undefined || images >= least, `${images} images are too few to mean anything`);
     t.true(records > images, "the images hold records");
+    t.true(only !== undefined || runs >= runsLeast, `${runs} runs of an index are too few to mean anything`);
   });
 }
 
+// With an index: runs that are in an image are whole and find every record of the blocks they cover, whatever was cut.
+const withIndex: Scenario[] = [
+  ["two lanes, indexed", { lanes: 2, index: 1, blocks: 64 }],
+  ["one lane, indexed, going round", { lanes: 1, index: 1, blocks: 24 }],
+  ["a disk, two lanes, indexed", { lanes: 2, index: 1, disk: 1, blocks: 64 }],
+];
+
 for (const one of everyFence) scenario(one, { steps: 100, imagesMax: 100 }, [1, 2], 450);
 for (const one of longRuns) scenario(one, { steps: 600, lookEvery: 8, imagesMax: 80 }, [3], 200);
+for (const one of withIndex) scenario(one, { steps: 400, lookEvery: 5, imagesMax: 60 }, [4], 100, 50);

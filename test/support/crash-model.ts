@@ -20,6 +20,7 @@ export interface CrashOptions {
   full?: number;
   disk?: number;
   placed?: number;
+  index?: number;
   steps?: number;
   imagesMax?: number;
   lookEvery?: number;
@@ -37,6 +38,8 @@ export interface CrashResult {
   acknowledged: number;
   lives: number;
   retired: number;
+  /** Of the index: found in images, and asked for records that they must find. */
+  runs: number;
   wrong: string[];
 }
 

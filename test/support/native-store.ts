@@ -16,6 +16,8 @@ export interface DriverOptions {
   bootRecord?: 0 | 1;
   /** Times are kept as they are, also when they run backwards, as imports do. */
   exactTimes?: 0 | 1;
+  /** 1, as elsewhere: what is sealed is indexed, here by indexRound() and close(). */
+  index?: 0 | 1;
 }
 
 export interface TestFrame {
@@ -60,6 +62,8 @@ export interface StoreDriver {
   fillBuffer(storeOffset: number, bytes: Uint8Array): void;
   dropUses(index: number, count: number): void;
   round(): void;
+  /** Indexes what is sealed; `all`: also writes the run under way. */
+  indexRound(all: boolean): void;
   trim(sequence: bigint): number;
   takeId(): number;
   counters(): {
@@ -72,6 +76,14 @@ export interface StoreDriver {
     frameBytes: number;
     firstSequence: bigint;
     nextSequence: bigint;
+    blocksIndex: number;
+    indexRuns: number;
+    indexBytes: number;
+    indexedBlocks: number;
+    indexedFrames: number;
+    indexSkippedBlocks: number;
+    indexDamaged: number;
+    indexLagBlocks: number;
   };
   close(): void;
   /** As if the process had died, but for the memory: nothing is sealed, no clean mark. */
@@ -132,7 +144,20 @@ export interface ScannedStore {
   blocks: ScannedBlock[];
 }
 
+export interface IndexBlock {
+  block: number;
+  serial: bigint;
+  sealed: boolean;
+  heldUntil: bigint;
+  /** Every byte of its runs is as it was written. */
+  whole: boolean;
+  end: number;
+  runs: number;
+  covers: { index: number; serial: bigint; records: number; live: boolean }[];
+}
+
 interface StoreTestAddon {
+  indexOf(path: string): IndexBlock[];
   openDriver(path: string, options: DriverOptions): StoreDriver;
   scanStore(path: string): ScannedStore;
 }
@@ -141,6 +166,8 @@ const addon = loadAddon("paste_switch_test") as unknown as StoreTestAddon;
 
 /** Deterministic unless told otherwise: no keeper thread, no boot record. Failures are Errors, "CODE: message". */
 export const openDriver = (path: string, options: DriverOptions = {}): StoreDriver => addon.openDriver(path, options);
+/** The index blocks of a store as they lie there, read-only. */
+export const indexOf = (path: string): IndexBlock[] => addon.indexOf(path);
 export const scanStore = (path: string): ScannedStore => addon.scanStore(path);
 
 /** A folder of its own, removed after the test: on tmpfs (immediate medium) or where temporary files go (a disk, usually). */

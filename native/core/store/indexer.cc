@@ -22,6 +22,7 @@ constexpr uint32_t kWaitMs = 50;
 constexpr uint32_t kIdleMs = 1000;
 constexpr uint64_t kBuilderBytesMax = 64u << 20;
 constexpr uint32_t kSmallBlocksMax = 4;            // index blocks of small runs before they are made one
+constexpr uint32_t kRunBlocksMax = 4096;           // as many as a run may cover (run_layout.h)
 constexpr double kFirstBytesPerRecord = 16;
 
 uint64_t monotonic_ns() {
@@ -261,7 +262,7 @@ void Indexer::add(const SealedBlock& block) {
 }
 
 bool Indexer::run_full() const {
-  return under_way_.size() >= superblock_.segment_blocks || builder_.memory_bytes() > kBuilderBytesMax ||
+  return under_way_.size() >= std::min(superblock_.segment_blocks, kRunBlocksMax) || builder_.memory_bytes() > kBuilderBytesMax ||
          static_cast<double>(builder_.records()) * bytes_per_record_ >= static_cast<double>(run_bytes_goal_);
 }
 
