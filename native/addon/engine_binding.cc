@@ -245,34 +245,6 @@ Napi::Object engine_stats(Napi::Env env, const EngineStats& stats) {
   return o;
 }
 
-Napi::Object recovery_report(Napi::Env env, const RecoveryReport& report) {
-  Napi::Object o = Napi::Object::New(env);
-  o.Set("wasClean", Napi::Boolean::New(env, report.was_clean));
-  o.Set("epoch", report.epoch);
-  o.Set("firstSequence", bigint(env, report.first_sequence));
-  o.Set("lastSequence", bigint(env, report.last_sequence));
-  o.Set("blocksScanned", number(env, report.blocks_scanned));
-  o.Set("blocksSealed", number(env, report.blocks_sealed));
-  o.Set("blocksFreed", number(env, report.blocks_freed));
-  o.Set("bufferBlocksFreed", number(env, report.buffer_blocks_freed));
-  o.Set("recordsKept", number(env, report.records_kept));
-  o.Set("framesKept", number(env, report.frames_kept));
-  o.Set("bytesDiscarded", number(env, report.bytes_discarded));
-  o.Set("recordsDiscarded", number(env, report.records_discarded));
-  Napi::Array reasons = Napi::Array::New(env, report.reasons.size());
-  for (uint32_t i = 0; i < report.reasons.size(); i++) reasons.Set(i, report.reasons[i]);
-  o.Set("reasons", reasons);
-  Napi::Array gaps = Napi::Array::New(env, report.gaps.size());
-  for (uint32_t i = 0; i < report.gaps.size(); i++) {
-    Napi::Object gap = Napi::Object::New(env);
-    gap.Set("from", bigint(env, report.gaps[i].from));
-    gap.Set("to", bigint(env, report.gaps[i].to));
-    gaps.Set(i, gap);
-  }
-  o.Set("gaps", gaps);
-  return o;
-}
-
 // --- the engine object ---------------------------------------------------------------------------------------------------
 
 struct Held {
@@ -411,7 +383,7 @@ Napi::Object make_object(Napi::Env env, const Shared& held) {
   method(env, o, "stats", held, stats);
   method(env, o, "trim", held, trim);
   method(env, o, "recovery", held, [](const Info& i, Held& h) -> Napi::Value {
-    return h.has_store ? recovery_report(i.Env(), h.report) : i.Env().Null();
+    return h.has_store ? report_object(i.Env(), h.report) : i.Env().Null();
   });
   method(env, o, "medium", held, medium);
   o.Set("drain", Napi::Function::New(

@@ -99,11 +99,12 @@ test("offline trim retires whole blocks below the sequence, and only those", asy
   const store = openDriver(path);
   fill(store, 1000);
   store.close();
-  const before = scanStore(path).blocks;
+  const logBlocks = () => scanStore(path).blocks.filter(({ kind }) => kind === 1);
+  const before = logBlocks();
   const expected = before.filter((block) => block.lastSequence < 400n).length;
   t.is(await trimStore(path, 400n), expected);
   t.true(expected > 3);
-  const after = scanStore(path);
+  const after = { ...scanStore(path), blocks: logBlocks() };
   t.true(after.clean);
   t.is(after.trimmedBefore, 400n);
   t.deepEqual(

@@ -75,7 +75,7 @@ const bad: [title: string, text: string, ...problems: string[]][] = [
   [
     "an unknown key",
     "[store]\n# x\nsizes = 1\n",
-    "c:3: store.sizes: unknown key: [store] may have path, size, full, blockTimeoutMs, durability, persist, markBytesMin",
+    "c:3: store.sizes: unknown key: [store] may have path, size, full, blockTimeoutMs, durability, persist, markBytesMin, index, indexTunnels",
   ],
   ["a wrong word", '[store]\nfull = "wrap"\n', 'c:2: store.full: "wrap" is not one of "overwrite", "stop", "block"'],
   ["a wrong type", "[store]\npath = 3\n", "c:2: store.path: 3 is not a text"],

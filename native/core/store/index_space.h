@@ -77,6 +77,10 @@ class IndexSpace {
   bool withdraw(SpareBlock* block) { return ready_.pop(block); }
   uint32_t blocks() const { return static_cast<uint32_t>(blocks_.size()); }
 
+  // Closing: from here on an index block comes from what is free, and no log block is given up for it.
+  void spare_log() { frugal_.store(true, std::memory_order_relaxed); }
+  bool frugal() const { return frugal_.load(std::memory_order_relaxed); }
+
   // Any thread.
   uint64_t covered_blocks() const { return covered_count_.load(std::memory_order_relaxed); }
   uint64_t missed_blocks() const { return missed_count_.load(std::memory_order_relaxed); }
@@ -109,7 +113,7 @@ class IndexSpace {
   std::vector<IndexPiece> under_way_;                  // flushed, not synced; keeper only
   uint64_t tickets_ = 0;                               // indexer only
   std::atomic<uint64_t> carried_out_{0};
-  std::atomic<bool> asked_{false}, missed_{false}, sweep_{false};
+  std::atomic<bool> asked_{false}, missed_{false}, sweep_{false}, frugal_{false};
   std::atomic<uint64_t> covered_count_{0}, missed_count_{0}, written_bytes_{0};
 };
 

@@ -124,6 +124,7 @@ void Indexer::round(bool all) {
 }
 
 void Indexer::finish(uint32_t budget_ms) {
+  space_.spare_log();
   const uint64_t deadline = monotonic_ns() + uint64_t{budget_ms} * 1'000'000;
   while (monotonic_ns() < deadline && step(true) == Step::kWorked) continue;
   if (!under_way_.empty()) end_run();

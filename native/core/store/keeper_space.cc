@@ -38,7 +38,8 @@ void Keeper::choose_retired(std::vector<uint32_t>* retired) {
   if (buffers_wanted) reclaim_buffers(retired);
   if (!index_.idle()) reclaim_index(retired);
   if (full_ != FullPolicy::kOverwrite) return;
-  while (free_.size() + retired->size() < log_lacks + index_lacks() && retire_oldest(retired)) continue;
+  const uint32_t needed = log_lacks + (index_lacks() && !index_.frugal() ? 1 : 0);
+  while (free_.size() + retired->size() < needed && retire_oldest(retired)) continue;
   // The pool takes the log's oldest block; at its bound only buffers that the log alone holds can help, and they come free by
   // retiring that block, too. One a step, as it may free many.
   if (pool_lacks == 0) return;

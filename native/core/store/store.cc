@@ -280,6 +280,7 @@ Status Store::trim_closed(const std::string& path, uint64_t sequence, uint64_t* 
   StoreOptions options;
   options.start_keeper = false;
   options.boot_record = false;
+  options.index = false;
   options.full = FullPolicy::kStop;  // nothing is retired but what the trim names
   std::unique_ptr<Store> store;
   if (Status status = open(path, options, &store, nullptr); !status.ok()) return status;
