@@ -9,6 +9,7 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { Pause } from "./follow.js";
 import type { PrintablePacket } from "./print/packet.js";
 import { type FrameBatch, type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
+import { captureHead } from "./tail-capture.js";
 import { type PacketLines, TailOutput } from "./tail-output.js";
 
 export interface TailOptions {
@@ -184,13 +185,15 @@ class StoreTail {
   }
 
   async capture(): Promise<void> {
-    const { signal, snaplen } = this.#options;
+    const { output, signal } = this.#options;
+    const snaplen = Math.min(this.#options.snaplen ?? capturedLengthMax, capturedLengthMax);
     const reader = native(() => openNativeReader(this.#options.store));
-    const encoder = native(() =>
-      createCaptureEncoder("pcapng", application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax)),
-    );
+    const encoder = native(() => createCaptureEncoder("pcapng", application, snaplen));
     const pause = new Pause(signal);
     try {
+      // The store's ports get interfaces of their own as they are met.
+      if (output === "-" || typeof output !== "string")
+        await this.#output.bytes(captureHead(encoder, [application], snaplen), 0);
       native(() => {
         reader.start({ ...nativeOptions(this.#reading), framesOnly: false, follow: true });
         encoder.openStore(reader);

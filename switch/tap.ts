@@ -7,6 +7,7 @@ import { compileFilter } from "../logger/filter/compile.js";
 import { filterError } from "../logger/filter/filter-error.js";
 import { Pause } from "../logger/follow.js";
 import type { PrintablePacket } from "../logger/print/packet.js";
+import { captureHead } from "../logger/tail-capture.js";
 import { type PacketLines, TailOutput } from "../logger/tail-output.js";
 import { native, outcomes } from "../native/engine.js";
 import { type CaptureEncoder, createCaptureEncoder } from "../native/export.js";
@@ -261,13 +262,11 @@ class TapCapture {
     this.#encoder = native(() => createCaptureEncoder("pcapng", application, this.#snaplen));
   }
 
-  /** The file's beginning, at once: who reads it along knows then that it is one. */
+  /** The file's beginning, at once. */
   begin(names: PortNames, port: string): Uint8Array {
-    for (const name of port === "any" ? names.all : [port]) this.#index(name);
-    const none = new Uint32Array(0);
-    const empty = { data: Buffer.alloc(0), count: 0, offsets: none, capturedLengths: none, wireLengths: none };
-    const batch = { ...empty, timesNs: new BigInt64Array(0), interfaces: new Uint16Array(0) };
-    return native(() => this.#encoder.append(batch, none, null, 0)).bytes;
+    const known = port === "any" && names.all.length > 0 ? names.all : [port];
+    for (const name of known) this.#index(name);
+    return captureHead(this.#encoder, known, this.#snaplen);
   }
 
   encode(batch: TappedBatch, names: PortNames, selected: Uint8Array | null, left: number) {

@@ -145,7 +145,11 @@ test("pcapng: whole packets come while it runs, with numbers, ports and times, a
     writeFileSync(`${path}.pcapng`, Buffer.concat(output.bytes));
     return readAll(`${path}.pcapng`);
   };
-  await until(() => output.bytes.length > 0, "the first frames");
+  await until(() => output.bytes.length > 1, "the beginning, at once, and the first frames");
+  t.deepEqual(
+    (await framesNow()).reader!.interfaces.map(({ name }) => name),
+    ["paste-switch", "port-a", "port-b"],
+  );
   t.is((await framesNow()).frames.length, 3);
   await appendTo(path, numbered(3, 700), ["port-a", "port-b"]);
   for (let found = 0; found < 703; ) found = (await framesNow()).frames.length;

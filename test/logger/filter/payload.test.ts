@@ -266,6 +266,10 @@ for (const [what, [text, bytes]] of Object.entries(hostile))
 test("whatever is quicker is asked first, wherever it stands", (t) => {
   const loads = (text: string) => compileFilter(text, { record: "time" }).program.map(({ code }) => code === 0xc0);
   const program = loads("payload x and any host 10.0.0.1 and tcp dst port 80");
-  t.is(program.indexOf(true), program.length - 6, "two loads of record words with their tests, and the returns, come last");
+  t.is(
+    program.indexOf(true),
+    program.length - 6,
+    "two loads of record words with their tests, and the returns, come last",
+  );
   t.true(loads("payload x or tcp")[0], "not in a row of or");
 });
