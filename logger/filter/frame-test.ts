@@ -1,6 +1,7 @@
 // Words that ask about a whole frame, beyond what BPF can reach: `any ...` about every layer, in tunnels too, and later fragments
 // under their datagram's ports; `payload ...` about what follows the headers. The C++ side answers them (native/core/frame/frame_tests.h).
 import type { Direction } from "./direction.js";
+import type { CompiledRegex } from "./regex.js";
 
 /** Most different ones in one filter; kFrameTestsMax. */
 export const maxFrameTests = 256;

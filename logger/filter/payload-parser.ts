@@ -67,5 +67,5 @@ function regexTest(text: string, at: number): FrameTest {
       );
   if (end < 2) throw filterError(at, "nothing to search for", "every frame has it");
   const options = { ignoreCase: flags.includes("i"), dotAll: flags.includes("s") };
-  return { of: "regex", program: compileRegex(text.slice(1, end), at + 1, options), text: `payload ${text}` };
+  return { of: "regex", ...compileRegex(text.slice(1, end), at + 1, options), text: `payload ${text}` };
 }

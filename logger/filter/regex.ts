@@ -24,9 +24,48 @@ export interface RegexOptions {
   dotAll?: boolean;
 }
 
-/** The program of a pattern that stands at `at` in the filter. Throws FILTER errors with the column of what cannot be. */
-export function compileRegex(pattern: string, at: number, options: RegexOptions = {}): Uint8Array {
-  return new Emitter(at).program(new RegexParser(pattern, at, options).parse());
+export interface CompiledRegex {
+  program: Uint8Array;
+  /** Bytes that every match holds, perhaps none: quick to look for. */
+  literal: Uint8Array;
+}
+
+/** Compiles a pattern that stands at `at` in the filter. Throws FILTER errors with the column of what cannot be. */
+export function compileRegex(pattern: string, at: number, options: RegexOptions = {}): CompiledRegex {
+  const node = new RegexParser(pattern, at, options).parse();
+  return { program: new Emitter(at).program(node), literal: longestLiteral(node) };
+}
+
+/** The longest row of single bytes that a match must hold. */
+function longestLiteral(root: Node): Uint8Array {
+  let longest: number[] = [];
+  let row: number[] = [];
+  const end = () => {
+    if (row.length > longest.length) longest = row;
+    row = [];
+  };
+  const walk = (node: Node): void => {
+    if (node.kind === "row") for (const part of node.parts) walk(part);
+    else if (node.kind === "set") {
+      const byte = onlyByte(node.set);
+      if (byte === undefined) end();
+      else row.push(byte);
+    } else if (node.kind === "repeat" || node.kind === "alternatives") {
+      end();
+      if (node.kind === "repeat" && node.min > 0) walk(node.part);
+      end();
+    }
+  };
+  walk(root);
+  end();
+  return Uint8Array.from(longest);
+}
+
+function onlyByte(set: Uint8Array): number | undefined {
+  const index = set.findIndex((byte) => byte !== 0);
+  const bits = set[index] ?? 0;
+  if (index < 0 || (bits & (bits - 1)) !== 0 || set.some((byte, i) => byte !== 0 && i !== index)) return undefined;
+  return index * 8 + Math.log2(bits);
 }
 
 const digits = setOf([0x30, 0x39]);

@@ -36,7 +36,7 @@ Status host_of(const Napi::Object& object, FrameTest* test) {
 }
 
 // { of: "host", direction, address, mask } | { of: "port", direction, first, last, protocol? } | { of: "protocol", number } |
-// { of: "bytes", bytes } | { of: "regex", program }
+// { of: "bytes", bytes } | { of: "regex", program, literal }
 Status one_test(const Napi::Object& object, FrameTest* test) {
   const std::string of = object.Get("of").ToString();
   test->direction = direction_of(object);
@@ -59,7 +59,9 @@ Status one_test(const Napi::Object& object, FrameTest* test) {
     return {};
   }
   if (of != "regex") return Status(Code::kUsage, "\"" + of + "\" is no test of a frame");
+  const auto literal = bytes_of(object, "literal");
   test->of = FrameTest::Of::kRegex;
+  test->bytes.assign(literal.begin(), literal.end());
   return RegexProgram::load(bytes_of(object, "program"), &test->regex);
 }
 

@@ -44,7 +44,8 @@ void FrameTests::start(std::vector<FrameTest> tests, uint64_t from_ns, uint64_t 
   follows_fragments_ = false;
   for (FrameTest& test : tests) {
     Test each;
-    if (test.of == FrameTest::Of::kBytes) each.bytes = std::make_unique<FindBytes>(std::move(test.bytes));
+    const bool searches = test.of == FrameTest::Of::kBytes || test.of == FrameTest::Of::kRegex;
+    if (searches) each.bytes = std::make_unique<FindBytes>(std::move(test.bytes));
     if (test.of == FrameTest::Of::kRegex) each.regex = std::make_unique<RegexSearch>(test.regex);
     follows_fragments_ |= test.of == FrameTest::Of::kPort;
     each.test = std::move(test);
@@ -81,7 +82,7 @@ bool FrameTests::holds(size_t test) {
       holds = each.bytes->in(frame_ + payload(), length_ - payload());
       break;
     case FrameTest::Of::kRegex:
-      holds = each.regex->in(frame_ + payload(), length_ - payload());
+      holds = each.bytes->in(frame_ + payload(), length_ - payload()) && each.regex->in(frame_ + payload(), length_ - payload());
       break;
   }
   each.known = holds ? kYes : kNo;

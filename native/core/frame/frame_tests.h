@@ -24,7 +24,7 @@ struct FrameTest {
   std::array<uint8_t, 16> address{}, mask{};   // kHost: address & mask is compared
   uint16_t first = 0, last = 0;                // kPort, kProtocol: first to last
   uint8_t protocol = 0;                        // kPort: of this transport, 0 = of any
-  std::string bytes;                           // kBytes: what occurs in the payload
+  std::string bytes;                           // kBytes: what occurs in the payload; kRegex: what a match holds, perhaps nothing
   std::shared_ptr<const RegexProgram> regex;   // kRegex: what occurs in the payload
 };
 

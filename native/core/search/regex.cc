@@ -55,20 +55,31 @@ Status RegexProgram::load(std::span<const uint8_t> bytes, std::shared_ptr<const 
 
 RegexSearch::RegexSearch(std::shared_ptr<const RegexProgram> program) : program_(std::move(program)) {
   seen_.assign(program_->code_.size(), 0);
+  find_idle_bytes();
   forget();
 }
 
 bool RegexSearch::in(const uint8_t* bytes, uint32_t length) {
   if (length == 0) return matches_nothing();
   if (begin_ == kUnknown) begin_ = begin();
+  const uint8_t* const kind_of = program_->kind_of_;
   uint32_t state = begin_;
-  const uint32_t kinds = program_->kinds_;
-  for (uint32_t i = 0; i < length && state != kMatched; ++i) {
-    const uint8_t kind = program_->kind_of_[bytes[i]];
-    const uint32_t next = next_[state * kinds + kind];
-    state = next != kUnknown ? next : step(state, kind);
+  for (uint32_t i = 0; i < length; ++i) {
+    if (state == idle_) {
+      while (i < length && idle_bytes_[bytes[i]]) ++i;
+      if (i == length) break;
+    }
+    const uint8_t kind = kind_of[bytes[i]];
+    const uint32_t next = next_[state + kind];
+    if (next + 1 > 1) {
+      state = next;
+      continue;
+    }
+    if (next == kMatched) return true;
+    state = step(state, kind);
+    if (state == kMatched) return true;
   }
-  return state == kMatched || matches_at_end(state);
+  return matches_at_end(state);
 }
 
 void RegexSearch::forget() {
@@ -77,7 +88,7 @@ void RegexSearch::forget() {
   end_.assign(1, 1);
   states_.clear();
   bytes_ = 0;
-  begin_ = kUnknown;
+  begin_ = idle_ = kUnknown;
   ++emptied_;
 }
 
@@ -96,7 +107,7 @@ uint32_t RegexSearch::begin() {
 
 // A search begins anew at each byte, but only the first one is at the beginning.
 uint32_t RegexSearch::step(uint32_t state, uint8_t kind) {
-  const Places from = *places_[state];  // a copy: the cache may be emptied below
+  const Places from = *places_[state / program_->kinds_];  // a copy: the cache may be emptied below
   const uint8_t byte = program_->byte_of_[kind];
   reached_.clear();
   ++round_;
@@ -108,18 +119,35 @@ uint32_t RegexSearch::step(uint32_t state, uint8_t kind) {
   matched = follow(0, false, false) || matched;
   const uint64_t emptied = emptied_;
   const uint32_t next = state_of_reached(matched);
-  if (emptied_ == emptied) next_[state * program_->kinds_ + kind] = next;
+  if (emptied_ == emptied) next_[state + kind] = next;
   return next;
 }
 
+// The state between matches comes by itself, by bytes that begin none; it is told by what it waits for.
+void RegexSearch::find_idle_bytes() {
+  reached_.clear();
+  ++round_;
+  if (follow(0, false, false)) return;
+  std::sort(reached_.begin(), reached_.end());
+  idle_places_ = reached_;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    idle_bytes_[byte] = true;
+    for (const uint16_t place : idle_places_) {
+      const RegexInstruction& at = program_->code_[place];
+      if (at.op == RegexInstruction::kSet && holds(&program_->sets_[at.x * kSetBytes], byte)) idle_bytes_[byte] = false;
+    }
+  }
+}
+
 bool RegexSearch::matches_at_end(uint32_t state) {
-  if (end_[state] != 2) return end_[state] == 1;
+  const uint32_t row = state / program_->kinds_;
+  if (end_[row] != 2) return end_[row] == 1;
   bool matched = false;
   reached_.clear();
   ++round_;
-  for (const uint16_t place : *places_[state])
+  for (const uint16_t place : *places_[row])
     if (program_->code_[place].op == RegexInstruction::kEnd) matched = follow(place + 1u, false, true) || matched;
-  end_[state] = matched;
+  end_[row] = matched;
   return matched;
 }
 
@@ -163,12 +191,13 @@ uint32_t RegexSearch::state_of_reached(bool matched) {
   if (const auto known = states_.find(reached_); known != states_.end()) return known->second;
   const size_t bytes = program_->kinds_ * sizeof(uint32_t) + reached_.size() * sizeof(uint16_t) + 128;
   if (bytes_ + bytes > kCacheBytes) forget();
-  const auto state = static_cast<uint32_t>(places_.size());
+  const auto state = static_cast<uint32_t>(next_.size());
   const auto added = states_.emplace(reached_, state).first;
   places_.push_back(&added->first);
   next_.resize(next_.size() + program_->kinds_, kUnknown);
   end_.push_back(2);
   bytes_ += bytes;
+  if (reached_ == idle_places_) idle_ = state;
   return state;
 }
 

@@ -52,6 +52,7 @@ class RegexSearch {
   bool in(const uint8_t* bytes, uint32_t length);
 
  private:
+  // A state is known by the place of its row in next_.
   static constexpr uint32_t kMatched = 0;         // the state in which a match was found: nothing can take it back
   static constexpr uint32_t kUnknown = UINT32_MAX;
   static constexpr size_t kCacheBytes = 1u << 20;  // of states kept, at most; and one more
@@ -67,20 +68,23 @@ class RegexSearch {
   uint32_t step(uint32_t state, uint8_t kind);
   bool matches_at_end(uint32_t state);
   bool matches_nothing();
+  void find_idle_bytes();
   // Adds what is reached from `from` without a byte; true when that is a match.
   bool follow(uint32_t from, bool at_begin, bool at_end);
   uint32_t state_of_reached(bool matched);
 
   std::shared_ptr<const RegexProgram> program_;
-  std::vector<uint32_t> next_;         // by state, then by kind
-  std::vector<const Places*> places_;  // by state
-  std::vector<uint8_t> end_;           // by state: whether the end matches there; 2 = not yet known
+  std::vector<uint32_t> next_;         // rows, each by kind
+  std::vector<const Places*> places_;  // by number of the row
+  std::vector<uint8_t> end_;           // by number of the row: whether the end matches there; 2 = not yet known
   std::unordered_map<Places, uint32_t, PlacesHash> states_;
   size_t bytes_ = 0;
   uint32_t begin_ = kUnknown;
+  uint32_t idle_ = kUnknown;           // nothing of a match has been seen
+  bool idle_bytes_[256] = {};          // those that leave it so: they are passed over at a glance
   uint64_t emptied_ = 0;               // how often
 
-  Places reached_, waiting_;
+  Places reached_, waiting_, idle_places_;
   std::vector<uint64_t> seen_;  // by instruction: the round in which it was reached
   uint64_t round_ = 0;
 };

@@ -273,3 +273,24 @@ test("whatever is quicker is asked first, wherever it stands", (t) => {
   );
   t.true(loads("payload x or tcp")[0], "not in a row of or");
 });
+
+test("what every match must hold is looked for first, and only that", (t) => {
+  const literal = (pattern: string, flags = "") => {
+    const [test] = compileFilter(`payload /${pattern}/${flags}`, { record: "time" }).tests;
+    return test?.of === "regex" ? Buffer.from(test.literal).toString("latin1") : undefined;
+  };
+  const rows: [pattern: string, literal: string][] = [
+    ["needle", "needle"],
+    ["ne+dle", "dle"],
+    ["user=\\w+;", "user="],
+    ["(GET|POST) \\/admin", " /admin"],
+    ["a|b", ""],
+    ["x(?:abc)y", "xabcy"],
+    ["x(abc)?y", "x"],
+    ["(abc){2}", "abc"],
+    ["\\x00\\xff", "\0\xff"],
+    ["^ab$", "ab"],
+  ];
+  for (const [pattern, expected] of rows) t.is(literal(pattern), expected, pattern);
+  t.is(literal("abc1", "i"), "1");
+});
