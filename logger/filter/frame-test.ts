@@ -7,10 +7,12 @@ import type { CompiledRegex } from "./regex.js";
 export const maxFrameTests = 256;
 
 /** `text` is how it would be written; equal texts are equal tests. */
-export type FrameTest = { text: string; direction?: Direction } & (
-  | { of: "host" /** Four bytes or sixteen, and as many of its mask. */; address: Uint8Array; mask: Uint8Array }
-  | { of: "port"; first: number; last: number /** Only of this transport. */; protocol?: number }
+export type FrameTest = { text: string; direction?: Direction } & /** Four bytes or sixteen, and as many of its mask. */
+(
+  | { of: "host"; address: Uint8Array; mask: Uint8Array }
+  /** `protocol`: only of this transport. */
+  | { of: "port"; first: number; last: number; protocol?: number }
   | { of: "protocol"; number: number }
   | { of: "bytes"; bytes: Uint8Array }
-  | { of: "regex" /** As `compileRegex` makes it. */; program: Uint8Array }
+  | ({ of: "regex" } & CompiledRegex)
 );
