@@ -109,6 +109,8 @@ export interface RawForwarderOptions {
 export interface IndexBenchOptions {
   /** Every frame is a flow of its own, of 64 bytes; else a mix of 60, 590 and 1514 bytes (IMIX). */
   newFlows?: boolean;
+  /** Instead of IPv4, behind two tags. */
+  ipv6?: boolean;
   flows?: number;
   segmentBytes?: number;
   /** Of the run. */

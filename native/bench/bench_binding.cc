@@ -126,6 +126,7 @@ Napi::Value bench_index(const Info& info) {
   const auto given = info[0].As<Napi::Object>();
   IndexBenchOptions options;
   options.new_flows = flag(given, "newFlows", options.new_flows);
+  options.ipv6 = flag(given, "ipv6", options.ipv6);
   options.flows = small(given, "flows", options.flows);
   options.segment_bytes = whole(given, "segmentBytes", options.segment_bytes);
   options.bytes_max = small(given, "bytesMax", options.bytes_max);

@@ -54,6 +54,22 @@ void write_frame(uint8_t* frame, uint64_t flow) {
   frame[46] = 0x50;
 }
 
+// The same in IPv6 behind two tags; the addresses end like IPv4's.
+void write_ipv6_frame(uint8_t* frame, uint64_t flow) {
+  uint8_t plain[60] = {};
+  write_frame(plain, flow);
+  const uint8_t tags[10] = {0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x86, 0xdd};
+  std::memcpy(frame, plain, 12);
+  std::memcpy(frame + 12, tags, sizeof tags);
+  uint8_t* ip = frame + 22;
+  ip[0] = 0x60;
+  ip[6] = plain[23];
+  ip[8] = ip[24] = 0xfd;
+  std::memcpy(ip + 20, plain + 26, 4);
+  std::memcpy(ip + 36, plain + 30, 4);
+  std::memcpy(ip + 40, plain + 34, 20);
+}
+
 struct Blocks {
   std::vector<std::vector<uint8_t>> bytes;
   std::vector<uint32_t> ends;
@@ -62,9 +78,9 @@ struct Blocks {
 
 // IMIX without checksums: 7 of 60 bytes, 4 of 590, 1 of 1514.
 uint32_t frame_bytes(const IndexBenchOptions& options, Numbers& numbers) {
-  if (options.new_flows) return 64;
+  if (options.new_flows) return options.ipv6 ? 82 : 64;
   const uint32_t which = numbers.below(12);
-  return which < 7 ? 60 : which < 11 ? 590 : 1514;
+  return which < 7 ? (options.ipv6 ? 82 : 60) : which < 11 ? 590 : 1514;
 }
 
 Blocks make_blocks(const IndexBenchOptions& options) {
@@ -89,7 +105,7 @@ Blocks make_blocks(const IndexBenchOptions& options) {
       header.rule = 9;
       header.header_crc = layout::record_header_crc(header, b + 1);
       std::memcpy(block.data() + at, &header, sizeof header);
-      write_frame(block.data() + at + kLine, options.new_flows ? blocks.frames : numbers.below(options.flows));
+      (options.ipv6 ? write_ipv6_frame : write_frame)(block.data() + at + kLine, options.new_flows ? blocks.frames : numbers.below(options.flows));
       at += lines * kLine;
     }
     blocks.ends.push_back(at);

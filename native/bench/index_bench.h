@@ -10,6 +10,7 @@ namespace paste::bench {
 
 struct IndexBenchOptions {
   bool new_flows = false;            // every frame has addresses and ports of its own, and 64 bytes; else a mix (IMIX)
+  bool ipv6 = false;                 // instead of IPv4, behind two tags: frames whose keys have further terms
   uint32_t flows = 10000;
   uint64_t segment_bytes = 32u << 20;
   uint32_t block_bytes = 1u << 20;

@@ -5,6 +5,7 @@ import type { Row } from "./report.js";
 const MiB = 1 << 20;
 const ways = [
   { what: "IMIX, 10,000 flows", newFlows: false, share: 32 },
+  { what: "IMIX, 10,000 flows of IPv6 in two tags", newFlows: false, ipv6: true, share: 32 },
   { what: "each frame a new flow, index of at most 1/32", newFlows: true, share: 32 },
   { what: "each frame a new flow, every field kept", newFlows: true, share: 2 },
 ];
@@ -35,8 +36,8 @@ export const indexing: Bench = {
   async run({ quick, rounds }) {
     const all: Row[] = [];
     const segmentBytes = (quick ? 4 : 32) * MiB;
-    for (const { what, newFlows, share } of ways)
-      all.push(...rows(what, await benchIndex({ newFlows, bytesMax: segmentBytes / share, segmentBytes, rounds })));
+    for (const { what, share, ...traffic } of ways)
+      all.push(...rows(what, await benchIndex({ ...traffic, bytesMax: segmentBytes / share, segmentBytes, rounds })));
     return all;
   },
 };

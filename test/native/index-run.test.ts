@@ -1,11 +1,17 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
+import { createStore } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
-import { storeWith } from "../logger/store-tools.js";
+import { storeWith, testFolder } from "../logger/store-tools.js";
+import { ethernet, ipv4, protocols, types, u8, u16, udp } from "../support/awkward-packets.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
 import { FrameValues } from "../support/frame-values.js";
 import { fieldBytes, type Plan, planBytes, planHolds, type Values } from "../support/index-plan.js";
+import { frameMemory } from "../support/native-frame-memory.js";
 import { askRun, dissect, type IndexedRecord, type IndexedStore, indexStore } from "../support/native-index.js";
+import { skip } from "../support/skip.js";
 
 interface Known {
   values: Values;
@@ -269,6 +275,59 @@ test("a host that is not there costs a few small reads", async (t) => {
     1,
   );
   t.true(found.reads <= 8 && found.bytesRead < 40 << 10, `${found.reads} reads, ${found.bytesRead} bytes`);
+});
+
+test("frames that were marked in place are indexed by their bytes", async (t) => {
+  if (!existsSync("/dev/shm")) return skip(t, "there is no /dev/shm");
+  const path = join(testFolder(t, "/dev/shm"), "marked.store");
+  await createStore(path, { sizeBytes: 32 << 20, blockBytes: 64 << 10 });
+  const memory = frameMemory(path, { place: 1, chunks: 1024 });
+  t.true(memory.run(20).marked > 100);
+  memory.close();
+  const store = indexStore(path, {});
+  const model = known(store, false);
+  const marked = [...model.values()].flat().filter(({ record }) => record.placed);
+  t.true(marked.length > 100);
+  for (const { values } of marked.slice(0, 20))
+    for (const value of values.get(1) ?? []) {
+      const mac = Buffer.from(value, "hex");
+      compare(t, store, model, { op: "range", field: 1, low: mac, high: mac }, value);
+    }
+});
+
+test("later fragments have the ports of their first, unless another one may be theirs", async (t) => {
+  const random = new Random(5);
+  const hosts = [u8(10, 0, 0, 1), u8(10, 0, 0, 2)] as const;
+  const fragment = (at: number, identification: number, port = 0) => {
+    const payload = port === 0 ? Buffer.alloc(24, 1) : udp(random, Buffer.alloc(16), hosts, [7, port]);
+    const bits = port === 0 ? 3 : 0x2000;
+    const data = ethernet(
+      random,
+      types.ipv4,
+      ipv4(random, protocols.udp, payload, { addresses: hosts, identification, fragment: bits }),
+    );
+    return { data, wireLength: data.length, timeNs: BigInt(1000 + at) * 1_000_000_000n };
+  };
+  const frames = [
+    fragment(0, 1), // before its first
+    fragment(1, 1, 80),
+    fragment(2, 1),
+    fragment(3, 2), // of no first
+    fragment(4, 1, 443), // the id again: 80 or 443
+    fragment(5, 1),
+    fragment(62, 1), // 80 is too old, 443 is not
+    fragment(130, 1), // both are
+    ...Array.from({ length: 8 }, (_, i) => fragment(131, 100 + i, 9)), // nothing is had by most
+  ];
+  const path = await storeWith(t, frames, { blockBytes: 1 << 16 });
+  const store = indexStore(path, {});
+  const places = store.blocks[0]!.records.filter(({ type }) => type === 1).map(({ offset }) => offset);
+  const which = (field: number, value: Buffer) =>
+    askRun(store.runs[0]!, planBytes({ op: "range", field, low: value, high: value }), []).blocks[0]!.offsets.map((at) => places.indexOf(at)); // biome-ignore format: one line
+  t.deepEqual(which(9, u16(80)), [1, 2]);
+  t.deepEqual(which(9, u16(443)), [4, 6]);
+  t.deepEqual(which(17, u8(1)), [0, 3, 5, 7]);
+  t.deepEqual(which(16, u16(80)), [1]);
 });
 
 test("a damaged run is refused, or says so, or answers a superset; it never crashes", async (t) => {

@@ -38,14 +38,13 @@ struct IndexBuilder::Impl {
   struct Waiting {
     FlowKey key;
     uint64_t hash;
-    uint32_t terms;
     uint32_t line;
     const uint8_t* bytes;
     uint32_t length;
   };
   static constexpr uint32_t kBatch = 32;
   static constexpr uint32_t kLinesMax = 1u << 31;
-  static constexpr uint64_t kTermBytesMax = 512u << 20;
+  static constexpr uint64_t kMemoryMax = 512u << 20;
 
   bool walk(const uint8_t* block, uint32_t end_bytes, uint64_t serial, const PlacedBytes& placed);
   bool add(const RecordHeader& header, const uint8_t* at, uint64_t serial, uint32_t line, const PlacedBytes& placed);
@@ -60,7 +59,7 @@ struct IndexBuilder::Impl {
   const uint64_t seed;
   FlowKeys keys;
   FlowTable table;
-  std::vector<uint8_t> terms;         // of the records waiting
+  uint8_t terms[kBatch][kTermBytesMax];  // of the records waiting
   Waiting waiting[kBatch];
   uint32_t waiting_count = 0;
   uint32_t lane = 0;
@@ -86,7 +85,7 @@ void IndexBuilder::add_block(uint32_t block_index, uint64_t serial, const uint8_
   const bool whole = impl.walk(bytes, end_bytes, serial, placed);
   impl.settle();
   impl.blocks.push_back({serial, block_index, end_bytes, static_cast<uint32_t>(impl.appearances.size() - before), whole ? 0u : kScanBlock});
-  if (impl.lines > Impl::kLinesMax || impl.table.memory_bytes() > Impl::kTermBytesMax || impl.blocks.size() > kBlocksMax) impl.overflown = true;
+  if (impl.lines > Impl::kLinesMax || impl.table.memory_bytes() > Impl::kMemoryMax || impl.blocks.size() > kBlocksMax) impl.overflown = true;
   impl.lines += end_bytes / kLine;
 }
 
@@ -137,12 +136,11 @@ bool IndexBuilder::Impl::add(const RecordHeader& header, const uint8_t* at, uint
 // Without bytes the key is there already.
 void IndexBuilder::Impl::add_frame(const RecordHeader& header, const uint8_t* bytes, uint32_t length, uint32_t line) {
   Waiting& record = waiting[waiting_count];
-  record.terms = static_cast<uint32_t>(terms.size());
   record.line = line;
   record.bytes = bytes;
   record.length = length;
-  if (bytes != nullptr) keys.frame(header, lane, bytes, length, &record.key, &terms);
-  record.hash = table.hash(record.key, terms.data() + record.terms);
+  if (bytes != nullptr) keys.frame(header, lane, bytes, length, &record.key, terms[waiting_count]);
+  record.hash = table.hash(record.key, terms[waiting_count]);
   table.prefetch(record.hash);
   if (++waiting_count == kBatch) settle();
 }
@@ -153,7 +151,7 @@ void IndexBuilder::Impl::settle() {
   for (uint32_t i = 0; i < waiting_count; i++) {
     const Waiting& record = waiting[i];
     bool fresh;
-    const uint32_t number = table.take(record.key, terms.data() + record.terms, record.hash, &fresh);
+    const uint32_t number = table.take(record.key, terms[i], record.hash, &fresh);
     Flow& flow = table.flows()[number];
     if (fresh && record.bytes != nullptr) {
       uint32_t digest[5];
@@ -164,7 +162,6 @@ void IndexBuilder::Impl::settle() {
     appearances.push_back({number, record.line});
   }
   waiting_count = 0;
-  terms.clear();
 }
 
 void IndexBuilder::Impl::learn(const RecordHeader& header, const uint8_t* payload) {

@@ -5,15 +5,22 @@
 namespace paste::index {
 namespace {
 
-void put_term(std::vector<uint8_t>* terms, SectionIndex section, uint64_t value) {
-  terms->push_back(section);
-  for (uint32_t i = kSections[section].width; i-- > 0;) terms->push_back(static_cast<uint8_t>(value >> i * 8));
+// Each gives the place behind what it wrote.
+uint8_t* put_term(uint8_t* to, SectionIndex section, uint64_t value) {
+  *to++ = section;
+  for (uint32_t i = kSections[section].width; i-- > 0;) *to++ = static_cast<uint8_t>(value >> i * 8);
+  return to;
 }
-
-void put_address(std::vector<uint8_t>* terms, bool source, const NetworkLayer& layer, const uint8_t* address) {
-  const bool wide = layer.address_bytes == 16;
-  terms->push_back(wide ? (source ? kIp6SourceSection : kIp6DestinationSection) : (source ? kIp4SourceSection : kIp4DestinationSection));
-  terms->insert(terms->end(), address, address + layer.address_bytes);
+uint8_t* put_half(uint8_t* to, SectionIndex section, uint32_t value) {
+  to[0] = section;
+  to[1] = static_cast<uint8_t>(value >> 8);
+  to[2] = static_cast<uint8_t>(value);
+  return to + 3;
+}
+uint8_t* put_address(uint8_t* to, SectionIndex section, const uint8_t* address, uint32_t size_bytes) {
+  *to++ = section;
+  size_bytes == 4 ? std::memcpy(to, address, 4) : std::memcpy(to, address, 16);
+  return to + size_bytes;
 }
 
 uint8_t state_of(const NetworkLayer& layer) {
@@ -62,7 +69,7 @@ void FlowKeys::lost(const layout::RecordHeader& header, FlowKey* key) {
 }
 
 void FlowKeys::frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key,
-                     std::vector<uint8_t>* terms) {
+                     uint8_t* terms) {
   Dissection& d = dissection_;
   dissect(bytes, length, tunnels_, &d);
   put_header(header, key);
@@ -76,9 +83,7 @@ void FlowKeys::frame(const layout::RecordHeader& header, uint32_t lane, const ui
     return;
   }
   key->shape = FlowKey::kTerms;
-  const size_t before = terms->size();
-  put_terms(header, lane, d, bytes, terms);
-  key->term_bytes = static_cast<uint32_t>(terms->size() - before);
+  key->term_bytes = static_cast<uint32_t>(put_terms(header, lane, d, bytes, terms) - terms);
 }
 
 void FlowKeys::put_ipv4(const Dissection& d, const uint8_t* bytes, FlowKey* key) const {
@@ -97,44 +102,44 @@ void FlowKeys::put_ipv4(const Dissection& d, const uint8_t* bytes, FlowKey* key)
   key->icmp_code = layer.icmp_code;
 }
 
-void FlowKeys::put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes,
-                         std::vector<uint8_t>* terms) {
+uint8_t* FlowKeys::put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes, uint8_t* to) {
   for (uint32_t i = 1; i < d.link_count; i++) {
-    put_term(terms, kMacDestinationSection, big_endian(bytes + d.links[i], 6));
-    put_term(terms, kMacSourceSection, big_endian(bytes + d.links[i] + 6, 6));
+    to = put_term(to, kMacDestinationSection, big_endian(bytes + d.links[i], 6));
+    to = put_term(to, kMacSourceSection, big_endian(bytes + d.links[i] + 6, 6));
   }
-  for (uint32_t i = 0; i < d.type_count; i++) put_term(terms, kEthertypeSection, d.types[i]);
-  for (uint32_t i = 0; i < d.tag_count; i++) put_term(terms, kVlanSection, d.tags[i] & 0xfff);
-  for (uint32_t i = 0; i < d.layer_count; i++) put_layer(header, lane, d.layers[i], bytes, terms);
+  for (uint32_t i = 0; i < d.type_count; i++) to = put_half(to, kEthertypeSection, d.types[i]);
+  for (uint32_t i = 0; i < d.tag_count; i++) to = put_half(to, kVlanSection, d.tags[i] & 0xfff);
+  for (uint32_t i = 0; i < d.layer_count; i++) to = put_layer(header, lane, d.layers[i], bytes, to);
+  return to;
 }
 
-void FlowKeys::put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes,
-                         std::vector<uint8_t>* terms) {
-  terms->insert(terms->end(), {kStateTerm, layer.version, state_of(layer), static_cast<uint8_t>(layer.fragment << 1 | layer.later), layer.icmp_code});
-  put_address(terms, true, layer, bytes + layer.source);
-  put_address(terms, false, layer, bytes + layer.destination);
-  for (uint32_t i = 0; i < layer.protocol_count; i++) put_term(terms, kProtocolSection, layer.protocols[i]);
-  if (layer.has_source_port) put_term(terms, kPortSourceSection, layer.port_source);
-  if (layer.has_destination_port) put_term(terms, kPortDestinationSection, layer.port_destination);
-  if (layer.has_icmp_type) put_term(terms, kIcmpTypeSection, static_cast<uint64_t>(layer.version) << 8 | layer.icmp_type);
-  if (layer.fragment) put_fragment(header, lane, layer, bytes, terms);
+uint8_t* FlowKeys::put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* to) {
+  const uint8_t state[1 + kStateBytes] = {kStateTerm, layer.version, state_of(layer), static_cast<uint8_t>(layer.fragment << 1 | layer.later), layer.icmp_code};
+  std::memcpy(to, state, sizeof state);
+  to += sizeof state;
+  const bool wide = layer.address_bytes == 16;
+  to = put_address(to, wide ? kIp6SourceSection : kIp4SourceSection, bytes + layer.source, layer.address_bytes);
+  to = put_address(to, wide ? kIp6DestinationSection : kIp4DestinationSection, bytes + layer.destination, layer.address_bytes);
+  for (uint32_t i = 0; i < layer.protocol_count; i++) {
+    *to++ = kProtocolSection;
+    *to++ = layer.protocols[i];
+  }
+  if (layer.has_source_port) to = put_half(to, kPortSourceSection, layer.port_source);
+  if (layer.has_destination_port) to = put_half(to, kPortDestinationSection, layer.port_destination);
+  if (layer.has_icmp_type) to = put_half(to, kIcmpTypeSection, static_cast<uint32_t>(layer.version) << 8 | layer.icmp_type);
+  return layer.fragment ? put_fragment(header, lane, layer, bytes, to) : to;
 }
 
-void FlowKeys::put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes,
-                            std::vector<uint8_t>* terms) {
+uint8_t* FlowKeys::put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* to) {
   if (!layer.later) {
-    if (layer.has_source_port) put_term(terms, kFirstFragmentSection, layer.port_source);
-    if (layer.has_destination_port) put_term(terms, kFirstFragmentSection, layer.port_destination);
+    if (layer.has_source_port) to = put_half(to, kFirstFragmentSection, layer.port_source);
+    if (layer.has_destination_port) to = put_half(to, kFirstFragmentSection, layer.port_destination);
     fragments_.put(lane, bytes, layer, header.time_ns);
-    return;
+    return to;
   }
   Fragments::Ports ports;
-  if (!fragments_.find(lane, bytes, layer, header.time_ns, &ports)) {
-    put_term(terms, kUnresolvedSection, 1);
-    return;
-  }
-  put_term(terms, kPortSourceSection, ports.source);
-  put_term(terms, kPortDestinationSection, ports.destination);
+  if (!fragments_.find(lane, bytes, layer, header.time_ns, &ports)) return put_term(to, kUnresolvedSection, 1);
+  return put_half(put_half(to, kPortSourceSection, ports.source), kPortDestinationSection, ports.destination);
 }
 
 }  // namespace paste::index

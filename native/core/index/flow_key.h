@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "core/frame/dissect.h"
 #include "core/index/fragments.h"
@@ -34,21 +33,24 @@ struct FlowKey {
 static_assert(sizeof(FlowKey) == 48);
 inline constexpr uint8_t kStateTerm = 255;
 inline constexpr uint32_t kStateBytes = 4;
+// The longest terms: what dissect() can find at most, each with its section.
+inline constexpr uint32_t kTermBytesMax =
+    (kLinkLayersMax - 1) * 2 * 7 + kEtherTypesMax * 3 + kTagsMax * 3 + kNetworkLayersMax * (1 + kStateBytes + 2 * 17 + kProtocolsMax * 2 + 5 * 3);
 
-// Fills the key of a frame record and appends its further terms. `bytes` are those of the frame's first part.
+// Fills the key of a frame record and writes its further terms, at most kTermBytesMax. `bytes` are those of the frame's first part.
 class FlowKeys {
  public:
   FlowKeys(bool tunnels, uint64_t seed) : tunnels_(tunnels), fragments_(seed) {}
-  void frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key, std::vector<uint8_t>* terms);
+  void frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key, uint8_t* terms);
   static void event(const layout::RecordHeader& header, FlowKey* key);
   // A frame whose bytes cannot be had.
   static void lost(const layout::RecordHeader& header, FlowKey* key);
 
  private:
   void put_ipv4(const Dissection& d, const uint8_t* bytes, FlowKey* key) const;
-  void put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes, std::vector<uint8_t>* terms);
-  void put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, std::vector<uint8_t>* terms);
-  void put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, std::vector<uint8_t>* terms);
+  uint8_t* put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes, uint8_t* terms);
+  uint8_t* put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* terms);
+  uint8_t* put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* terms);
 
   const bool tunnels_;
   Fragments fragments_;

@@ -4,12 +4,18 @@
 
 namespace paste::index {
 
+// Every factor has a secret of its own: one that a sender could make zero would make the other needless.
+FlowTable::FlowTable(uint64_t seed) : seed_(seed) {
+  for (uint32_t i = 0; i < 8; i++) secrets_[i] = fold(seed ^ 0x9e3779b97f4a7c15 * (i + 1), 0xd6e8feb86659fd93 ^ seed >> 7);
+  clear();
+}
+
 uint64_t FlowTable::hash(const FlowKey& key, const uint8_t* terms) const {
   const uint8_t* at = reinterpret_cast<const uint8_t*>(&key);
-  const uint64_t low = fold(load64(at) ^ seed_, load64(at + 8) ^ 0x9e3779b97f4a7c15);
-  const uint64_t middle = fold(load64(at + 16) ^ seed_, load64(at + 24) ^ 0xd6e8feb86659fd93);
-  const uint64_t high = fold(load64(at + 32) ^ seed_, load64(at + 40) ^ 0xa0761d6478bd642f);
-  const uint64_t all = fold(low ^ seed_, middle ^ 0xe7037ed1a0b428db) ^ high;
+  const uint64_t low = fold(load64(at) ^ secrets_[0], load64(at + 8) ^ secrets_[1]);
+  const uint64_t middle = fold(load64(at + 16) ^ secrets_[2], load64(at + 24) ^ secrets_[3]);
+  const uint64_t high = fold(load64(at + 32) ^ secrets_[4], load64(at + 40) ^ secrets_[5]);
+  const uint64_t all = fold(low ^ secrets_[6], middle ^ secrets_[7]) ^ high;
   return fold(all, seed_ | 1) ^ (key.term_bytes == 0 ? 0 : hash_bytes(seed_, terms, key.term_bytes));
 }
 

@@ -20,7 +20,7 @@ static_assert(sizeof(Flow) == 64);
 
 class FlowTable {
  public:
-  explicit FlowTable(uint64_t seed) : seed_(seed) { clear(); }
+  explicit FlowTable(uint64_t seed);
 
   uint64_t hash(const FlowKey& key, const uint8_t* terms) const;
   void prefetch(uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
@@ -47,6 +47,7 @@ class FlowTable {
 
   static constexpr size_t kSlotsAtFirst = 4096;
   const uint64_t seed_;
+  uint64_t secrets_[8];
   uint64_t mask_ = 0;
   std::vector<Slot> slots_;
   std::vector<Flow> flows_;

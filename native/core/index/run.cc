@@ -260,10 +260,25 @@ Status IndexRun::evaluate(std::span<const IndexNode> plan, const NameAnswers& na
   return {};
 }
 
+// Ascending, each once. Many are put in order by a bit for each line of the run.
+static void order(uint64_t lines_of_run, std::vector<uint32_t>* lines) {
+  constexpr uint64_t kLinesOfOne = 64;
+  if (lines->size() < lines_of_run / kLinesOfOne) {
+    std::sort(lines->begin(), lines->end());
+    lines->erase(std::unique(lines->begin(), lines->end()), lines->end());
+    return;
+  }
+  std::vector<uint64_t> bits(lines_of_run / 64 + 1, 0);
+  for (const uint32_t line : *lines) bits[line / 64] |= uint64_t{1} << line % 64;
+  lines->clear();
+  for (size_t i = 0; i < bits.size(); i++)
+    for (uint64_t rest = bits[i]; rest != 0; rest &= rest - 1)
+      lines->push_back(static_cast<uint32_t>(i * 64 + static_cast<size_t>(__builtin_ctzll(rest))));
+}
+
 // Lines over all blocks become places in each.
 Status IndexRun::Impl::place(std::vector<uint32_t> lines, IndexAnswer* answer) const {
-  std::sort(lines.begin(), lines.end());
-  lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+  order(pages.lines(), &lines);
   answer->offsets.reserve(lines.size());
   uint64_t base = 0;
   size_t next = 0;
