@@ -158,7 +158,7 @@ void ReaderIndex::open(IndexBlock& block) {
       run->serial_min = std::min(run->serial_min, covered.serial);
       run->serial_max = std::max(run->serial_max, covered.serial);
     }
-    offset += run->run->bytes();
+    offset = layout::next_run_offset(offset, run->run->bytes());
     opened.push_back(std::move(run));
   }
   if (view_.entry_word(block.ref.index) != word) return;
