@@ -34,6 +34,10 @@ export const commands: Record<string, CommandEntry> = {
     load: () => import("./commands/replay.js"),
   },
   extcap: { summary: "interfaces in Wireshark and tshark", load: () => import("./commands/extcap.js") },
+  audit: {
+    summary: "check the log against the switch, or a planned one",
+    load: () => import("./commands/audit.js"),
+  },
   run: { summary: "run a netmap program, unmodified, on the switch's ports", load: () => import("./commands/run.js") },
   demo: {
     summary: "the whole story in a minute, on any capture",

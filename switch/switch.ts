@@ -235,7 +235,13 @@ export function createSwitch(options: SwitchOptions = {}): Promise<Switch> {
   return Switch.create(options);
 }
 
-function nativeOptions({ access, trunk, native: untagged, mirror, mirrorDirection }: PortOptions): NativePortOptions {
+export function nativeOptions({
+  access,
+  trunk,
+  native: untagged,
+  mirror,
+  mirrorDirection,
+}: PortOptions): NativePortOptions {
   const allowed = vlanIds(trunk);
   const policy = access !== 0 ? "access" : trunk !== "" ? "trunk" : "transparent";
   return {

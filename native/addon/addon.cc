@@ -1,6 +1,7 @@
 // The addon's one entry: every binding file adds its functions and classes to `exports`.
 #include <napi.h>
 
+void init_audit(Napi::Env env, Napi::Object exports);
 void init_bench(Napi::Env env, Napi::Object exports);
 void init_bpf(Napi::Env env, Napi::Object exports);
 void init_client(Napi::Env env, Napi::Object exports);
@@ -16,6 +17,7 @@ void init_store(Napi::Env env, Napi::Object exports);
 void init_tree(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  init_audit(env, exports);
   init_bench(env, exports);
   init_bpf(env, exports);
   init_client(env, exports);

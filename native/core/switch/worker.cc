@@ -163,7 +163,7 @@ bool Worker::work() {
     if (batch.batch.count != 0) {
       worked = true;
       counters_.batches++;
-      const uint32_t tick = mac_tick();
+      const uint32_t tick = held_tick_ != 0 ? held_tick_ : mac_tick();
       if (tick != mac_tick_) {
         mac_tick_ = tick;
         mac_budget_ = MacEvents::kMax;

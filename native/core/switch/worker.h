@@ -59,6 +59,9 @@ class Worker {
   void call(const std::function<void()>& command);
   // One round in the caller's thread (benchmarks and tests, never beside start()): true when there was work.
   bool round();
+  // Beside round(): the learning table's time is this tick from now on, and what the last round with frames decided.
+  void hold_tick(uint32_t tick) { held_tick_ = tick; }
+  const Pending& last_batch() const { return *pending_[(received_batches_ - 1) % pending_.size()]; }
 
   // --- in commands only ---
   // The index must be free; `view` and `port` stay until remove_port() is through.
@@ -205,6 +208,7 @@ class Worker {
   std::unique_ptr<MacMemory> mac_memory_ = std::make_unique<MacMemory>();
   MacEvents mac_events_;
   uint32_t mac_tick_ = 0;
+  uint32_t held_tick_ = 0;             // 0: the clock's
   uint32_t mac_budget_ = 0;
   uint64_t last_time_ns_ = 0;
   uint64_t lane_ticket_ = 0;

@@ -1,0 +1,152 @@
+// What the log says besides frames, as an audit follows it.
+#include <algorithm>
+#include <cstring>
+
+#include "core/replay/audit.h"
+
+namespace paste {
+namespace {
+
+constexpr size_t kChangesMax = 16;
+constexpr uint32_t kImported = ~0u;    // a port that is no switch's
+constexpr uint64_t kKeyBits = 60;      // a FID takes 12 of the upper 16 bits: the switch goes into the rest
+
+template <typename T>
+bool read(T* into, const uint8_t* bytes, uint32_t length, uint32_t at = 0) {
+  if (length < at + sizeof(T)) return false;
+  std::memcpy(into, bytes + at, sizeof(T));
+  return true;
+}
+
+// The address behind a port of other VLANs: where the new one gives its frames one, that counts.
+uint64_t key_behind(const VlanConfig& vlan, uint64_t key) {
+  const auto fid = static_cast<uint16_t>(key >> 48);
+  uint16_t moved = fid;
+  if (vlan.policy == VlanPolicy::kAccess) moved = vlan.vid;
+  if (vlan.policy == VlanPolicy::kTrunk && fid == 0) moved = vlan.vid;
+  return (key & kMacMask) | static_cast<uint64_t>(moved) << 48;
+}
+
+}  // namespace
+
+uint64_t Audit::history_key(uint64_t key, uint32_t id) const {
+  const auto home = homes_.find(id);
+  return key ^ static_cast<uint64_t>(home == homes_.end() ? 0 : home->second.first) << kKeyBits;
+}
+
+Status Audit::event(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length) {
+  switch (header.type) {
+    case layout::kPort:
+      return port_event(header, bytes, length);
+    case layout::kBoot:
+      boot();
+      break;
+    case layout::kLost:
+      missed();
+      break;
+    case layout::kClockStep: {
+      layout::ClockStepPayload step;
+      if (read(&step, bytes, length)) stepped_ns_ += static_cast<int64_t>(step.to_ns - step.from_ns);
+      break;
+    }
+    case layout::kMac: {
+      clock(header.time_ns);
+      const uint32_t count = length / sizeof(layout::MacPayload);
+      if (events_tick_ != recorded_.tick()) tick_events_ = 0;
+      events_tick_ = recorded_.tick();
+      tick_events_ += count;
+      // The budget of a tick may have ended here: what it left out is missing.
+      const bool trusted = tick_events_ < MacEvents::kMax;
+      if (!trusted) lost_until_ns_ = std::max(lost_until_ns_, header.time_ns + kOrderNs);
+      for (uint32_t i = 0; i < count; ++i) {
+        layout::MacPayload change;
+        read(&change, bytes, length, i * static_cast<uint32_t>(sizeof change));
+        mac_change(change, header.time_ns, trusted);
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  return {};
+}
+
+// A writer begins: no ports, empty tables, and nothing is logged before its rules are there.
+void Audit::boot() {
+  settle(~0ull);
+  recorded_.reset();
+  if (other_) other_->reset();
+  history_.clear();
+  port_changes_.clear();
+  ports_known_ = tables_known_ = true;
+  logging_ = attached_ = lost_ = false;
+}
+
+void Audit::missed() {
+  lost_ = true;
+  recorded_.stop_ageing();
+  if (other_) other_->stop_ageing();
+}
+
+void Audit::rules(bool any, bool every) {
+  if (attached_ && (!any || !logging_)) tables_known_ = false;  // addresses could be learned that no record tells of
+  logging_ = any;
+  // Frames without a record would have kept addresses young.
+  if (every) return;
+  recorded_.stop_ageing();
+  if (other_) other_->stop_ageing();
+}
+
+Status Audit::port_event(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length) {
+  layout::PortPayload port;
+  if (!read(&port, bytes, length)) return {};
+  const std::string name(reinterpret_cast<const char*>(bytes) + sizeof port, length - sizeof port);
+  const bool imported = port.kind == layout::kImportPort;
+  const std::string home = name.substr(0, name.find(':'));
+  const auto number = imported ? kImported : switches_.try_emplace(home, static_cast<uint32_t>(switches_.size())).first->second;
+  homes_[port.id] = {number, name};
+  if (imported) return {};
+  if (port.event != layout::kDescribed) port_changes_.push_back(header.time_ns);
+  if (port.event == layout::kDetached) {
+    recorded_.detach(port.id);
+    if (other_) other_->detach(port.id);
+    return {};
+  }
+  // A description repeats what is known; in a log whose beginning is gone it is how a port comes to be known.
+  if (port.event == layout::kDescribed && ports_known_) return {};
+  attached_ = true;
+  const bool sink = port.kind != layout::kPcapPort;
+  if (Status status = recorded_.attach(port.id, name, sink); !status.ok()) return status;
+  return other_ ? other_->attach(port.id, name, sink) : Status();
+}
+
+// `trusted`: every change of this tick is in the log, so the tables can be set by it.
+void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool trusted) {
+  const uint64_t key = mac_key(change.mac, change.fid);
+  History& history = history_[history_key(key, change.port)];
+  const bool gone = change.event == layout::kAged || change.event == layout::kRemoved;
+  uint32_t after = gone ? Decision::kUnknown : change.port;
+  const bool fresh = history.answer == Decision::kSomewhere && tables_known_;
+  const uint32_t before = fresh ? static_cast<uint32_t>(Decision::kUnknown) : history.answer;
+  // "Learned" behind "moved" of another thread: it came first, and took its number later.
+  const bool late = change.event == layout::kLearned && !history.changes.empty() && before != Decision::kUnknown &&
+                    before != Decision::kSomewhere && before != change.port && time_ns <= history.changes.back().time_ns + kOrderNs;
+  history.changes.push_back({time_ns, late ? after : before, late ? before : after, change.event == layout::kAged});
+  if (late) after = before;
+  history.answer = after;
+  if (history.changes.size() > kChangesMax) history.changes.pop_front();
+  if (!trusted && change.event != layout::kStatic) return;
+  const bool own_ageing = change.event == layout::kAged && recorded_.ages();
+  if (own_ageing) return;  // the copy's addresses grow old by themselves
+  const auto apply = [&](ShadowSwitch& shadow, uint64_t its_key) {
+    if (gone) shadow.remove(its_key, change.port);
+    else if (change.event == layout::kStatic) shadow.add_static(its_key, change.port);
+    else shadow.learn(its_key, after);
+  };
+  apply(recorded_, key);
+  if (!other_) return;
+  const auto home = homes_.find(change.port);
+  apply(*other_, key_behind(other_->options_of(home == homes_.end() ? "" : home->second.second).vlan, key));
+}
+
+}  // namespace paste

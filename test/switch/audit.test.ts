@@ -1,0 +1,302 @@
+import test, { type ExecutionContext } from "ava";
+import { PasteError } from "../../logger/errors.js";
+import type { NativePortOptions } from "../../native/engine.js";
+import type { PortClient } from "../../native/port-client.js";
+import { type AuditConfig, type AuditReport, auditConfig, auditStore, keepsEveryFrame } from "../../switch/audit.js";
+import { defaultConfig } from "../../switch/config.js";
+import { parsePortSpec } from "../../switch/port-spec.js";
+import { nativeOptions } from "../../switch/switch.js";
+import { storeWith } from "../logger/store-tools.js";
+import { frame, type LiveSwitch, liveSwitch, rule, until } from "../support/live-switch.js";
+
+const everything = JSON.stringify([{ filter: "" }]);
+
+const config = (specs: readonly string[], more: Partial<AuditConfig["switch"]> = {}): AuditConfig => ({
+  ports: specs.map((text) => parsePortSpec(text)),
+  switch: { ...defaultConfig().switch, ...more },
+});
+
+/** A frame with a VLAN tag behind its addresses. */
+function tagged(vlan: number, data: Buffer): Buffer {
+  return Buffer.concat([data.subarray(0, 12), Buffer.from([0x81, 0, vlan >> 8, vlan & 255]), data.subarray(12)]);
+}
+
+/** A port that comes or goes leaves floods in doubt for a moment: behind it they are judged. */
+const portsSettled = () => new Promise((resolve) => setTimeout(resolve, 150));
+
+/** A switch whose ports have these options, that logs everything; `open` attaches. */
+async function logged(
+  t: ExecutionContext,
+  specs: readonly string[],
+  options: Parameters<typeof liveSwitch>[1] = {},
+  rules = [rule("")],
+  text = everything,
+) {
+  const live = await liveSwitch(t, options, { on: "memory" });
+  live.engine.setRules(rules, text);
+  const ports: PortClient[] = [];
+  for (const spec of specs) {
+    const { name, options } = parsePortSpec(spec);
+    live.engine.attach(name, "", nativeOptions(options) as NativePortOptions);
+    ports.push(live.open(name, { slots: 4096 }));
+  }
+  await portsSettled();
+  return { ...live, ports };
+}
+
+/** Sends, and waits until the switch has taken it, so that the log has it in this order. */
+async function send(live: LiveSwitch, port: PortClient, ...frames: Buffer[]): Promise<void> {
+  push(port, frames);
+  await live.settled();
+}
+
+function push(port: PortClient, frames: readonly Buffer[]): void {
+  if (port.send(frames) !== frames.length) throw new Error("the ring was full");
+}
+
+async function checked(live: LiveSwitch, recorded: AuditConfig, other?: AuditConfig): Promise<AuditReport> {
+  await portsSettled();
+  await live.engine.drain();
+  return auditStore({ source: live.storePath, recorded, ...(other && { other }) });
+}
+
+const doubts = (report: AuditReport) =>
+  Object.fromEntries(Object.entries(report.notJudged).filter(([, count]) => count > 0));
+
+test("floods, unicast, hairpins and moves come out again", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:c", "vale1:x", "vale1:y"];
+  const live = await logged(t, specs);
+  const [a, b, c, x] = live.ports as [PortClient, PortClient, PortClient, PortClient];
+  await send(live, a, frame(2, 1), frame(0, 1), frame(1, 3)); // unknown, broadcast, hairpin
+  await send(live, b, frame(1, 2), frame(2, 2), frame(1, 2));
+  await send(live, a, frame(2, 1));
+  await send(live, c, frame(2, 1), frame(1, 4)); // station 1 moved
+  await send(live, b, frame(1, 2), frame(4, 2));
+  await send(live, x, frame(1, 2), frame(2, 1));
+  const report = await checked(live, config(specs));
+  t.is(report.frames, 13);
+  t.is(report.same, 13);
+  t.deepEqual(doubts(report), {});
+  t.deepEqual(report.findings, []);
+});
+
+test("VLANs: access, trunk, native, transparent, and what they refuse", async (t) => {
+  const specs = ["vale0:a,access=5", "vale0:b,access=5", "vale0:c,access=6", "vale0:t,trunk=5-7,native=6", "vale0:n"];
+  const live = await logged(t, specs);
+  const [a, b, c, trunk, plain] = live.ports as [PortClient, PortClient, PortClient, PortClient, PortClient];
+  await send(live, a, frame(2, 1), frame(0, 1), tagged(6, frame(2, 1)), tagged(5, frame(2, 1)));
+  await send(live, b, frame(1, 2), frame(0, 2));
+  await send(live, c, frame(1, 3), frame(0, 3));
+  await send(live, trunk, tagged(5, frame(1, 4)), tagged(9, frame(1, 4)), frame(3, 4), tagged(7, frame(0, 4)));
+  await send(live, plain, frame(1, 5), tagged(5, frame(1, 5)), tagged(6, frame(3, 5)));
+  const report = await checked(live, config(specs));
+  t.is(report.same, report.frames);
+  t.is(report.frames, 15);
+  // The same log against a switch without VLANs: whatever they decided differs.
+  const without = await auditStore({ source: live.storePath, recorded: config([]) });
+  t.true(without.differ > 5);
+  t.true(without.findings.some(({ was }) => was === "dropped: vlan_ingress"));
+});
+
+test("what-if: a VLAN that changes concerns exactly its frames", async (t) => {
+  const specs = ["vale0:a,access=5", "vale0:b,access=5", "vale0:c,access=6", "vale0:d,access=6"];
+  const live = await logged(t, specs);
+  const [a, b, c, d] = live.ports as [PortClient, PortClient, PortClient, PortClient];
+  await send(live, a, frame(2, 1), frame(0, 1)); // 1, 2: floods to b
+  await send(live, b, frame(1, 2)); // unicast to a
+  await send(live, c, frame(4, 3), frame(0, 3)); // floods to d
+  await send(live, d, frame(3, 4)); // unicast to c
+  await send(live, c, frame(4, 3));
+  const other = config(["vale0:a,access=5", "vale0:b,access=6", "vale0:c,access=6", "vale0:d,access=6"]);
+  const report = await checked(live, config(specs), other);
+  t.is(report.frames, 7);
+  t.deepEqual(
+    report.findings.map(({ ingress, was, would }) => [ingress, was, would]),
+    [
+      ["vale0:a", "flooded to vale0:b", "dropped: no_destination"],
+      ["vale0:a", "flooded to vale0:b", "dropped: no_destination"],
+      ["vale0:b", "vale0:a", "flooded to vale0:c vale0:d"],
+      ["vale0:c", "flooded to vale0:d", "flooded to vale0:b vale0:d"],
+      ["vale0:c", "flooded to vale0:d", "flooded to vale0:b vale0:d"],
+    ],
+  );
+  t.is(report.differ, 5);
+  t.is(report.same, 2);
+  const same = await auditStore({ source: live.storePath, recorded: config(specs), other: config(specs) });
+  t.is(same.same, 7);
+});
+
+test("static entries, removed ones, flushes and detached ports", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:c"];
+  const live = await logged(t, specs);
+  const [a, b, c] = live.ports as [PortClient, PortClient, PortClient];
+  live.engine.macAdd("vale0", "02:00:00:00:00:09", 0, "vale0:c");
+  await send(live, a, frame(9, 1));
+  await send(live, b, frame(1, 9), frame(9, 2)); // the static address stays where it is
+  live.engine.macRemove("vale0", "02:00:00:00:00:09", 0);
+  await send(live, a, frame(9, 1), frame(2, 1));
+  live.engine.macFlush("vale0", "");
+  await send(live, a, frame(2, 1));
+  c.close();
+  await until(
+    () => live.engine.stats().ports.every(({ name, clientPid }) => name !== "vale0:c" || clientPid < 0),
+    "gone",
+  );
+  await send(live, a, frame(0, 1), frame(2, 1));
+  const report = await checked(live, config(specs));
+  t.is(
+    report.differ,
+    0,
+    JSON.stringify(report.findings, (_, value) => `${value}`),
+  );
+  t.true(report.same >= report.frames - 4, JSON.stringify(doubts(report)));
+});
+
+test("an address that grew old: the log says when, and a frame at the border is not judged", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:c"];
+  const live = await logged(t, specs, { macAgeMs: 300 });
+  const [a, b] = live.ports as [PortClient, PortClient];
+  await send(live, a, frame(2, 1));
+  await send(live, b, frame(1, 2));
+  await until(() => live.engine.stats().macEntries === 0, "grown old");
+  await send(live, b, frame(1, 2));
+  const report = await checked(live, config(specs, { macAgeMs: 300 }));
+  t.is(report.differ, 0);
+  t.is(report.frames, 3);
+});
+
+test("full rings are not judged", async (t) => {
+  const specs = ["vale0:a", "vale0:b"];
+  const live = await logged(t, specs);
+  const [a, b] = live.ports as [PortClient, PortClient];
+  await send(live, b, frame(0, 2));
+  for (let i = 0; i < 5; i++) await send(live, a, ...Array.from({ length: 1000 }, () => frame(2, 1)));
+  const report = await checked(live, config(specs));
+  t.is(report.frames, 5001);
+  t.true(report.notJudged.load > 0);
+  t.deepEqual(doubts(report), { load: report.notJudged.load });
+  t.is(report.same + report.notJudged.load, 5001);
+});
+
+test("part of the traffic is logged: what other frames taught is known from the table's changes", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:c"];
+  const some = [rule("ether[14] = 0x6b", { name: "some" })];
+  const live = await logged(t, specs, {}, some, JSON.stringify([{ filter: "ether[14] = 0x6b" }]));
+  const [a, b] = live.ports as [PortClient, PortClient];
+  await send(live, a, frame(2, 1, "unseen"));
+  await send(live, b, frame(1, 2, "unseen"));
+  for (let i = 0; i < 20; i++) {
+    await send(live, a, frame(2, 1, "keep"), frame(7, 1, "keep"));
+    await send(live, b, frame(1, 2, "keep"), frame(2, 2, "unseen"));
+  }
+  const report = await checked(live, config(specs));
+  t.is(report.frames, 60);
+  t.is(
+    report.same,
+    60,
+    JSON.stringify([report.findings, doubts(report)], (_, value) => `${value}`),
+  );
+});
+
+test("what was learned while nothing was logged is not judged until the log knows it", async (t) => {
+  const live = await liveSwitch(t, {}, { on: "memory" });
+  const [a, b] = [live.open("vale0:a"), live.open("vale0:b")];
+  live.open("vale0:c");
+  await send(live, b, frame(0, 2));
+  live.engine.setRules([rule("")], everything);
+  await send(live, a, frame(2, 1));
+  await send(live, a, frame(2, 1), frame(0, 1));
+  await send(live, b, frame(1, 2));
+  const report = await checked(live, config([]));
+  t.deepEqual([report.frames, report.same, report.differ], [4, 3, 0]);
+  t.deepEqual(doubts(report), { before: 1 });
+});
+
+test("several forwarding threads: every outcome, or a named doubt", async (t) => {
+  const specs = Array.from({ length: 6 }, (_, i) => `vale0:p${i}`);
+  const live = await logged(t, specs, { threads: 3 });
+  const { ports } = live;
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+    return Math.floor((seed / 0x80000000) * below);
+  };
+  const home = Array.from({ length: 40 }, (_, station) => station % ports.length);
+  let sent = 0;
+  for (let round = 0; round < 60; round++) {
+    if (round % 10 === 9) home[random(40)] = random(ports.length); // somebody moves
+    for (const [i, port] of ports.entries()) {
+      const here = [...home.keys()].filter((station) => home[station] === i);
+      if (here.length === 0) continue;
+      const frames = Array.from({ length: 20 }, () => frame(random(42), 1 + here[random(here.length)]!));
+      push(port, frames);
+      sent += frames.length;
+    }
+    await live.settled();
+    for (const port of ports) port.receive(4096);
+  }
+  const report = await checked(live, config(specs));
+  t.is(report.frames, sent);
+  t.is(
+    report.differ,
+    0,
+    JSON.stringify(report.findings.slice(0, 3), (_, value) => `${value}`),
+  );
+  const { order, load, ...others } = report.notJudged;
+  t.deepEqual(
+    Object.values(others).filter((count) => count > 0),
+    [],
+    JSON.stringify(others),
+  );
+  t.true(report.same > sent * 0.7, `${report.same} of ${sent}, order ${order}, load ${load}`);
+});
+
+test("a record that says something else is found, and only it", async (t) => {
+  const specs = ["vale0:a", "vale0:b,access=5", "vale0:c"];
+  const live = await logged(t, specs);
+  const [a, , c] = live.ports as [PortClient, PortClient, PortClient];
+  await send(live, a, frame(3, 1), frame(0, 1));
+  await send(live, c, frame(1, 3), frame(0, 3));
+  const right = await checked(live, config(specs));
+  t.is(right.same, 4);
+  const wrong = await auditStore({
+    source: live.storePath,
+    recorded: config(["vale0:b,access=5", "vale0:c,access=5"]),
+  });
+  t.deepEqual(
+    wrong.findings.map(({ ingress }) => ingress),
+    ["vale0:a", "vale0:a", "vale0:c", "vale0:c"],
+  );
+  const few = await auditStore({ source: live.storePath, recorded: config(["vale0:c,access=5"]), limit: 1 });
+  t.is(few.findings.length, 1);
+  t.true(few.differ > 1);
+});
+
+test("imported frames were never switched; a capture is refused", async (t) => {
+  const store = await storeWith(t, [{ data: frame(2, 1), wireLength: 60, timeNs: 1n }]);
+  const report = await auditStore({ source: store, recorded: config([]) });
+  t.deepEqual(doubts(report), { imported: 1 });
+  await t.throwsAsync(auditStore({ source: "/dev/null", recorded: config([]) }), { instanceOf: PasteError });
+});
+
+const sets: [string, boolean][] = [
+  ['[{"filter":""}]', true],
+  ['[{"filter":"tcp"},{"filter":" "}]', true],
+  ['[{"filter":"tcp"}]', false],
+  ['[{"filter":"","skip":true},{"filter":""}]', false],
+  ['[{"filter":"","sample":2}]', false],
+  ['[{"filter":"","inPorts":["vale0:a"]}]', false],
+  ["[]", false],
+  ["no JSON", false],
+];
+for (const [text, every] of sets)
+  test(`every frame is logged by ${text}: ${every}`, (t) => t.is(keepsEveryFrame(text), every));
+
+test("the configuration: a file's, the fallback's, none; ports of the command line come first", async (t) => {
+  const made = await auditConfig(undefined, "/nonexistent.toml", ["vale0:a,access=5"]);
+  t.deepEqual(
+    made.ports.map(({ name, options }) => [name, options.access]),
+    [["vale0:a", 5]],
+  );
+  await t.throwsAsync(auditConfig("/nonexistent.toml"), { instanceOf: PasteError });
+});
