@@ -38,11 +38,15 @@ function lengthText({ packet, capturedLength }: FrameStory): string {
 function addressText(mac: string | undefined, then: AddressThen, nowNs: bigint): string {
   if (mac === undefined) return "none: the frame is too short";
   if (then.known) return `${mac} ${entryText(then.entry, nowNs)}`;
-  if (then.group) return `${mac}, a group: no table holds it`;
-  return then.certain
-    ? `${mac}, which the table did not know`
-    : `${mac}, of which the log does not say whether the table knew it`;
+  return `${mac}, ${unknownTexts[then.why]}`;
 }
+
+const unknownTexts = {
+  unknown: "which the table did not know",
+  untold: "of which the log does not say whether the table knew it",
+  group: "a group: no table holds it",
+  "no-table": "which no table was asked for: it was imported",
+} as const;
 
 function entryText(entry: MacEntryThen, nowNs: bigint): string {
   const vlan = entry.fid === 0 ? "" : `, VLAN ${entry.fid}`;

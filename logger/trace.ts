@@ -23,8 +23,8 @@ export interface TracedPort {
 /** What the table said of an address. */
 export type AddressThen =
   | { known: true; entry: MacEntryThen }
-  /** `certain`: it was not in the table; else the log cannot tell. "group": multicast or broadcast, which no table holds. */
-  | { known: false; certain: boolean; group: boolean };
+  /** "unknown": it was not in the table; "untold": the log cannot tell; "group": no table holds one; "no-table": no switch was there (imports). */
+  | { known: false; why: "unknown" | "untold" | "group" | "no-table" };
 
 export interface FrameStory {
   packet: PrintablePacket;
@@ -85,7 +85,7 @@ export async function traceFrame(path: string, sequence: bigint, options: TraceO
       strict: batch.strict(index),
       source: lookUp(facts.sourceMac),
       destination: lookUp(facts.destinationMac),
-      remarks: tables.remarks,
+      remarks: switchOf(ingress.name) === "" ? [] : tables.remarks,
       ...(id !== undefined && { communityId: id }),
       ...(await neighbours(reader, sequence, id, facts, options.neighbours ?? 3)),
     };
@@ -133,7 +133,9 @@ function addressThen(
   const fid = facts.vlans[0] ?? 0;
   const found = tables.entries.filter((entry) => entry.mac === mac && switchOf(entry.port) === home);
   const entry = found.find((each) => each.fid === fid) ?? (facts.vlans.length === 0 ? found[0] : undefined);
-  return entry ? { known: true, entry } : { known: false, certain: tables.complete, group };
+  if (entry) return { known: true, entry };
+  if (home === "") return { known: false, why: "no-table" };
+  return { known: false, why: group ? "group" : tables.complete ? "unknown" : "untold" };
 }
 
 async function neighbours(

@@ -1,6 +1,6 @@
 // Queries over stores and captures: lines, JSON and counts against small models of them, and everything that ends one early.
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import test from "ava";
@@ -12,6 +12,7 @@ import { packetJson } from "../../logger/print/packet-json.js";
 import { PacketText } from "../../logger/print/packet-text.js";
 import { type LineFormat, type QueryOptions, queryLines } from "../../logger/query.js";
 import { countFlows, countFrames, countTop, type Flow, flowJson, topFields } from "../../logger/query-tally.js";
+import { createStore, StoreAppender } from "../../logger/store.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { communityId } from "../../native/query.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
@@ -356,4 +357,76 @@ test("Community IDs in text are those of the standard's published vector", (t) =
   t.is(communityId(frame), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
   t.is(communityId(frame), `1:${digest.digest("base64")}`);
   t.is(communityId(frame.subarray(0, 35)), undefined);
+});
+
+test("a store that is overwritten under a slow reader: the query goes on, and says how much was overtaken", async (t) => {
+  const path = join(testFolder(t), "ring.store");
+  await createStore(path, { sizeBytes: 16 << 20, blockBytes: 64 << 10 });
+  const appender = await StoreAppender.open(path);
+  appender.addInterface("a");
+  const { batch } = generateTraffic({ seed: 12, frames: 4000 });
+  const more = { ...batch, interfaces: new Uint16Array(batch.count) };
+  const write = async (times: number) => {
+    for (let i = 0; i < times; i++) await appender.append(more);
+    await appender.flush();
+  };
+  await write(4);
+  let lines = 0;
+  let behind = false;
+  const slow = new Writable({
+    async write(chunk: Buffer, _encoding, done) {
+      lines += chunk.toString().split("\n").length - 1;
+      if (!behind) await write(20);
+      behind = true;
+      done();
+    },
+  });
+  const report = await queryLines({ sources: [path], output: slow, format: { as: "jsonl" } });
+  await appender.close();
+  t.true(report.counters.overtaken > 0);
+  t.is(report.ended, "done");
+  t.is(report.frames, lines);
+  t.true(report.frames > 64);
+});
+
+test("a damaged record is left out and counted", async (t) => {
+  const frames = traffic(13, 200);
+  const path = await storeWith(t, frames, { ports });
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf(frames[100]!.data.subarray(0, 40));
+  t.true(at > 0);
+  bytes[at + 20]! ^= 1;
+  writeFileSync(path, bytes);
+  const { report } = await written({ sources: [path] });
+  t.is(report.frames, frames.length - 1);
+  t.is(report.counters.corrupt, 1);
+  t.is((await countFrames({ sources: [path] })).counters.corrupt, 1);
+});
+
+test("names that would control a terminal are escaped, in text and in JSON", async (t) => {
+  const evil = "en0\u001b]0;pwned\u0007\u202e\u009b2J";
+  const path = join(testFolder(t), "evil.pcapng");
+  const writer = new PcapngWriter();
+  const [frame] = traffic(14, 10);
+  const batch = batchOf([{ data: frame!.data, timeNs: 1n }]);
+  writeFileSync(path, Buffer.concat([writer.header([{ name: evil, linkType: 1, snaplen: 0 }]), writer.append(batch)]));
+  const asText = await written({ sources: [path] }, { as: "text", text: { linkHeader: true } });
+  const asJson = await written({ sources: [path] }, { as: "jsonl" });
+  for (const { output } of [asText, asJson]) t.regex(output, /^[\x20-\x7e\n\t]+$/);
+  t.is(
+    JSON.parse(asJson.output).in_iface,
+    evil.replace(/\p{Cc}/gu, "."),
+    "a capture's names lose their controls when it is read",
+  );
+});
+
+test("a piece of the plan, and what was touched, are in the report", async (t) => {
+  const path = await storeWith(t, traffic(15, 2000), { ports });
+  const { report } = await written({ sources: [path], filter: "host 10.0.0.1" });
+  t.regex(report.plan[0]!, /^index: /);
+  t.true(report.counters.bytesScanned > 0 && report.counters.records > 0);
+  const scanned = await written({ sources: [path], filter: "host 10.0.0.1", index: false });
+  t.deepEqual(scanned.report.plan, ["index: not asked, as was wished"]);
+  t.is(scanned.report.counters.runsRead, 0);
+  t.is(scanned.output, (await written({ sources: [path], filter: "host 10.0.0.1" })).output);
 });

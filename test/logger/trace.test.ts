@@ -45,7 +45,7 @@ test("a flooded frame: nobody knew its destination, and the log knows that", asy
   t.is(story.copiesReserved, 2);
   t.is(story.outcome.name, "forwarded");
   t.deepEqual(story.ingress, { name: "vale0:a", kind: "vale", epoch: 1, id: story.ingress.id });
-  t.deepEqual(story.destination, { known: false, certain: true, group: false });
+  t.deepEqual(story.destination, { known: false, why: "unknown" });
   t.deepEqual(story.remarks, []);
   t.deepEqual(story.rule && { ...story.rule, ruleSet: 0 }, { name: "all", filter: "", ruleSet: 0 });
   t.true(story.strict);
@@ -80,7 +80,7 @@ test("a frame that went nowhere: the reason, as a sentence", async (t) => {
 
 test("a broadcast: a group is in no table", async (t) => {
   const { s } = await toldSwitch(t);
-  t.deepEqual((await storyOf(s, "broadcast")).destination, { known: false, certain: true, group: true });
+  t.deepEqual((await storyOf(s, "broadcast")).destination, { known: false, why: "group" });
 });
 
 test("neighbours are the nearest frames between the same two, before and after", async (t) => {
@@ -133,5 +133,7 @@ test("an imported frame: no rule, nobody it was sent to", async (t) => {
   t.is(story.rule, undefined);
   t.is(story.ingress.name, "en0");
   t.is(story.ingress.kind, "import");
+  t.deepEqual(story.destination, { known: false, why: "no-table" });
+  t.deepEqual(story.remarks, []);
   t.is(story.copiesReserved, 0);
 });

@@ -181,10 +181,11 @@ void ReaderIndex::evaluate(Run& run) {
   if (!whole && stands) ++counters_.runs_damaged;
 }
 
-// Blocks that are not read from their start do not describe what their records name.
+// Blocks that are not read from their start do not describe what their records name. Where a filter asks for names, those of runs that
+// have none of them count, too: whoever misspelt one wants to know which there are.
 bool ReaderIndex::learn_names(Run& run) {
   const auto some = [](const BlockAnswer& block) { return block.what == BlockAnswer::What::kSome; };
-  if (std::none_of(run.answer.blocks.begin(), run.answer.blocks.end(), some)) return true;
+  if (tests_.empty() && std::none_of(run.answer.blocks.begin(), run.answer.blocks.end(), some)) return true;
   std::vector<IndexName> names;
   if (!run.run->names(&names).ok()) return false;
   for (const IndexName& name : names) names_.learn(name);
