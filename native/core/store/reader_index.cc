@@ -8,11 +8,9 @@
 namespace paste {
 namespace {
 
-// Lanes are read side by side and their runs overlap: far fewer are in use at a time. What is put away is scanned if it is
-// asked for again.
-constexpr size_t kRunsMax = 64;
-// Runs are written in the order of the log. A block's run is among these, looking from where it would be.
-constexpr uint32_t kStraysMax = 16;
+// Lanes are read side by side, and blocks that the indexer took up late lie in runs of later ones: far fewer are in use at a
+// time. What is put away is scanned if it is asked for again.
+constexpr size_t kRunsMax = 256;
 
 IndexNode event_node() {
   IndexNode node{};
@@ -86,9 +84,12 @@ void ReaderIndex::start(const ReadOptions& options) {
     plan_.push_back(event_node());
     plan_.push_back(either);
   }
-  for (const IndexBlockRef& ref : view_.index_blocks()) blocks_.push_back(IndexBlock{ref, false});
+  for (const IndexBlockRef& ref : view_.index_blocks()) blocks_.push_back(IndexBlock{ref});
   std::sort(blocks_.begin(), blocks_.end(),
             [](const IndexBlock& a, const IndexBlock& b) { return a.ref.last_sequence < b.ref.last_sequence; });
+  uint64_t lowest = ~0ull;
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
+    block->lowest_from_here = lowest = std::min(lowest, block->ref.first_sequence);
 }
 
 ReaderIndex::Says ReaderIndex::ask(const BlockRef& block, std::vector<uint32_t>* offsets) {
@@ -111,11 +112,8 @@ ReaderIndex::Found ReaderIndex::find(const BlockRef& block) {
   if (const Found found = find_opened(block); found.run) return found;
   auto at = std::lower_bound(blocks_.begin(), blocks_.end(), block.first_sequence,
                              [](const IndexBlock& each, uint64_t sequence) { return each.ref.last_sequence < sequence; });
-  for (uint32_t strays = 0; at != blocks_.end() && strays < kStraysMax; ++at) {
-    if (at->opened || at->ref.first_sequence > block.last_sequence) {
-      ++strays;
-      continue;
-    }
+  for (; at != blocks_.end() && at->lowest_from_here <= block.last_sequence; ++at) {
+    if (at->opened || at->ref.first_sequence > block.last_sequence) continue;
     open(*at);
     if (const Found found = find_opened(block); found.run) return found;
   }

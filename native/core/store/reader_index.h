@@ -32,7 +32,8 @@ class ReaderIndex {
   class Names;
   struct IndexBlock {
     IndexBlockRef ref;
-    bool opened;
+    uint64_t lowest_from_here = 0;  // first sequence of it and of those behind it
+    bool opened = false;
   };
   struct Found {
     Run* run = nullptr;
