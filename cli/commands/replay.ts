@@ -131,7 +131,8 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     progress.end();
   });
   if (flags.json) process.stdout.write(`${formatJson(report)}\n`);
-  for (const line of await reportLines(report, flags.stats ?? false)) process.stderr.write(`${line}\n`);
+  for (const line of await reportLines(report, flags.stats ?? false, flags.topspeed ?? false))
+    process.stderr.write(`${line}\n`);
 }
 
 /** A whole number of less than ten digits is a sequence (as seconds since 1970 it would be long ago), and so is #N. */
@@ -158,7 +159,7 @@ function parseMap(
   );
 }
 
-async function reportLines(report: ReplayReport, timing: boolean): Promise<string[]> {
+async function reportLines(report: ReplayReport, timing: boolean, topSpeed: boolean): Promise<string[]> {
   const { formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
   const lines = [...report.notes, ...report.warnings];
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
@@ -175,14 +176,17 @@ async function reportLines(report: ReplayReport, timing: boolean): Promise<strin
     `${formatOf(report.sentFrames, "frame")}, ${formatBytes(report.sentBytes)} in ` +
       `${formatDuration(report.elapsedNs / 1e6)}${rate}${report.aborted ? ", interrupted" : ""}`,
   );
-  if (timing)
-    lines.push(
-      `began ${formatTime(report.beganNs)}, ended ${formatTime(report.endedNs)}` +
-        (report.pausedNs > 0 ? `, of that paused ${formatDuration(report.pausedNs / 1e6)}` : ""),
-      `later than due: p50 ${formatDuration(report.errorP50Ns / 1e6)}, p99 ${formatDuration(report.errorP99Ns / 1e6)}, ` +
-        `p99.9 ${formatDuration(report.errorP999Ns / 1e6)}, max ${formatDuration(report.errorMaxNs / 1e6)}; ${formatOf(report.missed, "frame")} by more than 1 ms, ` +
-        `a full ring was waited for ${formatOf(report.waits, "time")}`,
-    );
+  if (timing && report.sentFrames > 0) {
+    const late = (ns: number) => formatDuration(ns / 1e6);
+    const paused = report.pausedNs > 0 ? `, of that paused ${late(report.pausedNs)}` : "";
+    lines.push(`began ${formatTime(report.beganNs)}, ended ${formatTime(report.endedNs)}${paused}`);
+    if (!topSpeed)
+      lines.push(
+        `later than due: p50 ${late(report.errorP50Ns)}, p99 ${late(report.errorP99Ns)}, p99.9 ${late(report.errorP999Ns)}, ` +
+          `max ${late(report.errorMaxNs)}; ${formatOf(report.missed, "frame")} by more than 1 ms`,
+      );
+    lines.push(`a full ring was waited for ${formatOf(report.waits, "time")}`);
+  }
   if (report.unconfirmedPorts > 0)
     lines.push(`${formatOf(report.unconfirmedPorts, "port")} not emptied by the switch in time`);
   return lines;

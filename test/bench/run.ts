@@ -9,6 +9,7 @@ import { log } from "./log.js";
 import { storeFolder } from "./place.js";
 import { ports } from "./ports.js";
 import { processes } from "./processes.js";
+import { replay } from "./replay.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
@@ -22,6 +23,7 @@ export const benches: Record<string, Bench> = {
   log,
   ports,
   processes,
+  replay,
   run: runPrograms,
   scan: scanning,
   tail,
