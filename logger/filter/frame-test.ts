@@ -6,12 +6,25 @@ import type { CompiledRegex } from "./regex.js";
 /** Most different ones in one filter; kFrameTestsMax. */
 export const maxFrameTests = 256;
 
+/** Addresses in `address` & `mask`, four bytes or sixteen both. */
+interface HostTest {
+  of: "host";
+  address: Uint8Array;
+  mask: Uint8Array;
+}
+
+/** Ports from `first` to `last`, of this transport only if one is given. */
+interface PortTest {
+  of: "port";
+  first: number;
+  last: number;
+  protocol?: number;
+}
+
 /** `text` is how it would be written; equal texts are equal tests. */
-export type FrameTest = { text: string; direction?: Direction } & /** Four bytes or sixteen, and as many of its mask. */
-(
-  | { of: "host"; address: Uint8Array; mask: Uint8Array }
-  /** `protocol`: only of this transport. */
-  | { of: "port"; first: number; last: number; protocol?: number }
+export type FrameTest = { text: string; direction?: Direction } & (
+  | HostTest
+  | PortTest
   | { of: "protocol"; number: number }
   | { of: "bytes"; bytes: Uint8Array }
   | ({ of: "regex" } & CompiledRegex)

@@ -21,10 +21,15 @@ export interface VariedOptions {
   count: number;
   lanes: number;
   snaplen: number;
+  /** Its writer dies: what it wrote last is neither sealed nor indexed. */
+  abandoned?: boolean;
 }
 
 /** Makes it in a folder; all its blocks are sealed when it is closed. */
-export async function variedStore(folder: string, { seed, count, lanes, snaplen }: VariedOptions): Promise<string> {
+export async function variedStore(
+  folder: string,
+  { seed, count, lanes, snaplen, abandoned }: VariedOptions,
+): Promise<string> {
   const dice = new Dice(seed);
   const path = join(folder, `varied-${seed}.store`);
   await createStore(path, { sizeBytes: 48 << 20, blockBytes: 65536 });
@@ -57,8 +62,10 @@ export async function variedStore(folder: string, { seed, count, lanes, snaplen 
     });
     driver.write(dice.below(lanes), run, true);
     driver.round();
+    if (dice.below(20) === 0) driver.indexRound(dice.below(2) === 0);
   }
-  driver.close();
+  if (abandoned) driver.abandon();
+  else driver.close();
   return path;
 }
 
