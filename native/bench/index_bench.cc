@@ -40,7 +40,9 @@ void put_u32(uint8_t* to, uint32_t value) {
 // Ethernet, IPv4, TCP or UDP of the flow with that number.
 void write_frame(uint8_t* frame, uint64_t flow) {
   const uint64_t mixed = index::fold(flow + 1, 0xd6e8feb86659fd93);
-  const uint8_t head[34] = {2, 0, 0, 0, 0, static_cast<uint8_t>(mixed & 63), 2, 0, 0, 0, 1, static_cast<uint8_t>(mixed >> 8 & 63), 8, 0, 0x45};
+  const uint8_t head[34] = {2, 0, 0,   0, 0, static_cast<uint8_t>(mixed & 63),
+                            2, 0, 0,   0, 1, static_cast<uint8_t>(mixed >> 8 & 63),
+                            8, 0, 0x45};
   std::memcpy(frame, head, sizeof head);
   frame[23] = (mixed & 0x300) == 0 ? 17 : 6;
   put_u32(frame + 26, 0x0a000000 | static_cast<uint32_t>(flow));
@@ -105,7 +107,8 @@ Blocks make_blocks(const IndexBenchOptions& options) {
       header.rule = 9;
       header.header_crc = layout::record_header_crc(header, b + 1);
       std::memcpy(block.data() + at, &header, sizeof header);
-      (options.ipv6 ? write_ipv6_frame : write_frame)(block.data() + at + kLine, options.new_flows ? blocks.frames : numbers.below(options.flows));
+      (options.ipv6 ? write_ipv6_frame : write_frame)(block.data() + at + kLine,
+                                                      options.new_flows ? blocks.frames : numbers.below(options.flows));
       at += lines * kLine;
     }
     blocks.ends.push_back(at);

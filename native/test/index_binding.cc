@@ -148,7 +148,8 @@ Napi::Value index_store(const Napi::CallbackInfo& info) {
     Napi::Object block = Napi::Object::New(env);
     Napi::Array records = Napi::Array::New(env);
     BlockScan scan(file.view, index, serial);
-    for (layout::RecordHeader header; scan.next(&header);) records.Set(records.Length(), record_object(env, header, scan));
+    for (layout::RecordHeader header; scan.next(&header);)
+      records.Set(records.Length(), record_object(env, header, scan));
     block.Set("index", Napi::Number::New(env, index));
     block.Set("run", Napi::Number::New(env, runs.Length()));
     block.Set("lane", Napi::Number::New(env, entry.lane));
@@ -196,7 +197,9 @@ class Globs final : public NameAnswers {
   }
   size_t count() const { return tests_.size(); }
   IndexField field(uint32_t test) const override { return tests_[test].first; }
-  bool holds(uint32_t test, std::string_view name) const override { return glob_matches(tests_[test].second, std::string(name)); }
+  bool holds(uint32_t test, std::string_view name) const override {
+    return glob_matches(tests_[test].second, std::string(name));
+  }
 
  private:
   std::vector<std::pair<IndexField, std::string>> tests_;
@@ -210,7 +213,8 @@ Napi::Value ask_run(const Napi::CallbackInfo& info) {
   const Globs globs(info[2].As<Napi::Array>());
   std::vector<IndexNode> plan;
   std::unique_ptr<IndexRun> run;
-  if (!ok_or_throw(env, decode_expression({bytes.Data(), bytes.ByteLength()}, globs.count(), &plan))) return env.Undefined();
+  if (!ok_or_throw(env, decode_expression({bytes.Data(), bytes.ByteLength()}, globs.count(), &plan)))
+    return env.Undefined();
   if (!ok_or_throw(env, IndexRun::open(source, source.size(), 77, &run))) return env.Undefined();
   IndexAnswer answer;
   const Status status = run->evaluate(plan, globs, &answer);

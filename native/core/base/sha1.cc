@@ -60,8 +60,10 @@ template <int kFunction>
 [[gnu::target("sha,sse4.1,ssse3")]] void sha_instructions(const uint8_t* block, uint32_t (&digest)[5]) {
   const __m128i swap = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
   __m128i w[4];
-  for (int i = 0; i < 4; i++) w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block) + i), swap);
-  const __m128i start = _mm_set_epi32(static_cast<int>(kStart[0]), static_cast<int>(kStart[1]), static_cast<int>(kStart[2]), static_cast<int>(kStart[3]));
+  for (int i = 0; i < 4; i++)
+    w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block) + i), swap);
+  const __m128i start = _mm_set_epi32(static_cast<int>(kStart[0]), static_cast<int>(kStart[1]),
+                                      static_cast<int>(kStart[2]), static_cast<int>(kStart[3]));
   const __m128i e = _mm_set_epi32(static_cast<int>(kStart[4]), 0, 0, 0);
   __m128i before = start, abcd = _mm_sha1rnds4_epu32(start, _mm_add_epi32(e, w[0]), 0);
   groups<0>(1, w, &abcd, &before);

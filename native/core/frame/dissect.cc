@@ -6,14 +6,27 @@ namespace {
 uint16_t half(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
 uint32_t word(const uint8_t* at) { return static_cast<uint32_t>(half(at)) << 16 | half(at + 2); }
 
-constexpr uint16_t kIpv4 = 0x0800, kArp = 0x0806, kRarp = 0x8035, kIpv6 = 0x86dd, kMpls = 0x8847, kMplsMulticast = 0x8848;
+constexpr uint16_t kIpv4 = 0x0800, kArp = 0x0806, kRarp = 0x8035, kIpv6 = 0x86dd, kMpls = 0x8847,
+                   kMplsMulticast = 0x8848;
 constexpr uint16_t kVlan = 0x8100, kServiceVlan = 0x88a8, kOldServiceVlan = 0x9100, kPppoeSession = 0x8864;
 constexpr uint16_t kBridged = 0x6558, kErspan2 = 0x88be, kErspan3 = 0x22eb;  // GRE's protocols for Ethernet frames
 
 // IANA's protocol numbers.
 enum Protocol : uint8_t {
-  kHopByHop = 0, kIcmp = 1, kIpInIp = 4, kTcp = 6, kUdp = 17, kDccp = 33, kIp6InIp = 41, kRouting = 43, kFragment = 44, kGre = 47,
-  kAuthentication = 51, kIcmp6 = 58, kOptions = 60, kSctp = 132
+  kHopByHop = 0,
+  kIcmp = 1,
+  kIpInIp = 4,
+  kTcp = 6,
+  kUdp = 17,
+  kDccp = 33,
+  kIp6InIp = 41,
+  kRouting = 43,
+  kFragment = 44,
+  kGre = 47,
+  kAuthentication = 51,
+  kIcmp6 = 58,
+  kOptions = 60,
+  kSctp = 132
 };
 
 // What stands at a place, still to be looked at.

@@ -25,14 +25,16 @@ namespace {
 // A key to what senders choose: they cannot aim at the table's slots.
 uint64_t random_seed() {
   uint64_t seed = 0;
-  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = 0x2545f4914f6cdd1d ^ reinterpret_cast<uintptr_t>(&seed);
+  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
+    seed = 0x2545f4914f6cdd1d ^ reinterpret_cast<uintptr_t>(&seed);
   return seed;
 }
 
 }  // namespace
 
 struct IndexBuilder::Impl {
-  explicit Impl(const IndexOptions& given) : options(given), seed(random_seed()), keys(given.tunnels, seed), table(seed) {}
+  explicit Impl(const IndexOptions& given)
+      : options(given), seed(random_seed()), keys(given.tunnels, seed), table(seed) {}
 
   // A record whose key is known and whose flow is being fetched.
   struct Waiting {
@@ -74,9 +76,12 @@ IndexBuilder::IndexBuilder(const IndexOptions& options) : impl_(std::make_unique
 IndexBuilder::~IndexBuilder() = default;
 uint32_t IndexBuilder::blocks() const { return static_cast<uint32_t>(impl_->blocks.size()); }
 uint64_t IndexBuilder::records() const { return impl_->appearances.size(); }
-uint64_t IndexBuilder::memory_bytes() const { return impl_->table.memory_bytes() + impl_->appearances.size() * sizeof(Appearance); }
+uint64_t IndexBuilder::memory_bytes() const {
+  return impl_->table.memory_bytes() + impl_->appearances.size() * sizeof(Appearance);
+}
 
-void IndexBuilder::add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes, const PlacedBytes& placed) {
+void IndexBuilder::add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes,
+                             const PlacedBytes& placed) {
   Impl& impl = *impl_;
   const size_t before = impl.appearances.size();
   layout::BlockHeader header;
@@ -84,8 +89,10 @@ void IndexBuilder::add_block(uint32_t block_index, uint64_t serial, const uint8_
   impl.lane = header.lane;
   const bool whole = impl.walk(bytes, end_bytes, serial, placed);
   impl.settle();
-  impl.blocks.push_back({serial, block_index, end_bytes, static_cast<uint32_t>(impl.appearances.size() - before), whole ? 0u : kScanBlock});
-  if (impl.lines > Impl::kLinesMax || impl.table.memory_bytes() > Impl::kMemoryMax || impl.blocks.size() > kBlocksMax) impl.overflown = true;
+  impl.blocks.push_back({serial, block_index, end_bytes, static_cast<uint32_t>(impl.appearances.size() - before),
+                         whole ? 0u : kScanBlock});
+  if (impl.lines > Impl::kLinesMax || impl.table.memory_bytes() > Impl::kMemoryMax || impl.blocks.size() > kBlocksMax)
+    impl.overflown = true;
   impl.lines += end_bytes / kLine;
 }
 
@@ -96,7 +103,9 @@ bool IndexBuilder::Impl::walk(const uint8_t* block, uint32_t end_bytes, uint64_t
     RecordHeader header;
     std::memcpy(&header, block + at, sizeof header);
     const uint32_t record_bytes = header.lines * kLine;
-    if (header.lines == 0 || record_bytes > end_bytes - at || header.header_crc != layout::record_header_crc(header, serial)) return false;
+    if (header.lines == 0 || record_bytes > end_bytes - at ||
+        header.header_crc != layout::record_header_crc(header, serial))
+      return false;
     __builtin_prefetch(block + at + record_bytes);
     __builtin_prefetch(block + at + record_bytes + kLine);
     if (!add(header, block + at + kLine, serial, lines + at / kLine, placed)) return false;
@@ -105,7 +114,8 @@ bool IndexBuilder::Impl::walk(const uint8_t* block, uint32_t end_bytes, uint64_t
   return at == end_bytes;
 }
 
-bool IndexBuilder::Impl::add(const RecordHeader& header, const uint8_t* at, uint64_t serial, uint32_t line, const PlacedBytes& placed) {
+bool IndexBuilder::Impl::add(const RecordHeader& header, const uint8_t* at, uint64_t serial, uint32_t line,
+                             const PlacedBytes& placed) {
   const uint32_t room = (header.lines - 1u) * kLine;
   if (header.type == layout::kContinuation) return true;
   if (header.type != layout::kFrame) {
@@ -126,7 +136,8 @@ bool IndexBuilder::Impl::add(const RecordHeader& header, const uint8_t* at, uint
   layout::PlacePayload place;
   if (room < sizeof place) return false;
   std::memcpy(&place, at, sizeof place);
-  if (place.place_crc != layout::place_payload_crc(place, serial) || place.length != header.payload_length) return false;
+  if (place.place_crc != layout::place_payload_crc(place, serial) || place.length != header.payload_length)
+    return false;
   const uint8_t* bytes = placed.bytes(place);
   if (bytes == nullptr) FlowKeys::lost(header, &waiting[waiting_count].key);
   add_frame(header, bytes, place.length, line);
@@ -174,7 +185,8 @@ void IndexBuilder::Impl::learn(const RecordHeader& header, const uint8_t* payloa
     layout::RulePayload rule;
     if (header.payload_length < sizeof rule) return;
     std::memcpy(&rule, payload, sizeof rule);
-    if (rule.name_length <= header.payload_length - sizeof rule) learn(1, rule.id, payload + sizeof rule, rule.name_length);
+    if (rule.name_length <= header.payload_length - sizeof rule)
+      learn(1, rule.id, payload + sizeof rule, rule.name_length);
   }
 }
 
@@ -266,7 +278,8 @@ void IndexBuilder::Impl::assemble(std::vector<EncodedSection> sections, std::vec
   std::vector<uint8_t> names_bytes = encode_names(names);
   const uint64_t fixed_bytes = sizeof header + blocks.size() * sizeof(RunBlock) + 7;
   bool with_names = fixed_bytes + names_bytes.size() <= options.bytes_max / 2;
-  if (overflown || !fit(&sections, fixed_bytes + (with_names ? names_bytes.size() : 0), options.bytes_max, &header.omitted)) {
+  if (overflown ||
+      !fit(&sections, fixed_bytes + (with_names ? names_bytes.size() : 0), options.bytes_max, &header.omitted)) {
     header.flags |= kScanAll;
     header.flow_count = header.omitted = 0;
     with_names = false;
@@ -303,7 +316,8 @@ void IndexBuilder::Impl::assemble(std::vector<EncodedSection> sections, std::vec
   run->resize((run->size() + 7) / 8 * 8);
   header.run_bytes = static_cast<uint32_t>(run->size());
   if (!entries.empty()) std::memcpy(run->data() + entries_at, entries.data(), entries.size() * sizeof(RunSection));
-  header.tables_crc = crc32c(0, run->data() + tables, blocks.size() * sizeof(RunBlock) + entries.size() * sizeof(RunSection));
+  header.tables_crc =
+      crc32c(0, run->data() + tables, blocks.size() * sizeof(RunBlock) + entries.size() * sizeof(RunSection));
   std::memcpy(run->data(), &header, sizeof header);
 }
 

@@ -12,9 +12,10 @@
 namespace paste {
 
 struct IndexOptions {
-  bool tunnels = false;           // look into tunnels, too
-  uint32_t bytes_max = 1u << 20;  // of a run. Fields that do not fit are left out, the largest first, and answer "all"; at worst the
-                                  // whole run does: then it is as small as its blocks' list
+  bool tunnels = false;  // look into tunnels, too
+  uint32_t bytes_max =
+      1u << 20;  // of a run. Fields that do not fit are left out, the largest first, and answer "all"; at worst the
+  // whole run does: then it is as small as its blocks' list
 };
 
 // Where frames that were marked in place have their bytes.
@@ -34,11 +35,13 @@ class IndexBuilder {
 
   // The bytes of a sealed log block of any lane; blocks of one lane in the order of their serials. Their contents are checked: where a
   // record's header is not right, the whole block answers "all". end_bytes is the seal's. Nothing is kept of `bytes`.
-  void add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes, const PlacedBytes& placed);
+  void add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes,
+                 const PlacedBytes& placed);
 
   uint32_t blocks() const;
   uint64_t records() const;
-  // Memory that the run under way takes; bounded by about 100 bytes a record.
+  // Memory that the run under way takes: about 100 bytes a flow, its further terms, and 8 a record. finish() takes 200 more a flow while it
+  // lasts. A run that would take more than half a GiB answers "all".
   uint64_t memory_bytes() const;
 
   // Ends the run of the blocks added since the last finish(), at least one: its bytes, 8-byte aligned in length, still to be sealed by

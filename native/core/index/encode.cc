@@ -39,7 +39,8 @@ template <typename Any>
 void sort(std::vector<Any>* entries, std::vector<Any>* spare) {
   constexpr uint32_t kDigits = 1u << 11;
   if (entries->size() < 64) {
-    std::stable_sort(entries->begin(), entries->end(), [](const Any& a, const Any& b) { return a.digits() < b.digits(); });
+    std::stable_sort(entries->begin(), entries->end(),
+                     [](const Any& a, const Any& b) { return a.digits() < b.digits(); });
     return;
   }
   uint64_t any = 0, all = ~0ull;
@@ -71,13 +72,17 @@ void sort(std::vector<Wide>* entries, std::vector<Wide>*) {
 }
 
 template <typename Any>
-bool same(const Any& a, const Any& b) { return a.digits() == b.digits(); }
+bool same(const Any& a, const Any& b) {
+  return a.digits() == b.digits();
+}
 bool same(const Wide& a, const Wide& b) { return a.high == b.high && a.low == b.low; }
 void put_digits(uint64_t value, uint32_t width, uint8_t* to) {
   for (uint32_t i = 0; i < width; i++) to[i] = static_cast<uint8_t>(value >> (width - 1 - i) * 8);
 }
 template <typename Any>
-void put_value(const Any& entry, uint32_t width, uint8_t* to) { put_digits(entry.digits(), width, to); }
+void put_value(const Any& entry, uint32_t width, uint8_t* to) {
+  put_digits(entry.digits(), width, to);
+}
 void put_value(const Wide& entry, uint32_t, uint8_t* to) {
   put_digits(entry.high, 8, to);
   put_digits(entry.low, 8, to + 8);
@@ -97,7 +102,8 @@ class SectionWriter {
     for (const uint32_t flow : numbers) records += flow_records_[flow];
     posting_.clear();
     encode(numbers, records);
-    if (count_ != 0 && 2 + values_.size() + postings_.size() + section_.width + posting_.size() > kPageBytes) end_page();
+    if (count_ != 0 && 2 + values_.size() + postings_.size() + section_.width + posting_.size() > kPageBytes)
+      end_page();
     values_.insert(values_.end(), value, value + section_.width);
     postings_.insert(postings_.end(), posting_.begin(), posting_.end());
     count_++;
@@ -168,7 +174,8 @@ class SectionWriter {
 };
 
 template <typename Any>
-EncodedSection encode(SectionKind kind, std::vector<Any>* entries, std::vector<Any>* spare, std::span<const uint32_t> flow_records) {
+EncodedSection encode(SectionKind kind, std::vector<Any>* entries, std::vector<Any>* spare,
+                      std::span<const uint32_t> flow_records) {
   sort(entries, spare);
   SectionWriter writer(kind, flow_records);
   std::vector<uint32_t> numbers;
@@ -194,13 +201,16 @@ struct Values {
   // What every frame has and nearly every frame has gets its room at once.
   explicit Values(size_t flows) {
     for (const uint32_t s : {kMacSourceSection, kMacDestinationSection}) middle[s].reserve(flows);
-    for (const uint32_t s : {kEthertypeSection, kIp4SourceSection, kIp4DestinationSection, kProtocolSection, kPortSourceSection,
-                             kPortDestinationSection, kCommunitySection, kIngressSection, kEgressSection, kRuleSection, kOutcomeSection})
+    for (const uint32_t s :
+         {kEthertypeSection, kIp4SourceSection, kIp4DestinationSection, kProtocolSection, kPortSourceSection,
+          kPortDestinationSection, kCommunitySection, kIngressSection, kEgressSection, kRuleSection, kOutcomeSection})
       narrow[s].reserve(flows);
   }
   void put(uint32_t section, uint64_t value, uint32_t flow) {
-    if (kSections[section].width <= 4) narrow[section].push_back({value << 32 | flow});
-    else middle[section].push_back({value, flow});
+    if (kSections[section].width <= 4)
+      narrow[section].push_back({value << 32 | flow});
+    else
+      middle[section].push_back({value, flow});
   }
   void put(uint32_t section, const uint8_t* value, uint32_t flow) {
     wide[section].push_back({big_endian(value, 8), big_endian(value + 8, 8), flow});

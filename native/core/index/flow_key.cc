@@ -24,9 +24,10 @@ uint8_t* put_address(uint8_t* to, SectionIndex section, const uint8_t* address, 
 }
 
 uint8_t state_of(const NetworkLayer& layer) {
-  return static_cast<uint8_t>((layer.reached ? FlowKey::kReached : 0) | (layer.has_source_port ? FlowKey::kSourcePort : 0) |
-                              (layer.has_destination_port ? FlowKey::kDestinationPort : 0) |
-                              (layer.has_icmp_type ? FlowKey::kIcmpType : 0) | (layer.has_icmp_code ? FlowKey::kIcmpCode : 0));
+  return static_cast<uint8_t>(
+      (layer.reached ? FlowKey::kReached : 0) | (layer.has_source_port ? FlowKey::kSourcePort : 0) |
+      (layer.has_destination_port ? FlowKey::kDestinationPort : 0) | (layer.has_icmp_type ? FlowKey::kIcmpType : 0) |
+      (layer.has_icmp_code ? FlowKey::kIcmpCode : 0));
 }
 
 void put_header(const layout::RecordHeader& header, FlowKey* key) {
@@ -40,7 +41,8 @@ void put_header(const layout::RecordHeader& header, FlowKey* key) {
 // One network layer, IPv4 and whole, behind at most one tag of the usual kind.
 bool is_plain(const Dissection& d) {
   const NetworkLayer& layer = d.layers[0];
-  return d.layer_count == 1 && d.link_count == 1 && layer.version == 4 && !layer.fragment && layer.protocol_count == 1 &&
+  return d.layer_count == 1 && d.link_count == 1 && layer.version == 4 && !layer.fragment &&
+         layer.protocol_count == 1 &&
          (d.type_count == 1 || (d.type_count == 2 && d.tag_count == 1 && d.types[0] == 0x8100));
 }
 
@@ -68,8 +70,8 @@ void FlowKeys::lost(const layout::RecordHeader& header, FlowKey* key) {
   key->state = FlowKey::kOdd;
 }
 
-void FlowKeys::frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key,
-                     uint8_t* terms) {
+void FlowKeys::frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length,
+                     FlowKey* key, uint8_t* terms) {
   Dissection& d = dissection_;
   dissect(bytes, length, tunnels_, &d);
   put_header(header, key);
@@ -102,7 +104,8 @@ void FlowKeys::put_ipv4(const Dissection& d, const uint8_t* bytes, FlowKey* key)
   key->icmp_code = layer.icmp_code;
 }
 
-uint8_t* FlowKeys::put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes, uint8_t* to) {
+uint8_t* FlowKeys::put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d,
+                             const uint8_t* bytes, uint8_t* to) {
   for (uint32_t i = 1; i < d.link_count; i++) {
     to = put_term(to, kMacDestinationSection, big_endian(bytes + d.links[i], 6));
     to = put_term(to, kMacSourceSection, big_endian(bytes + d.links[i] + 6, 6));
@@ -113,24 +116,29 @@ uint8_t* FlowKeys::put_terms(const layout::RecordHeader& header, uint32_t lane, 
   return to;
 }
 
-uint8_t* FlowKeys::put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* to) {
-  const uint8_t state[1 + kStateBytes] = {kStateTerm, layer.version, state_of(layer), static_cast<uint8_t>(layer.fragment << 1 | layer.later), layer.icmp_code};
+uint8_t* FlowKeys::put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer,
+                             const uint8_t* bytes, uint8_t* to) {
+  const uint8_t state[1 + kStateBytes] = {kStateTerm, layer.version, state_of(layer),
+                                          static_cast<uint8_t>(layer.fragment << 1 | layer.later), layer.icmp_code};
   std::memcpy(to, state, sizeof state);
   to += sizeof state;
   const bool wide = layer.address_bytes == 16;
   to = put_address(to, wide ? kIp6SourceSection : kIp4SourceSection, bytes + layer.source, layer.address_bytes);
-  to = put_address(to, wide ? kIp6DestinationSection : kIp4DestinationSection, bytes + layer.destination, layer.address_bytes);
+  to = put_address(to, wide ? kIp6DestinationSection : kIp4DestinationSection, bytes + layer.destination,
+                   layer.address_bytes);
   for (uint32_t i = 0; i < layer.protocol_count; i++) {
     *to++ = kProtocolSection;
     *to++ = layer.protocols[i];
   }
   if (layer.has_source_port) to = put_half(to, kPortSourceSection, layer.port_source);
   if (layer.has_destination_port) to = put_half(to, kPortDestinationSection, layer.port_destination);
-  if (layer.has_icmp_type) to = put_half(to, kIcmpTypeSection, static_cast<uint32_t>(layer.version) << 8 | layer.icmp_type);
+  if (layer.has_icmp_type)
+    to = put_half(to, kIcmpTypeSection, static_cast<uint32_t>(layer.version) << 8 | layer.icmp_type);
   return layer.fragment ? put_fragment(header, lane, layer, bytes, to) : to;
 }
 
-uint8_t* FlowKeys::put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* to) {
+uint8_t* FlowKeys::put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer,
+                                const uint8_t* bytes, uint8_t* to) {
   if (!layer.later) {
     if (layer.has_source_port) to = put_half(to, kFirstFragmentSection, layer.port_source);
     if (layer.has_destination_port) to = put_half(to, kFirstFragmentSection, layer.port_destination);

@@ -15,7 +15,16 @@ namespace paste::index {
 // behind it: u8 section, then the value in that section's width; or kStateTerm and kStateBytes that only tell flows apart.
 struct FlowKey {
   enum Shape : uint8_t { kEvent, kTerms, kIpv4 };
-  enum State : uint8_t { kOdd = 1, kReached = 2, kSourcePort = 4, kDestinationPort = 8, kIcmpType = 16, kIcmpCode = 32, kTagged = 64, kMacs = 128 };
+  enum State : uint8_t {
+    kOdd = 1,
+    kReached = 2,
+    kSourcePort = 4,
+    kDestinationPort = 8,
+    kIcmpType = 16,
+    kIcmpCode = 32,
+    kTagged = 64,
+    kMacs = 128
+  };
 
   uint8_t mac_destination[6];
   uint8_t mac_source[6];
@@ -34,23 +43,27 @@ static_assert(sizeof(FlowKey) == 48);
 inline constexpr uint8_t kStateTerm = 255;
 inline constexpr uint32_t kStateBytes = 4;
 // The longest terms: what dissect() can find at most, each with its section.
-inline constexpr uint32_t kTermBytesMax =
-    (kLinkLayersMax - 1) * 2 * 7 + kEtherTypesMax * 3 + kTagsMax * 3 + kNetworkLayersMax * (1 + kStateBytes + 2 * 17 + kProtocolsMax * 2 + 5 * 3);
+inline constexpr uint32_t kTermBytesMax = (kLinkLayersMax - 1) * 2 * 7 + kEtherTypesMax * 3 + kTagsMax * 3 +
+                                          kNetworkLayersMax * (1 + kStateBytes + 2 * 17 + kProtocolsMax * 2 + 5 * 3);
 
 // Fills the key of a frame record and writes its further terms, at most kTermBytesMax. `bytes` are those of the frame's first part.
 class FlowKeys {
  public:
   FlowKeys(bool tunnels, uint64_t seed) : tunnels_(tunnels), fragments_(seed) {}
-  void frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key, uint8_t* terms);
+  void frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key,
+             uint8_t* terms);
   static void event(const layout::RecordHeader& header, FlowKey* key);
   // A frame whose bytes cannot be had.
   static void lost(const layout::RecordHeader& header, FlowKey* key);
 
  private:
   void put_ipv4(const Dissection& d, const uint8_t* bytes, FlowKey* key) const;
-  uint8_t* put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes, uint8_t* terms);
-  uint8_t* put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* terms);
-  uint8_t* put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes, uint8_t* terms);
+  uint8_t* put_terms(const layout::RecordHeader& header, uint32_t lane, const Dissection& d, const uint8_t* bytes,
+                     uint8_t* terms);
+  uint8_t* put_layer(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer, const uint8_t* bytes,
+                     uint8_t* terms);
+  uint8_t* put_fragment(const layout::RecordHeader& header, uint32_t lane, const NetworkLayer& layer,
+                        const uint8_t* bytes, uint8_t* terms);
 
   const bool tunnels_;
   Fragments fragments_;
@@ -100,8 +113,10 @@ void each_term(const FlowKey& key, const uint8_t* terms, Put put, Put16 put16) {
       continue;
     }
     const uint32_t width = kSections[section].width;
-    if (width == 16) put16(section, terms + at);
-    else put(section, big_endian(terms + at, width));
+    if (width == 16)
+      put16(section, terms + at);
+    else
+      put(section, big_endian(terms + at, width));
     at += width;
   }
 }

@@ -6,7 +6,8 @@ namespace paste::index {
 
 // Every factor has a secret of its own: one that a sender could make zero would make the other needless.
 FlowTable::FlowTable(uint64_t seed) : seed_(seed) {
-  for (uint32_t i = 0; i < 8; i++) secrets_[i] = fold(seed ^ 0x9e3779b97f4a7c15 * (i + 1), 0xd6e8feb86659fd93 ^ seed >> 7);
+  for (uint32_t i = 0; i < 8; i++)
+    secrets_[i] = fold(seed ^ 0x9e3779b97f4a7c15 * (i + 1), 0xd6e8feb86659fd93 ^ seed >> 7);
   clear();
 }
 
@@ -20,7 +21,8 @@ uint64_t FlowTable::hash(const FlowKey& key, const uint8_t* terms) const {
 }
 
 bool FlowTable::equal(const Flow& flow, const FlowKey& key, const uint8_t* terms) const {
-  return std::memcmp(&flow.key, &key, sizeof key) == 0 && (key.term_bytes == 0 || std::memcmp(this->terms(flow), terms, key.term_bytes) == 0);
+  return std::memcmp(&flow.key, &key, sizeof key) == 0 &&
+         (key.term_bytes == 0 || std::memcmp(this->terms(flow), terms, key.term_bytes) == 0);
 }
 
 uint32_t FlowTable::take(const FlowKey& key, const uint8_t* terms, uint64_t hash, bool* fresh) {
@@ -54,12 +56,15 @@ void FlowTable::grow() {
   }
 }
 
-// Room that an unusual run took is given back; that of a usual one is kept for the next.
+// The next run is taken to be like this one; room that few runs need is given back.
 void FlowTable::clear() {
-  constexpr size_t kKept = 1u << 16;
-  const size_t wanted = flows_.size() > kKept || slots_.empty() ? kSlotsAtFirst : slots_.size();
-  slots_.assign(wanted, Slot{});
+  size_t slots = kSlotsAtFirst;
+  while (slots < flows_.size() * 2 && slots < kFlowsKept * 2) slots *= 2;
+  if (slots < slots_.size()) std::vector<Slot>().swap(slots_);
+  slots_.assign(slots, Slot{});
   mask_ = slots_.size() - 1;
+  if (flows_.capacity() > kFlowsKept) std::vector<Flow>().swap(flows_);
+  if (terms_.capacity() > kTermsKept) std::vector<uint8_t>().swap(terms_);
   flows_.clear();
   terms_.clear();
 }

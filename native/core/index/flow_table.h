@@ -45,7 +45,7 @@ class FlowTable {
   bool equal(const Flow& flow, const FlowKey& key, const uint8_t* terms) const;
   void grow();
 
-  static constexpr size_t kSlotsAtFirst = 4096;
+  static constexpr size_t kSlotsAtFirst = 4096, kFlowsKept = 1u << 19, kTermsKept = 64u << 20;
   const uint64_t seed_;
   uint64_t secrets_[8];
   uint64_t mask_ = 0;

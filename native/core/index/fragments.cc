@@ -8,7 +8,9 @@
 namespace paste::index {
 namespace {
 
-uint64_t window_end(uint64_t time_ns) { return time_ns > ~0ull - kFragmentWindow_ns ? ~0ull : time_ns + kFragmentWindow_ns; }
+uint64_t window_end(uint64_t time_ns) {
+  return time_ns > ~0ull - kFragmentWindow_ns ? ~0ull : time_ns + kFragmentWindow_ns;
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ void Fragments::put(uint32_t stream, const uint8_t* frame, const NetworkLayer& l
   *place = Entry{key, time_ns, whole ? 0 : window_end(time_ns), ports, true};
 }
 
-bool Fragments::find(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer, uint64_t time_ns, Ports* ports) const {
+bool Fragments::find(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer, uint64_t time_ns,
+                     Ports* ports) const {
   if (sets_.empty()) return false;
   const Key key = key_of(stream, frame, layer);
   const Set& set = sets_[key.a % kSets];

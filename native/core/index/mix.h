@@ -20,7 +20,8 @@ inline uint64_t load64(const uint8_t* at) {
 
 inline uint64_t hash_bytes(uint64_t seed, const uint8_t* at, uint32_t size_bytes) {
   uint64_t hash = seed ^ size_bytes;
-  for (; size_bytes > 16; at += 16, size_bytes -= 16) hash = fold(load64(at) ^ 0x9e3779b97f4a7c15 ^ hash, load64(at + 8) ^ seed);
+  for (; size_bytes > 16; at += 16, size_bytes -= 16)
+    hash = fold(load64(at) ^ 0x9e3779b97f4a7c15 ^ hash, load64(at + 8) ^ seed);
   uint64_t rest[2] = {};
   std::memcpy(rest, at, size_bytes);
   return fold(fold(rest[0] ^ 0xd6e8feb86659fd93 ^ hash, rest[1] ^ seed), seed | 1);

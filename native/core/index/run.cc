@@ -71,7 +71,8 @@ int promise(const IndexNode& node) {
 // One evaluation of a plan.
 class Evaluation {
  public:
-  Evaluation(RunPages& pages, std::span<const IndexNode> plan, const NameAnswers& names) : pages_(pages), plan_(plan), names_(names) {}
+  Evaluation(RunPages& pages, std::span<const IndexNode> plan, const NameAnswers& names)
+      : pages_(pages), plan_(plan), names_(names) {}
 
   Status run(FlowSet* set) {
     // Where each node's subtree begins.
@@ -79,7 +80,8 @@ class Evaluation {
     starts_.resize(plan_.size());
     for (uint32_t i = 0; i < plan_.size(); i++) {
       const bool joins = plan_[i].op == IndexOp::kAnd || plan_[i].op == IndexOp::kOr;
-      if (joins && (plan_[i].count == 0 || plan_[i].count > roots.size())) return Status(Code::kUsage, "an index plan that is no tree");
+      if (joins && (plan_[i].count == 0 || plan_[i].count > roots.size()))
+        return Status(Code::kUsage, "an index plan that is no tree");
       starts_[i] = i;
       if (joins) {
         starts_[i] = starts_[roots[roots.size() - plan_[i].count]];
@@ -110,7 +112,9 @@ class Evaluation {
       operands.push_back(at - 1);
       at = starts_[at - 1];
     }
-    if (conjunction) std::stable_sort(operands.begin(), operands.end(), [this](uint32_t a, uint32_t b) { return promise(plan_[a]) < promise(plan_[b]); });
+    if (conjunction)
+      std::stable_sort(operands.begin(), operands.end(),
+                       [this](uint32_t a, uint32_t b) { return promise(plan_[a]) < promise(plan_[b]); });
     if (conjunction) *set = FlowSet::every();
     for (const uint32_t operand : operands) {
       FlowSet other;
@@ -129,7 +133,8 @@ class Evaluation {
       return;
     }
     std::vector<uint32_t> both;
-    std::set_intersection(set->flows.begin(), set->flows.end(), other.flows.begin(), other.flows.end(), std::back_inserter(both));
+    std::set_intersection(set->flows.begin(), set->flows.end(), other.flows.begin(), other.flows.end(),
+                          std::back_inserter(both));
     set->flows = std::move(both);
   }
   static void unite(FlowSet* set, FlowSet other) {
@@ -155,7 +160,8 @@ class Evaluation {
         const bool mapped = bytes == 16 && section.width == 4;
         if (mapped && !clip_mapped(&part)) continue;
         const uint32_t skip = mapped ? 12 : 16 - bytes;
-        if (Status status = pages_.collect(section, part.low + skip, part.high + skip, nullptr, set); !status.ok()) return status;
+        if (Status status = pages_.collect(section, part.low + skip, part.high + skip, nullptr, set); !status.ok())
+          return status;
         if (set->all) break;
       }
     }
@@ -227,7 +233,8 @@ struct IndexRun::Impl {
 IndexRun::IndexRun(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 IndexRun::~IndexRun() = default;
 
-Status IndexRun::open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial, std::unique_ptr<IndexRun>* run) {
+Status IndexRun::open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial,
+                      std::unique_ptr<IndexRun>* run) {
   auto impl = std::make_unique<Impl>(source, run_bytes);
   if (Status status = impl->pages.open(index_block_serial); !status.ok()) return status;
   run->reset(new IndexRun(std::move(impl)));
@@ -237,7 +244,8 @@ Status IndexRun::open(IndexSource& source, uint32_t run_bytes, uint64_t index_bl
 uint32_t IndexRun::bytes() const { return impl_->pages.header().run_bytes; }
 bool IndexRun::tunnels() const { return (impl_->pages.header().flags & kTunnels) != 0; }
 bool IndexRun::omitted(IndexField field) const {
-  return (impl_->pages.header().flags & kScanAll) != 0 || (impl_->pages.header().omitted >> static_cast<uint32_t>(field) & 1) != 0;
+  return (impl_->pages.header().flags & kScanAll) != 0 ||
+         (impl_->pages.header().omitted >> static_cast<uint32_t>(field) & 1) != 0;
 }
 std::span<const IndexedBlock> IndexRun::blocks() const { return impl_->pages.blocks(); }
 Status IndexRun::names(std::vector<IndexName>* names) { return impl_->pages.names(names); }

@@ -26,8 +26,8 @@ struct IndexedBlock {
   uint32_t index;
   uint64_t serial;
   uint32_t end_bytes;
-  uint32_t records;     // records in it that questions are asked of: frames, and events
-  bool scan;            // was damaged when it was indexed: every answer is "all"
+  uint32_t records;  // records in it that questions are asked of: frames, and events
+  bool scan;  // was damaged when it was indexed: every answer is "all"
 };
 
 struct IndexName {
@@ -55,14 +55,15 @@ struct BlockAnswer {
 
 struct IndexAnswer {
   std::vector<BlockAnswer> blocks;  // as IndexRun::blocks()
-  std::vector<uint32_t> offsets;    // of record headers in their block, in bytes, ascending
+  std::vector<uint32_t> offsets;  // of record headers in their block, in bytes, ascending
 };
 
 class IndexRun {
  public:
   // `run_bytes` bounds the run (the rest of its block); its own length is bytes(). Keeps the source, which must outlive it. Reads the
   // header and the table of blocks and sections, a page usually.
-  static Status open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial, std::unique_ptr<IndexRun>* run);
+  static Status open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial,
+                     std::unique_ptr<IndexRun>* run);
   ~IndexRun();
 
   uint32_t bytes() const;

@@ -20,7 +20,9 @@ Fence fence_at(const std::vector<uint8_t>& fences, uint32_t width, uint32_t page
 const uint8_t* fence_value(const std::vector<uint8_t>& fences, uint32_t width, uint32_t page) {
   return fences.data() + size_t{page} * (width + sizeof(Fence));
 }
-uint64_t fences_bytes(const RunSection& section) { return uint64_t{section.page_count} * (section.width + sizeof(Fence)); }
+uint64_t fences_bytes(const RunSection& section) {
+  return uint64_t{section.page_count} * (section.width + sizeof(Fence));
+}
 
 // The last page whose first value is not above `value`; the first page when there is none.
 uint32_t page_of(const std::vector<uint8_t>& fences, const RunSection& section, const uint8_t* value) {
@@ -44,7 +46,8 @@ Status RunPages::read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>
     return {};
   }
   bytes_read_ += size_bytes;
-  if (!source_.read(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), to->data())) return damaged("it cannot be read");
+  if (!source_.read(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), to->data()))
+    return damaged("it cannot be read");
   return {};
 }
 
@@ -60,7 +63,8 @@ Status RunPages::open(uint64_t index_block_serial) {
 }
 
 Status RunPages::read_tables() {
-  if (header_.block_count == 0 || header_.block_count > kBlocksMax || header_.section_count > kSectionsMax) return damaged("its counts");
+  if (header_.block_count == 0 || header_.block_count > kBlocksMax || header_.section_count > kSectionsMax)
+    return damaged("its counts");
   const uint64_t blocks_bytes = uint64_t{header_.block_count} * sizeof(RunBlock);
   const uint64_t sections_bytes = uint64_t{header_.section_count} * sizeof(RunSection);
   std::vector<uint8_t> tables;
@@ -70,8 +74,10 @@ Status RunPages::read_tables() {
   for (uint32_t i = 0; i < header_.block_count; i++) {
     RunBlock block;
     std::memcpy(&block, tables.data() + i * sizeof block, sizeof block);
-    if (block.end_bytes > layout::kBlockBytesMax || block.record_count > block.end_bytes / layout::kLine) return damaged("a block's length");
-    blocks_.push_back({block.index, block.serial, block.end_bytes, block.record_count, (block.flags & kScanBlock) != 0});
+    if (block.end_bytes > layout::kBlockBytesMax || block.record_count > block.end_bytes / layout::kLine)
+      return damaged("a block's length");
+    blocks_.push_back(
+        {block.index, block.serial, block.end_bytes, block.record_count, (block.flags & kScanBlock) != 0});
     lines_ += block.end_bytes / layout::kLine;
     records += block.record_count;
   }
@@ -85,8 +91,12 @@ Status RunPages::read_tables() {
 }
 
 Status RunPages::check_section(const RunSection& section) const {
-  const auto inside = [this](uint64_t offset, uint64_t size_bytes) { return offset <= header_.run_bytes && size_bytes <= header_.run_bytes - offset; };
-  const bool known = section.field == kPositions ? section.width == 4 : section.field < kFields && section.width != 0 && section.width <= field_bytes(section.field);
+  const auto inside = [this](uint64_t offset, uint64_t size_bytes) {
+    return offset <= header_.run_bytes && size_bytes <= header_.run_bytes - offset;
+  };
+  const bool known = section.field == kPositions
+                         ? section.width == 4
+                         : section.field < kFields && section.width != 0 && section.width <= field_bytes(section.field);
   if (!known || section.page_count == 0 || !inside(section.fences_offset, fences_bytes(section)) ||
       !inside(section.pages_offset, section.pages_bytes) || !inside(section.longs_offset, section.longs_bytes))
     return damaged("a section");
@@ -129,21 +139,25 @@ Status RunPages::fences(const RunSection& section, const std::vector<uint8_t>** 
 // Into page_.
 Status RunPages::read_page(const RunSection& section, const std::vector<uint8_t>& fences, uint32_t page) {
   const Fence fence = fence_at(fences, section.width, page);
-  const uint32_t end = page + 1 < section.page_count ? fence_at(fences, section.width, page + 1).offset : section.pages_bytes;
+  const uint32_t end =
+      page + 1 < section.page_count ? fence_at(fences, section.width, page + 1).offset : section.pages_bytes;
   if (fence.offset > end || end > section.pages_bytes) return damaged("a page's length");
-  if (Status status = read(uint64_t{section.pages_offset} + fence.offset, end - fence.offset, &page_); !status.ok()) return status;
+  if (Status status = read(uint64_t{section.pages_offset} + fence.offset, end - fence.offset, &page_); !status.ok())
+    return status;
   if (crc32c(0, page_.data(), page_.size()) != fence.crc) return damaged("a page");
   return page_.size() < 2 ? damaged("a page's length") : Status();
 }
 
-Status RunPages::collect(const RunSection& section, const uint8_t* low, const uint8_t* high, const Wanted* wanted, FlowSet* set) {
+Status RunPages::collect(const RunSection& section, const uint8_t* low, const uint8_t* high, const Wanted* wanted,
+                         FlowSet* set) {
   const std::vector<uint8_t>* table;
   if (Status status = fences(section, &table); !status.ok()) return status;
   long_bytes_read_ = 0;
   const uint32_t width = section.width;
   const uint32_t first = page_of(*table, section, low), last = page_of(*table, section, high);
   uint64_t whole = 0;  // records of the pages between, all of whose values count
-  for (uint32_t page = first + 1; wanted == nullptr && page < last; page++) whole += fence_at(*table, width, page).records;
+  for (uint32_t page = first + 1; wanted == nullptr && page < last; page++)
+    whole += fence_at(*table, width, page).records;
   // (Records with several values of the field count several times: an answer too large is still one.)
   if (more_than_half(whole)) {
     *set = FlowSet::every();
@@ -168,7 +182,8 @@ Status RunPages::collect(const RunSection& section, const uint8_t* low, const ui
   return {};
 }
 
-Status RunPages::add_posting(const RunSection& section, uint32_t tag, const uint8_t*& at, const uint8_t* end, bool wanted, FlowSet* set) {
+Status RunPages::add_posting(const RunSection& section, uint32_t tag, const uint8_t*& at, const uint8_t* end,
+                             bool wanted, FlowSet* set) {
   const uint32_t kind = tag & 3, length = tag >> 2;
   if (kind == kEvery) {
     if (wanted) *set = FlowSet::every();
@@ -223,7 +238,8 @@ Status RunPages::add_bitmap(std::span<const uint8_t> bits, FlowSet* set) const {
 
 Status RunPages::lines_of(const std::vector<uint32_t>& flows, std::vector<uint32_t>* lines, bool* too_many) {
   *too_many = false;
-  const auto section = std::find_if(sections_.begin(), sections_.end(), [](const RunSection& s) { return s.field == kPositions; });
+  const auto section =
+      std::find_if(sections_.begin(), sections_.end(), [](const RunSection& s) { return s.field == kPositions; });
   if (section == sections_.end()) return flows.empty() ? Status() : damaged("it has no positions");
   const std::vector<uint8_t>* table;
   if (Status status = fences(*section, &table); !status.ok()) return status;

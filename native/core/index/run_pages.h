@@ -38,7 +38,8 @@ class RunPages {
   // Adds the flows of each value in [low, high] (of the section's width) that `wanted` accepts; set->all when that is at once known to be
   // more than half of the records. kStore: damaged.
   using Wanted = std::function<bool(const uint8_t* value)>;
-  Status collect(const RunSection& section, const uint8_t* low, const uint8_t* high, const Wanted* wanted, FlowSet* set);
+  Status collect(const RunSection& section, const uint8_t* low, const uint8_t* high, const Wanted* wanted,
+                 FlowSet* set);
   // Adds the lines of the flows, in no order; *too_many when they are more than half of the records.
   Status lines_of(const std::vector<uint32_t>& flows, std::vector<uint32_t>* lines, bool* too_many);
 
@@ -50,7 +51,8 @@ class RunPages {
   Status check_section(const RunSection& section) const;
   Status fences(const RunSection& section, const std::vector<uint8_t>** fences);
   Status read_page(const RunSection& section, const std::vector<uint8_t>& fences, uint32_t page);
-  Status add_posting(const RunSection& section, uint32_t tag, const uint8_t*& at, const uint8_t* end, bool wanted, FlowSet* set);
+  Status add_posting(const RunSection& section, uint32_t tag, const uint8_t*& at, const uint8_t* end, bool wanted,
+                     FlowSet* set);
   Status add_list(const uint8_t* at, const uint8_t* end, FlowSet* set) const;
   Status add_bitmap(std::span<const uint8_t> bits, FlowSet* set) const;
 

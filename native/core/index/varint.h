@@ -6,7 +6,9 @@
 
 namespace paste::index {
 
-inline uint32_t varint_bytes(uint32_t value) { return value < 1u << 7 ? 1 : value < 1u << 14 ? 2 : value < 1u << 21 ? 3 : value < 1u << 28 ? 4 : 5; }
+inline uint32_t varint_bytes(uint32_t value) {
+  return value < 1u << 7 ? 1 : value < 1u << 14 ? 2 : value < 1u << 21 ? 3 : value < 1u << 28 ? 4 : 5;
+}
 
 inline uint8_t* put_varint(uint8_t* at, uint32_t value) {
   for (; value >= 0x80; value >>= 7) *at++ = static_cast<uint8_t>(value | 0x80);
