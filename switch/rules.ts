@@ -34,7 +34,8 @@ export type CompileFilter = (text: string) => Uint8Array;
 export const rulesMax = 1024;
 const snaplenMax = 256 * 1024;
 const namePattern = /^[0-9A-Za-z_][0-9A-Za-z_.-]{0,62}$/;
-const portPattern = /^[0-9A-Za-z_:*?]{1,31}$/;
+/** Every port's name has a colon: what has none, and no star to stand for it, would never match. */
+const portPattern = /^(?=.*[:*])[0-9A-Za-z_:*?]{1,31}$/;
 
 export const emptyRule: RuleText = {
   name: "",

@@ -57,6 +57,12 @@ const wrong: [title: string, make: () => unknown, code: string, message: string]
     "USAGE",
     'no rule "c": there are a',
   ],
+  [
+    "a port's name that no port can have",
+    () => new RuleList([{ ...rule("a"), inPorts: ["vale0:a", "vale0"] }], compile),
+    "USAGE",
+    'rule "a": inPorts: "vale0" is no port: write a name such as vale0:a, or vale0:*',
+  ],
   ["removing from none", () => new RuleList([], compile).without("c"), "USAGE", 'no rule "c": there are none'],
   ["a bad filter", () => new RuleList([rule("a", "bad")], compile), "FILTER", 'filter "bad"'],
   [
