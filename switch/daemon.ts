@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import type { Durability, FullPolicy, PersistMode, PortInfo, WaitMode } from "../native/engine.js";
 import { type FileLock, notifySystemd } from "../native/host.js";
+import type { StoreCounters } from "../native/store.js";
 import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
 import { ConfigEditor } from "./config-edit.js";
@@ -66,6 +67,9 @@ class Daemon {
   #server!: ControlServer;
   #health: NodeJS.Timeout | undefined;
   #syncFailed = false;
+  #indexDamaged = 0;
+  #indexSkipped = 0;
+  #indexBehind = false;
   /** Ids of ports that ended with an error, as far as that was said. */
   #broken = new Set<number>();
   /** Names of ports that are down, as far as that was said. */
@@ -197,9 +201,24 @@ class Daemon {
     for (const { name, id, state } of broken) if (!this.#broken.has(id)) say(`port ${name} is detached, ${state}`);
     this.#broken = new Set(broken.map(({ id }) => id));
     this.#sayPortsDown(ports);
+    if (store) this.#sayIndex(store);
     if (this.#syncFailed || !store?.syncFailed) return;
     this.#syncFailed = true;
     say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);
+  }
+
+  /** Damage each time it is found; falling behind once, as long as it lasts. */
+  #sayIndex({ indexDamaged, indexSkippedBlocks }: StoreCounters): void {
+    if (indexDamaged > this.#indexDamaged)
+      say(
+        `index: ${indexDamaged - this.#indexDamaged} of its blocks damaged and given up; what they covered is indexed anew`,
+      );
+    const behind = indexSkippedBlocks > this.#indexSkipped;
+    if (behind && !this.#indexBehind)
+      say("index: it does not keep up, or has no room; blocks without an index are read by queries whole");
+    this.#indexDamaged = indexDamaged;
+    this.#indexSkipped = indexSkippedBlocks;
+    this.#indexBehind = behind;
   }
 
   /** Devices that are away, and those that are back, each once. */
