@@ -8,6 +8,7 @@ import { decodeEvents, portKindName, type StoreEvent } from "./events.js";
 import { type MacEntryThen, macTablesAt, switchOf } from "./mac-history.js";
 import type { PrintablePacket } from "./print/packet.js";
 import { type PacketFacts, packetFacts } from "./print/packet-facts.js";
+import { safeName } from "./print/plain-text.js";
 import { packetOf } from "./query-reading.js";
 import { type FrameBatch, type FrameOptions, openStore, type StoreReader } from "./reader.js";
 
@@ -206,9 +207,9 @@ async function eventOf(path: string, sequence: bigint): Promise<StoreEvent | und
 export function eventText(event: StoreEvent): string {
   switch (event.type) {
     case "port":
-      return `port ${event.name} being ${event.event}`;
+      return `port ${safeName(event.name)} being ${event.event}`;
     case "rule":
-      return `the description of rule ${event.name}`;
+      return `the description of rule ${safeName(event.name)}`;
     case "rule-set":
       return `rule set ${event.version} being put to work`;
     case "mac":
@@ -221,6 +222,6 @@ export function eventText(event: StoreEvent): string {
     case "lost":
       return `a count of ${event.count} frames that could not be logged (${event.reason})`;
     case "boot":
-      return `the start of a writer (${event.writer})`;
+      return `the start of a writer (${safeName(event.writer)})`;
   }
 }

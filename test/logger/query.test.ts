@@ -11,6 +11,7 @@ import { packetFacts } from "../../logger/print/packet-facts.js";
 import { packetJson } from "../../logger/print/packet-json.js";
 import { PacketText } from "../../logger/print/packet-text.js";
 import { type LineFormat, type QueryOptions, queryLines } from "../../logger/query.js";
+import { QueryReading } from "../../logger/query-reading.js";
 import { countFlows, countFrames, countTop, type Flow, flowJson, topFields } from "../../logger/query-tally.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
@@ -167,6 +168,7 @@ test("what cannot be: no source, a bad limit, unknown names, no such field", asy
   const path = await storeWith(t, traffic(6, 50), { ports });
   await t.throwsAsync(written({ sources: [] }), { code: "USAGE" });
   await t.throwsAsync(written({ sources: [path], limit: 0 }), { code: "USAGE" });
+  await t.throwsAsync(written({ sources: [path], fromSequence: 9n, toSequence: 8n }), { code: "USAGE" });
   await t.throwsAsync(written({ sources: [join(path, "nothing")] }), { instanceOf: PasteError });
   await t.throwsAsync(written({ sources: [path], filter: "in-port vale0:z" }), {
     code: "FILTER",
@@ -429,4 +431,15 @@ test("a piece of the plan, and what was touched, are in the report", async (t) =
   t.deepEqual(scanned.report.plan, ["index: not asked, as was wished"]);
   t.is(scanned.report.counters.runsRead, 0);
   t.is(scanned.output, (await written({ sources: [path], filter: "host 10.0.0.1" })).output);
+});
+
+test("the first packets come while most of the store has not been read", async (t) => {
+  const path = await storeWith(t, traffic(16, 8000), { ports, blockBytes: 64 << 10 });
+  const reading = await QueryReading.open({ sources: [path] });
+  const pieces = reading.packets();
+  const first = await pieces.next();
+  t.true(!first.done && first.value.length > 0 && first.value.length <= 64);
+  t.true(reading.report.frames <= 64);
+  await pieces.return();
+  t.true(reading.report.counters.records < 8000, `${reading.report.counters.records} records were read for it`);
 });
