@@ -47,15 +47,29 @@ export interface LiveTapWish {
   snaplen: number;
   /** Memory for each forwarding thread, a power of two from 512 KiB on; all together 64 MiB at most. */
   ringBytes: number;
+  /** A BPF program that the switch runs beside its own, at most `tapFilterMax` instructions; absent: every frame. */
+  filter?: Uint8Array;
 }
 
+/** Longer programs are better run by who reads. */
+export const tapFilterMax = 512;
+
 interface LiveTapAddon {
-  NativeLiveTap: new (socket: string, port: string, flags: number, snaplen: number, ringBytes: number) => NativeLiveTap;
+  NativeLiveTap: new (
+    socket: string,
+    port: string,
+    flags: number,
+    snaplen: number,
+    ringBytes: number,
+    filter: Uint8Array | null,
+  ) => NativeLiveTap;
 }
 
 /** Opens a tap; it goes with close(), or with the process. Throws PORT (no daemon, no such port), PRIVILEGE, RESOURCE or USAGE. */
 export function openLiveTap(wish: LiveTapWish): NativeLiveTap {
   const { NativeLiveTap } = loadAddon("paste_switch") as unknown as LiveTapAddon;
   const flags = (wish.in ? 1 : 0) | (wish.out ? 2 : 0) | (wish.dropped ? 4 : 0);
-  return native(() => new NativeLiveTap(wish.socket, wish.port, flags, wish.snaplen, wish.ringBytes));
+  return native(
+    () => new NativeLiveTap(wish.socket, wish.port, flags, wish.snaplen, wish.ringBytes, wish.filter ?? null),
+  );
 }

@@ -11,7 +11,7 @@ import { captureHead } from "../logger/tail-capture.js";
 import { type PacketLines, TailOutput } from "../logger/tail-output.js";
 import { native, outcomes } from "../native/engine.js";
 import { type CaptureEncoder, createCaptureEncoder } from "../native/export.js";
-import { egressFlooded, type NativeLiveTap, openLiveTap, type TappedBatch } from "../native/live-tap.js";
+import { egressFlooded, type NativeLiveTap, openLiveTap, type TappedBatch, tapFilterMax } from "../native/live-tap.js";
 
 export type TapDirection = "in" | "out" | "inout";
 
@@ -49,7 +49,7 @@ export interface TapOptions {
 export interface TapReport {
   /** Frames written. */
   frames: number;
-  /** Frames that came from the switch, before the filter. */
+  /** Frames that came from the switch. */
   seen: number;
   /** Frames that passed and were not seen. */
   missed: number;
@@ -74,8 +74,8 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   const { snaplen, filter } = options;
   if (snaplen !== undefined && !(Number.isInteger(snaplen) && snaplen > 0))
     throw new PasteError("USAGE", `snaplen must be an integer above 0, it is ${snaplen}`);
-  const compiled = filter ? compileTapFilter(filter) : undefined;
-  const first = open(options);
+  const compiled = compileTapFilter(filter);
+  const first = open(options, compiled);
   try {
     const output = await TailOutput.open(options.output, [], options.limit);
     try {
@@ -90,8 +90,15 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   }
 }
 
-function compileTapFilter(filter: string): FrameSelector {
-  const { needs } = compileFilter(filter, { record: "store" });
+/** What the switch rejects by itself, so that it is never copied; or, where that asks for more than bytes, what is sorted out here. */
+interface TapFilter {
+  inSwitch?: Uint8Array;
+  here?: FrameSelector;
+}
+
+function compileTapFilter(filter = ""): TapFilter {
+  if (filter.trim() === "") return {};
+  const { bytes, needs, program, tests } = compileFilter(filter, { record: "store" });
   const need = needs.find((each) => each.needs === "store");
   if (need)
     throw filterError(
@@ -99,10 +106,11 @@ function compileTapFilter(filter: string): FrameSelector {
       `"${need.word}" asks for a record`,
       "of frames that pass it is bytes and times that can be asked for",
     );
-  return new FrameSelector(compileFilter(filter, { record: "time" }));
+  if (needs.length === 0 && tests.length === 0 && program.length <= tapFilterMax) return { inSwitch: bytes };
+  return { here: new FrameSelector(compileFilter(filter, { record: "time" })) };
 }
 
-function open(options: TapOptions): NativeLiveTap {
+function open(options: TapOptions, { here, inSwitch }: TapFilter): NativeLiveTap {
   const {
     direction = options.port === "any" ? "in" : "inout",
     dropped = false,
@@ -115,15 +123,17 @@ function open(options: TapOptions): NativeLiveTap {
     in: direction !== "out",
     out: direction !== "in",
     dropped,
-    snaplen: Math.min(snaplen ?? snaplenMax, snaplenMax),
+    // What is sorted out here must be seen whole.
+    snaplen: here ? snaplenMax : Math.min(snaplen ?? snaplenMax, snaplenMax),
     ringBytes,
+    ...(inSwitch && { filter: inSwitch }),
   });
 }
 
 class PortTail {
   readonly #options: TapOptions;
   readonly #output: TailOutput;
-  readonly #filter: FrameSelector | undefined;
+  readonly #filter: TapFilter;
   readonly #pause: Pause;
   readonly #drops = outcomes().drops.map(({ name }) => name);
   readonly #capture: TapCapture | undefined;
@@ -132,7 +142,7 @@ class PortTail {
   #missed = 0;
   #stopped = false;
 
-  constructor(options: TapOptions, output: TailOutput, filter: FrameSelector | undefined) {
+  constructor(options: TapOptions, output: TailOutput, filter: TapFilter) {
     this.#options = options;
     this.#output = output;
     this.#filter = filter;
@@ -168,7 +178,7 @@ class PortTail {
     this.#names = new PortNames();
     while (!this.#over) {
       try {
-        return open(this.#options);
+        return open(this.#options, this.#filter);
       } catch (error) {
         if (!(error instanceof PasteError && error.code === "PORT")) throw error;
         await waitFor(retryMs, this.#options.signal);
@@ -208,7 +218,7 @@ class PortTail {
   }
 
   async #write(batch: TappedBatch): Promise<void> {
-    const selected = this.#filter?.select(batch) ?? null;
+    const selected = this.#filter.here?.select(batch) ?? null;
     const { print } = this.#options;
     if (print) return this.#output.lines(this.#packets(batch, selected), print);
     const piece = this.#capture!.encode(batch, this.#names, selected, this.#output.left);
@@ -216,12 +226,13 @@ class PortTail {
   }
 
   *#packets(batch: TappedBatch, selected: Uint8Array | null): Generator<PrintablePacket, void, void> {
+    const { snaplen = snaplenMax } = this.#options;
     for (let i = 0; i < batch.count; i++) {
       if (selected && !selected[i]) continue;
       const egress = batch.egress[i]!;
       const outcome = batch.outcomes[i]!;
       yield {
-        bytes: batch.data.subarray(batch.offsets[i], batch.offsets[i]! + batch.capturedLengths[i]!),
+        bytes: batch.data.subarray(batch.offsets[i], batch.offsets[i]! + Math.min(batch.capturedLengths[i]!, snaplen)),
         timeNs: batch.timesNs[i]!,
         wireLength: batch.wireLengths[i]!,
         inPort: this.#names.of(batch.ingress[i]!),

@@ -25,16 +25,22 @@ class NativeLiveTap final : public Napi::ObjectWrap<NativeLiveTap> {
                         InstanceMethod<&NativeLiveTap::names>("names"), InstanceMethod<&NativeLiveTap::close>("close")});
   }
 
-  // new NativeLiveTap(socket, port, flags, snaplen, ringBytes)
+  // new NativeLiveTap(socket, port, flags, snaplen, ringBytes, filter: Uint8Array | null)
   explicit NativeLiveTap(const Napi::CallbackInfo& call) : Napi::ObjectWrap<NativeLiveTap>(call) {
     if (!call[0].IsString() || !call[1].IsString() || !call[2].IsNumber() || !call[3].IsNumber() || !call[4].IsNumber()) {
       throw_status(call.Env(), Status(Code::kInternal, "NativeLiveTap: socket, port, flags, snaplen and ring size are needed"));
       return;
     }
     const auto number = [&](size_t i) { return call[i].As<Napi::Number>().Uint32Value(); };
+    std::vector<uint8_t> filter;
+    if (call[5].IsTypedArray()) {
+      const auto bytes = call[5].As<Napi::Uint8Array>();
+      filter.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+    }
     const LiveTapOptions options = {.socket = call[0].As<Napi::String>().Utf8Value(),
                                     .port = call[1].As<Napi::String>().Utf8Value(),
-                                    .wish = {number(2), number(3), number(4), 0}};
+                                    .wish = {number(2), number(3), number(4), 0},
+                                    .filter = std::move(filter)};
     if (const Status status = LiveTapClient::open(options, &tap_); !status.ok()) throw_status(call.Env(), status);
   }
 

@@ -1,8 +1,11 @@
 // Live taps: what passes a switch, with what became of it, exactly counted, and never before it may be seen.
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { Writable } from "node:stream";
 import test from "ava";
+import { compileFilter } from "../../logger/filter/compile.js";
 import type { NativeLiveTap } from "../../native/live-tap.js";
+import { tailPort } from "../../switch/tap.js";
 import { frame, liveSwitch, rule, sumsHold, textOf, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
 import { connectRaw } from "../support/native-ports.js";
@@ -175,6 +178,99 @@ test("snaplen cuts, the wire length stays; snaplen 0 shows none of the bytes", a
     const frames = await tapped(taps[i]!);
     t.is(frames[0]!.length, length);
     t.is(frames[0]!.wireLength, 9216);
+  }
+});
+
+const filterOf = (text: string) => compileFilter(text).bytes;
+
+test("a filter runs in the switch, over whole frames; what it rejects is none of the tap's", async (t) => {
+  const s = await liveSwitch(t);
+  const a = s.open("vale0:a");
+  const b = s.open("vale0:b");
+  const wish = { snaplen: 20, ringBytes: 512 << 10 };
+  const tap = openTap(t, s.socket, { ...wish, filter: filterOf("ether[200] = 0x78") });
+  const copies = openTap(t, s.socket, { ...wish, in: false, out: true, filter: filterOf("greater 301") });
+  for (let round = 0; round < 300; round++) {
+    await a.sendAll(Array.from({ length: 50 }, (_, i) => frame(0, 1, i % 10 ? "y".repeat(286) : "x".repeat(286))));
+    await until(() => b.receive(4096).length > 0, "frames at b");
+  }
+  await s.settled();
+  let seen = 0;
+  await until(() => {
+    const frames = readTap(tap);
+    seen += frames.length;
+    if (frames.some(({ text, wireLength }) => text !== "xxxxxx" || wireLength !== 300)) t.fail("another frame");
+    return seen + tap.state().missed >= 1500;
+  }, "all that it takes");
+  t.is(seen + tap.state().missed, 1500);
+  const { counters } = s.engine.stats().ports.find(({ name }) => name === "vale0:b")!;
+  t.is(counters.deliveredCopies, 15_000);
+  t.deepEqual(readTap(copies), [], "none is longer than 300");
+  t.is(copies.state().missed, 0);
+});
+
+for (const [what, offer, message] of [
+  ["no instruction", ["sealed", 0], /1 to 512 instructions/],
+  ["half an instruction", ["sealed", 12], /1 to 512 instructions/],
+  ["too many", ["sealed", 513 * 8], /1 to 512 instructions/],
+  ["one that does not end", ["sealed", 8], /./],
+  ["memory that may shrink", ["unsealed", 8], /sealed memory/],
+  ["a file", ["file", 8], /sealed memory/],
+] as const)
+  test(`a tap's filter is refused: ${what}`, async (t) => {
+    const s = await liveSwitch(t);
+    s.open("vale0:a");
+    const raw = connectRaw(s.socket)!;
+    const bytes = tapRequest();
+    bytes.writeUInt32LE(1, 20);
+    raw.say(bytes, ...offer);
+    const reply = raw.hear();
+    t.not(errno(reply), 0);
+    t.regex(text(reply)!, message);
+    raw.say(tapRequest());
+    t.is(errno(raw.hear()), 0);
+    raw.close();
+  });
+
+test("what asks for more than bytes is sorted out by the reader, from whole frames; pcapng and lines are cut as asked", async (t) => {
+  const s = await liveSwitch(t);
+  const a = s.open("vale0:a");
+  s.open("vale0:b");
+  for (const filter of ['payload "needle"', "ether[100] = 0x6e and after 2000-01-01", "ether[100] = 0x6e"]) {
+    const abort = new AbortController();
+    const lines: string[] = [];
+    const output = new Writable({
+      write(chunk, _, done) {
+        lines.push(...chunk.toString().split("\n").filter(Boolean));
+        done();
+      },
+    });
+    let open = false;
+    const ended = tailPort({
+      socket: s.socket,
+      port: "vale0:a",
+      output,
+      filter,
+      snaplen: 16,
+      limit: 2,
+      signal: abort.signal,
+      print: ({ bytes, wireLength }) => `${bytes.length} ${wireLength}\n`,
+      onOpen: () => {
+        open = true;
+      },
+    });
+    await until(() => open, "the tap");
+    const udp = (text: string) => {
+      const bytes = frame(0, 1, "", 200);
+      Buffer.from("080045000000000000004011", "hex").copy(bytes, 12);
+      bytes.writeUInt16BE(186, 16);
+      bytes.writeUInt16BE(166, 38);
+      bytes.write(text, 100, "latin1");
+      return bytes;
+    };
+    await a.sendAll([udp("straw"), udp("needle"), udp("straw"), udp("needle")]);
+    t.is((await ended).frames, 2, filter);
+    t.deepEqual(lines, ["16 200", "16 200"], filter);
   }
 });
 

@@ -82,6 +82,7 @@ class SwitchEngine final : public Engine, private PortsHost {
     uint64_t session;           // of the ports server: its life
     std::string port;           // by name, whatever comes and goes under it; kAnyPort: all
     live_tap::TapWish wish;
+    std::unique_ptr<BpfProgram> filter;  // null: every frame
     std::unique_ptr<TapMemory> memory;
   };
   using Views = std::vector<std::unique_ptr<SwitchView>>;
@@ -90,7 +91,8 @@ class SwitchEngine final : public Engine, private PortsHost {
   Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) override;
   bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override;
   void on_gone(const std::string& name, uint64_t session) override;
-  Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int* fd, uint64_t* bytes) override;
+  Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd,
+                  uint64_t* bytes) override;
   void close_tap(uint64_t session) override;
   uint32_t thread_of_region(const ValeRegion* region) const;
   // Takes the port only when it succeeds.

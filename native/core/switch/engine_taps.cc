@@ -1,4 +1,6 @@
 // Live taps come and go with their connections. What the forwarding threads look at is made anew with each of them, and with each port.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "core/switch/engine_impl.h"
@@ -7,10 +9,30 @@ namespace paste {
 
 using namespace live_tap;
 
-Status SwitchEngine::open_tap(uint64_t session, const std::string& name, const TapWish& wish, int* fd, uint64_t* bytes) {
+namespace {
+
+// A client's program, copied before it is looked at.
+Status read_filter(int fd, std::unique_ptr<BpfProgram>* filter) {
+  std::vector<BpfInsn> program(kFilterInstructionsMax + 1);
+  const ssize_t got = pread(fd, program.data(), program.size() * sizeof(BpfInsn), 0);
+  const size_t count = got <= 0 ? 0 : static_cast<size_t>(got) / sizeof(BpfInsn);
+  if (count == 0 || count > kFilterInstructionsMax || static_cast<size_t>(got) % sizeof(BpfInsn) != 0)
+    return {Code::kUsage, "a tap's filter has 1 to " + std::to_string(kFilterInstructionsMax) + " instructions"};
+  program.resize(count);
+  auto made = std::make_unique<BpfProgram>();
+  if (Status status = BpfProgram::load(program, made.get()); !status.ok()) return status;
+  *filter = std::move(made);
+  return {};
+}
+
+}  // namespace
+
+Status SwitchEngine::open_tap(uint64_t session, const std::string& name, const TapWish& wish, int filter, int* fd, uint64_t* bytes) {
+  auto tap = std::make_unique<LiveTap>(LiveTap{session, name, wish, nullptr, nullptr});
+  if (filter >= 0)
+    if (Status status = read_filter(filter, &tap->filter); !status.ok()) return status;
   const std::lock_guard lock(mutex_);
   if (Status status = check_tap(name, wish); !status.ok()) return status;
-  auto tap = std::make_unique<LiveTap>(LiveTap{session, name, wish, nullptr});
   if (Status status = TapMemory::create(static_cast<uint32_t>(workers_.size()), wish.ring_bytes, &tap->memory); !status.ok())
     return status;
   for (const auto& [port, attached] : ports_) tap->memory->add_name(attached.port->id, port);
@@ -52,7 +74,7 @@ std::unique_ptr<TapSet> SwitchEngine::tap_set_of(uint32_t thread) const {
     const bool any = tap->port == kAnyPort;
     const auto port = ports_.find(tap->port);
     const bool lost_out = (flags & kOut) && (flags & kDropped) && port != ports_.end();
-    set->taps[set->count++] = {&tap->memory->ring(thread), tap->wish.snaplen, (flags & kDropped) != 0,
+    set->taps[set->count++] = {&tap->memory->ring(thread), tap->filter.get(), tap->wish.snaplen, (flags & kDropped) != 0,
                                lost_out ? port->second.number : TapSet::kNoPort};
     if (lost_out) set->lost_out |= bit;
     for (const auto& [name, attached] : ports_) {

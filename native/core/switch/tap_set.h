@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/bpf/bpf.h"
 #include "core/ports/frame.h"
 #include "core/switch/tap_memory.h"
 
@@ -13,6 +14,7 @@ inline constexpr uint32_t kTapsMax = 16;
 struct TapSet {
   struct Tap {
     TapRing* ring;
+    const BpfProgram* filter;     // null: every frame
     uint32_t snaplen;
     bool dropped;                 // frames that went nowhere, too
     uint32_t number;              // of its port, when it has one and wants what should have left by it; else kNoPort

@@ -15,6 +15,7 @@ void each_tap(const TapSet& set, uint32_t bits, Each each) {
 }
 
 void push(const TapSet::Tap& tap, live_tap::Record record, const Frame& frame, bool withheld) {
+  if (tap.filter != nullptr && tap.filter->run(frame.bytes, frame.wire_length, frame.length) == 0) return;
   record.length = withheld ? 0 : std::min(frame.length, tap.snaplen);
   record.wire_length = frame.wire_length;
   record.time_ns = frame.time_ns;

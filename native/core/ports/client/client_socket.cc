@@ -156,13 +156,13 @@ Status attach_to_daemon(const ClientOptions& options, Attachment* attachment, bo
   return status;
 }
 
-Status ask_daemon(const ClientOptions& options, const Request& request, Reply* reply, int* descriptor, int* connection) {
+Status ask_daemon(const ClientOptions& options, const Request& request, int offer, Reply* reply, int* descriptor, int* connection) {
   bool transient = false;
   int socket = -1;
   if (Status status = connect_to(options, &socket, &transient); !status.ok()) return status;
   size_t count = 0;
   Status status;
-  if (send_packet<1>(socket, &request, sizeof request, nullptr, 0))
+  if (send_packet<1>(socket, &request, sizeof request, &offer, offer >= 0 ? 1 : 0))
     status = check_reply(options, receive_packet<1>(socket, reply, sizeof *reply, descriptor, &count), reply, &transient);
   else
     status = failed(options, "the daemon went away");

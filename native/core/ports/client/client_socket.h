@@ -35,9 +35,10 @@ struct Attachment {
 // 2 s for the answer.
 Status attach_to_daemon(const ClientOptions& options, Attachment* attachment, bool* transient);
 
-// One request on a connection of its own, with the descriptor that its answer brings; both are the caller's. Blocks up to 2 s.
-Status ask_daemon(const ClientOptions& options, const ports_protocol::Request& request, ports_protocol::Reply* reply, int* descriptor,
-                  int* connection);
+// One request on a connection of its own, with a descriptor beside it (or -1), and the descriptor that its answer brings; that and the
+// connection are the caller's. Blocks up to 2 s.
+Status ask_daemon(const ClientOptions& options, const ports_protocol::Request& request, int offer, ports_protocol::Reply* reply,
+                  int* descriptor, int* connection);
 
 // Reads what the daemon says on a connection that is up; false when it is over. `bye`: on purpose.
 bool connection_stands(int connection, bool* bye);

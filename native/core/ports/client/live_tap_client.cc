@@ -1,11 +1,13 @@
 #include "core/ports/client/live_tap_client.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <numeric>
 
@@ -15,6 +17,21 @@ namespace paste {
 
 using namespace live_tap;
 
+namespace {
+
+// Memory as the daemon takes it from clients.
+Status sealed_copy(const std::vector<uint8_t>& bytes, int* fd) {
+  *fd = memfd_create("paste-switch-filter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (*fd >= 0 && write(*fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()) &&
+      fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+    return {};
+  const Status status(Code::kResource, std::string("no memory for a tap's filter: ") + std::strerror(errno));
+  if (*fd >= 0) close(*fd);
+  return status;
+}
+
+}  // namespace
+
 Status LiveTapClient::open(const LiveTapOptions& options, std::unique_ptr<LiveTapClient>* client) {
   ports_protocol::Request request = {};
   if (options.port.empty() || options.port.size() >= sizeof request.name)
@@ -23,12 +40,19 @@ Status LiveTapClient::open(const LiveTapOptions& options, std::unique_ptr<LiveTa
   request.reqtype = ports_protocol::kTapOpen;
   std::memcpy(request.name, options.port.data(), options.port.size());
   std::memcpy(request.body, &options.wish, sizeof options.wish);
+  int filter = -1;
+  if (!options.filter.empty()) {
+    if (Status status = sealed_copy(options.filter, &filter); !status.ok()) return status;
+    request.flags |= ports_protocol::kOffersMemory;
+  }
   std::unique_ptr<LiveTapClient> made(new LiveTapClient);
   ports_protocol::Reply reply = {};
   int fd = -1;
   const ClientOptions at = {.socket = options.socket, .name = options.port};
-  if (Status status = ask_daemon(at, request, &reply, &fd, &made->connection_); !status.ok()) return status;
-  Status status = made->map(fd, reply.memory_bytes);
+  Status status = ask_daemon(at, request, filter, &reply, &fd, &made->connection_);
+  if (filter >= 0) close(filter);
+  if (!status.ok()) return status;
+  status = made->map(fd, reply.memory_bytes);
   close(fd);
   if (status.ok()) *client = std::move(made);
   return status;

@@ -16,6 +16,7 @@ struct LiveTapOptions {
   std::string socket;           // path of the daemon's ports.sock
   std::string port;             // its name, or live_tap::kAnyPort
   live_tap::TapWish wish = {};
+  std::vector<uint8_t> filter = {};  // a program, as live_tap.h says; empty: every frame
 };
 
 // Records with their bytes: record i's at bytes + offsets[i]. In the order of their times.

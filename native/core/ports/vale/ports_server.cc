@@ -320,8 +320,11 @@ void Server::serve(uint64_t session) {
 void Server::open_tap(ControlCall& call) {
   Connection& connection = connections_[call.client.session];
   if (connection.tap) return call.refuse(EBUSY, Code::kUsage, "this connection has a tap already: one for each");
+  if ((call.request.flags & kOffersMemory) && call.offered < 0)
+    return call.refuse(EINVAL, Code::kUsage, "a tap's filter comes in sealed memory");
   int fd = -1;
-  const Status status = host_.open_tap(connection.session, call.name(), call.body<live_tap::TapWish>(), &fd, &call.reply.memory_bytes);
+  const Status status =
+      host_.open_tap(connection.session, call.name(), call.body<live_tap::TapWish>(), call.offered, &fd, &call.reply.memory_bytes);
   if (!status.ok()) return call.refuse(status);
   connection.tap = true;
   call.give[1] = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -29,10 +29,10 @@ class PortsHost {
   // The port's last attachment ended, or it was taken off its switch. It may be gone already (its doorbell broke, or an operator
   // detached it).
   virtual void on_gone(const std::string& name, uint64_t session) = 0;
-  // A live tap for this connection, on the port of this name or on all (live_tap::kAnyPort). `fd`: of its memory, the host's own; valid until
-  // close_tap().
-  virtual Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int* fd, uint64_t* bytes) {
-    (void)session, (void)wish, (void)fd, (void)bytes;
+  // A live tap for this connection, on the port of this name or on all (live_tap::kAnyPort). `filter`: a memfd with a program that nobody has
+  // looked at yet, or -1. `fd`: of the tap's memory, the host's own; valid until close_tap().
+  virtual Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd, uint64_t* bytes) {
+    (void)session, (void)wish, (void)filter, (void)fd, (void)bytes;
     return {Code::kUsage, "no taps here: " + name + " cannot be watched"};
   }
   virtual void close_tap(uint64_t session) { (void)session; }
