@@ -19,7 +19,7 @@ class ShadowSwitch::MemoryPort final : public Port {
   bool sink() const override { return sink_; }
 
   void give(std::span<const ShadowFrame> frames) { waiting_ = frames; }
-  bool empty() const { return waiting_.empty(); }
+  size_t waiting() const { return waiting_.size(); }
 
   uint32_t receive(Batch& batch, uint32_t max) override {
     const auto count = std::min({max, static_cast<uint32_t>(waiting_.size()), kBatchFrames - batch.count});
@@ -231,8 +231,8 @@ void ShadowSwitch::forward(uint32_t id, std::span<const ShadowFrame> frames, std
   Attached* from = find(id);
   PASTE_CHECK(from != nullptr);
   from->port->give(frames);
-  while (!from->port->empty()) {
-    std::fill(reached_.begin(), reached_.end(), PortSet{});
+  while (from->port->waiting() != 0) {
+    std::fill_n(reached_.begin(), std::min<size_t>(reached_.size(), from->port->waiting()), PortSet{});
     PASTE_CHECK(worker_->round());
     decide(*from, worker_->last_batch().batch.count, decisions);
   }
