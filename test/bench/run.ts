@@ -9,6 +9,7 @@ import { log } from "./log.js";
 import { storeFolder } from "./place.js";
 import { ports } from "./ports.js";
 import { processes } from "./processes.js";
+import { querying } from "./query.js";
 import { replay } from "./replay.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
@@ -23,6 +24,7 @@ export const benches: Record<string, Bench> = {
   log,
   ports,
   processes,
+  query: querying,
   replay,
   run: runPrograms,
   scan: scanning,

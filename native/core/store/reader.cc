@@ -14,9 +14,9 @@ constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1)
 
 // One call searches at most this many bytes for a match, so that whoever called can be interrupted.
 constexpr uint64_t kBudgetBytes = 8u << 20;
-// Where an index is asked, the first call searches this much and each later one twice as much as the one before, so that what
+// Where an index is asked, the first call searches this much and each later one four times as much as the one before, so that what
 // is found first is given before the last is found.
-constexpr uint64_t kFirstBudgetBytes = 64u << 10;
+constexpr uint64_t kFirstBudgetBytes = 256u << 10;
 constexpr uint32_t kWholeBytesMax = 1u << 20;
 
 class StoreReader final : public Reader {
@@ -44,7 +44,7 @@ class StoreReader final : public Reader {
 
   More next(ReadBatch* batch, uint32_t max_records, uint32_t max_bytes) override {
     state_.budget_bytes = call_bytes_ < kBudgetBytes ? call_bytes_ : std::max<uint64_t>(kBudgetBytes, max_bytes);
-    call_bytes_ = std::min(call_bytes_ * 2, kBudgetBytes);
+    call_bytes_ = std::min(call_bytes_ * 4, kBudgetBytes);
     const size_t before = batch->records.size();
     // Places are 32-bit offsets: whatever is asked for, a batch stays far below that.
     max_bytes = std::min(max_bytes, 256u << 20);

@@ -75,8 +75,9 @@ Status ReaderView::reload() {
   page_.writer_epoch = ~0ull;  // so that the look that follows finds a change
   for (LaneView& lane : lanes_) lane.blocks.clear();
   if (Status status = read_superblock(); !status.ok()) return status;
+  directory_read_ = false;
   refresh();
-  read_directory();
+  if (!directory_read_) read_directory();
   return source_.status();
 }
 
@@ -131,6 +132,7 @@ void ReaderView::read_directory() {
   constexpr uint32_t kSlice = 8192;  // entries, 1 MiB
   for (LaneView& lane : lanes_) lane.blocks.clear();
   index_blocks_.clear();
+  directory_read_ = true;
   std::vector<layout::DirectoryEntry> entries(std::min(kSlice, superblock_.block_count));
   for (uint32_t first = 0; first < superblock_.block_count; first += kSlice) {
     const uint32_t count = std::min(kSlice, superblock_.block_count - first);

@@ -107,6 +107,7 @@ class ReaderView {
   uint64_t lock_checked_ns_ = 0;
   bool alive_ = false;
   bool lock_held_ = false;
+  bool directory_read_ = false;    // since reload() began
 };
 
 }  // namespace paste

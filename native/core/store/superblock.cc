@@ -83,7 +83,7 @@ Copy examine(const Superblock& s, uint64_t region_bytes, const std::string& path
 
 uint32_t default_block_bytes(uint64_t region_bytes) {
   if (region_bytes < 64 * kMiB) return 64u << 10;
-  if (region_bytes < 64 * kGiB) return 256u << 10;
+  if (region_bytes < 2 * kGiB) return 256u << 10;  // larger ones: fewer index runs to ask, one lies within a block
   return 1u << 20;
 }
 

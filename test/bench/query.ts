@@ -1,0 +1,137 @@
+// One host's packets among many: what a query waits for, and what tcpdump and stenoread take on the same packets.
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { compileFilter } from "../../logger/filter/compile.js";
+import { openStore } from "../../logger/reader.js";
+import { createStore, StoreAppender } from "../../logger/store.js";
+import type { Bench, Effort } from "./bench.js";
+import { mixedFrames, pcapHeader, rareHost } from "./mixed-frames.js";
+import type { Row } from "./report.js";
+
+const framesFull = 10_000_000;
+const framesQuick = 200_000;
+const wanted = 1000;
+const batch = 20_000;
+/** An average record of the mix, its index and the room that the last blocks need. */
+const storeBytesPerFrame = 480;
+const pcapBytesPerFrame = 380;
+const absentHost = "10.99.0.1";
+const cliPath = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
+
+interface Asked {
+  firstMs: number;
+  allMs: number;
+}
+
+async function ask(path: string, filter: string, expected: number, index = true): Promise<Asked> {
+  const startMs = performance.now();
+  const reader = openStore(path);
+  const compiled = compileFilter(filter, { record: "store" });
+  let found = 0;
+  let firstMs = 0;
+  for await (const frames of reader.frames({ filter: compiled, index, reuse: true })) {
+    if (found === 0) firstMs = performance.now() - startMs;
+    found += frames.count;
+  }
+  const allMs = performance.now() - startMs;
+  reader.close();
+  if (found !== expected) throw new Error(`${filter}: ${found} frames instead of ${expected}`);
+  return { firstMs, allMs };
+}
+
+/** The same frames in a store and in a capture file. */
+async function fill(store: string, capture: string, frames: number): Promise<void> {
+  const margin = 64 << 20;
+  await createStore(store, { sizeBytes: Math.ceil((frames * storeBytesPerFrame + margin) / 2 ** 20) * 2 ** 20 });
+  const appender = await StoreAppender.open(store);
+  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
+  const file = openSync(capture, "w");
+  writeSync(file, pcapHeader());
+  for (let number = 0; number < frames; number += batch) {
+    const mixed = mixedFrames(number, batch, { rareEvery: frames / wanted });
+    writeSync(file, mixed.data);
+    await appender.append(mixed);
+  }
+  closeSync(file);
+  await appender.close();
+}
+
+/** A program's run, in ms from its start to its end; it must write as many packets as are expected, as a capture file. */
+function timed(program: string, args: string[], expected: number): number {
+  const startMs = performance.now();
+  const { status, stdout, stderr } = spawnSync(program, args, { maxBuffer: 2 ** 30 });
+  const ms = performance.now() - startMs;
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${status}: ${stderr}`);
+  const found = packetsIn(stdout);
+  if (found !== expected) throw new Error(`${program}: ${found} packets instead of ${expected}`);
+  return ms;
+}
+
+/** Packets of a pcap file. */
+function packetsIn(file: Buffer): number {
+  let count = 0;
+  for (let at = 24; at + 16 <= file.length; at += 16 + file.readUInt32LE(at + 8)) count++;
+  return count;
+}
+
+const present = (program: string) => spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
+
+async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
+  const frames = quick ? framesQuick : framesFull;
+  const own = join(folder, "query");
+  mkdirSync(own);
+  const [store, capture] = [join(own, "query.store"), join(own, "query.pcap")];
+  const filter = `host ${rareHost}`;
+  const note = `${wanted} of ${frames} frames`;
+  const row = (what: string, more: Partial<Row> = {}): Row => ({
+    bench: "query",
+    what,
+    unit: "ms",
+    samples: [],
+    ...more,
+  });
+  const first = row("one host: first packet", { note });
+  const all = row("one host: all packets", { note });
+  const absent = row("an absent host", { note: `${frames} frames` });
+  const scanned = row("one host: without the index", { note });
+  const process = row("one host: process and all, pcap to a pipe", { note });
+  const tcpdump = row("tcpdump -r, process and all", { pairedWith: all.what, note: "the same frames as a capture file" });
+  const rows = [first, all, absent, scanned, process];
+  if (present("tcpdump")) rows.push(tcpdump);
+  else say("tcpdump is not installed: left out (Debian package tcpdump)");
+  if (present("stenoread"))
+    say("stenoread reads what stenotype captured from an interface: not measured on stored packets");
+  else say("stenoread is not installed: left out (Debian packages stenographer, stenographer-client)");
+  try {
+    await fill(store, capture, frames);
+    for (let round = -1; round < rounds; round++) {
+      const asked = await ask(store, filter, wanted);
+      const none = await ask(store, `host ${absentHost}`, 0);
+      const slow = await ask(store, filter, wanted, false);
+      const exported = timed(
+        globalThis.process.execPath,
+        [cliPath, "export", "-r", store, "-F", "pcap", "-w", "-", ...filter.split(" ")],
+        wanted,
+      );
+      const dumped = rows.includes(tcpdump) ? timed("tcpdump", ["-r", capture, "-w", "-", filter], wanted) : 0;
+      if (round < 0) continue;
+      first.samples.push(asked.firstMs);
+      all.samples.push(asked.allMs);
+      absent.samples.push(none.allMs);
+      scanned.samples.push(slow.allMs);
+      process.samples.push(exported);
+      tcpdump.samples.push(dumped);
+    }
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+  return rows;
+}
+
+export const querying: Bench = {
+  summary: "one host's packets among ten million, by the index; beside tcpdump -r",
+  storeBytes: framesFull * (storeBytesPerFrame + pcapBytesPerFrame),
+  run,
+};
