@@ -97,7 +97,10 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   const absent = row("an absent host", { note: `${frames} frames` });
   const scanned = row("one host: without the index", { note });
   const process = row("one host: process and all, pcap to a pipe", { note });
-  const tcpdump = row("tcpdump -r, process and all", { pairedWith: all.what, note: "the same frames as a capture file" });
+  const tcpdump = row("tcpdump -r, process and all", {
+    pairedWith: all.what,
+    note: "the same frames as a capture file",
+  });
   const rows = [first, all, absent, scanned, process];
   if (present("tcpdump")) rows.push(tcpdump);
   else say("tcpdump is not installed: left out (Debian package tcpdump)");
