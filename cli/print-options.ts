@@ -40,7 +40,8 @@ export async function packetPrinter(flags: PrintFlags, switchWords = false): Pro
   const { utc = false } = flags;
   if (flags.json || flags.jsonl) {
     const { packetJson } = await import("../logger/print/packet-json.js");
-    return (packet) => `${JSON.stringify(packetJson(packet, { utc }))}\n`;
+    const { jsonText } = await import("../logger/print/plain-text.js");
+    return (packet) => `${jsonText(packetJson(packet, { utc }))}\n`;
   }
   const { PacketText } = await import("../logger/print/packet-text.js");
   const dumps = [
