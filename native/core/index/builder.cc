@@ -74,6 +74,7 @@ struct IndexBuilder::Impl {
 
 IndexBuilder::IndexBuilder(const IndexOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 IndexBuilder::~IndexBuilder() = default;
+void IndexBuilder::forget_fragments(uint64_t time_ns) { impl_->keys.forget_fragments(time_ns); }
 uint32_t IndexBuilder::blocks() const { return static_cast<uint32_t>(impl_->blocks.size()); }
 uint64_t IndexBuilder::records() const { return impl_->appearances.size(); }
 uint64_t IndexBuilder::memory_bytes() const {

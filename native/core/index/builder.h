@@ -38,6 +38,10 @@ class IndexBuilder {
   void add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes,
                  const PlacedBytes& placed);
 
+  // Blocks of a lane were left out in front of the next one, or come later; none holds frames that are newer than `time_ns`. What first
+  // fragments said is forgotten, and later ones within kFragmentWindow_ns of that time stay unresolved.
+  void forget_fragments(uint64_t time_ns);
+
   uint32_t blocks() const;
   uint64_t records() const;
   // Memory that the run under way takes: about 100 bytes a flow, its further terms, and 8 a record. finish() takes 200 more a flow while it

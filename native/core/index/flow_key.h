@@ -50,6 +50,7 @@ inline constexpr uint32_t kTermBytesMax = (kLinkLayersMax - 1) * 2 * 7 + kEtherT
 class FlowKeys {
  public:
   FlowKeys(bool tunnels, uint64_t seed) : tunnels_(tunnels), fragments_(seed) {}
+  void forget_fragments(uint64_t time_ns) { fragments_.forget(time_ns); }
   void frame(const layout::RecordHeader& header, uint32_t lane, const uint8_t* bytes, uint32_t length, FlowKey* key,
              uint8_t* terms);
   static void event(const layout::RecordHeader& header, FlowKey* key);

@@ -16,6 +16,11 @@ uint64_t window_end(uint64_t time_ns) {
 
 Fragments::Fragments(uint64_t seed) : seed_(seed) {}
 
+void Fragments::forget(uint64_t time_ns) {
+  unsure_until_ = std::max(unsure_until_, window_end(time_ns));
+  sets_.clear();
+}
+
 // IPv4: addresses, protocol, id (RFC 791). IPv6: addresses, id (RFC 8200).
 Fragments::Key Fragments::key_of(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer) const {
   uint8_t bytes[48] = {};
@@ -56,7 +61,7 @@ bool Fragments::find(uint32_t stream, const uint8_t* frame, const NetworkLayer& 
   if (sets_.empty()) return false;
   const Key key = key_of(stream, frame, layer);
   const Set& set = sets_[key.a % kSets];
-  if (set.unsure_until >= time_ns) return false;
+  if (std::max(set.unsure_until, unsure_until_) >= time_ns) return false;
   for (const Entry& entry : set.entries) {
     if (!entry.used || !(entry.key == key)) continue;
     *ports = entry.ports;

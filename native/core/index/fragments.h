@@ -15,6 +15,9 @@ class Fragments {
   };
   explicit Fragments(uint64_t seed);
 
+  // Frames up to this time were left out: among them may be first fragments that nothing is known of.
+  void forget(uint64_t time_ns);
+
   // A first fragment; one without both ports makes its later ones unsure. `stream`: of which order it is, a lane.
   void put(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer, uint64_t time_ns);
   // The ports of a later fragment; false unless every first fragment that it may belong to (of the same stream, before it, within
@@ -41,6 +44,7 @@ class Fragments {
   Key key_of(uint32_t stream, const uint8_t* frame, const NetworkLayer& layer) const;
 
   const uint64_t seed_;
+  uint64_t unsure_until_ = 0;    // of all
   std::vector<Set> sets_;        // made with the first fragment
 };
 

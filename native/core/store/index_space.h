@@ -20,6 +20,7 @@ namespace paste {
 struct SealedBlock {
   uint32_t index = 0;
   uint64_t serial = 0;
+  uint64_t previous = 0;        // serial of the block sealed before it in its lane; 0 = not known
   uint64_t sealed_ns = 0;       // wall clock
 };
 

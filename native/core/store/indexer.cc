@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <unordered_set>
+#include <utility>
 
 #include "core/store/checksums.h"
 #include "core/store/index_check.h"
@@ -166,7 +168,7 @@ void Indexer::check_found(uint32_t index) {
   if (check.whole) {
     const bool hollow = check.end < block_bytes_ / 2;
     for (const IndexedBlock& block : check.blocks) {
-      const Covered log{block.index, block.serial};
+      const Covered log{block.index, block.serial, 0};
       if (block.index >= directory_.count() || !lives(log)) continue;
       const layout::DirectoryEntry entry = directory_.entry(block.index);
       if (!layout::sealed(entry) || entry.end_bytes != block.end_bytes) continue;
@@ -182,14 +184,22 @@ void Indexer::check_found(uint32_t index) {
   space_.close(index);
 }
 
-// Sealed blocks that no run covers, in order.
-void Indexer::list_unindexed() {
+// Sealed blocks, oldest first.
+std::vector<Indexer::Covered> Indexer::list_sealed() const {
   std::vector<Covered> blocks;
   for (uint32_t index = 0; index < directory_.count(); ++index) {
     const layout::DirectoryEntry entry = directory_.entry(index);
-    if (layout::sealed(entry) && !space_.covered(index)) blocks.push_back({index, layout::word_serial(entry.word)});
+    if (layout::sealed(entry)) blocks.push_back({index, layout::word_serial(entry.word), entry.lane % layout::kLanesMax});
   }
   std::sort(blocks.begin(), blocks.end(), [](const Covered& a, const Covered& b) { return a.serial < b.serial; });
+  uint64_t newest[layout::kLanesMax] = {};
+  for (Covered& block : blocks) block.previous = std::exchange(newest[block.previous], block.serial);
+  return blocks;
+}
+
+void Indexer::list_unindexed() {
+  std::vector<Covered> blocks = list_sealed();
+  std::erase_if(blocks, [this](const Covered& block) { return space_.covered(block.index); });
   backlog_.assign(blocks.begin(), blocks.end());
   backlog_kind_ = From::kBacklog;
 }
@@ -208,9 +218,11 @@ bool Indexer::work_waits() {
 // The small runs' log blocks, to be covered by one run. The block that small runs are added to gets none of it, so that it can go.
 void Indexer::list_small() {
   if (small_open_.end != 0) close_block(small_open_);
-  std::erase_if(small_, [this](const Covered& block) { return !lives(block); });
-  std::sort(small_.begin(), small_.end(), [](const Covered& a, const Covered& b) { return a.serial < b.serial; });
-  backlog_.assign(small_.begin(), small_.end());
+  std::unordered_set<uint64_t> small;
+  for (const Covered& block : small_) small.insert(block.serial);
+  std::vector<Covered> blocks = list_sealed();
+  std::erase_if(blocks, [&](const Covered& block) { return !small.contains(block.serial); });
+  backlog_.assign(blocks.begin(), blocks.end());
   backlog_kind_ = From::kSmall;
   small_.clear();
   small_blocks_ = 0;
@@ -238,14 +250,14 @@ bool Indexer::begin_run() {
 bool Indexer::next_block(SealedBlock* block) {
   if (from_ == From::kLog) return space_.pop_sealed(block);
   if (backlog_.empty()) return false;
-  *block = {backlog_.front().index, backlog_.front().serial, 0};
+  *block = {backlog_.front().index, backlog_.front().serial, backlog_.front().previous, 0};
   backlog_.pop_front();
   return true;
 }
 
 // Copied first, then looked at: what the log overwrites meanwhile must not change under the builder.
 void Indexer::add(const SealedBlock& block) {
-  const Covered log{block.index, block.serial};
+  const Covered log{block.index, block.serial, 0};
   if (from_ != From::kSmall && space_.covered(block.index)) return;
   const layout::DirectoryEntry entry = directory_.entry(block.index);
   const bool there = lives(log) && layout::sealed(entry) && entry.end_bytes >= layout::kLine && entry.end_bytes <= block_bytes_;
@@ -256,6 +268,10 @@ void Indexer::add(const SealedBlock& block) {
     return;
   }
   if (under_way_.empty() && from_ == From::kLog) pending_since_ns_.store(block.sealed_ns, std::memory_order_relaxed);
+  // First fragments in blocks that the builder does not know may belong to fragments in this one.
+  uint64_t& previous = previous_[entry.lane % layout::kLanesMax];
+  if (block.previous == 0 || block.previous != previous) builder_.forget_fragments(entry.time_max_ns);
+  previous = block.serial;
   builder_.add_block(block.index, block.serial, copy_.get(), entry.end_bytes, CopiedPlaces(region_, directory_));
   under_way_.push_back(log);
   summary_.span(entry);

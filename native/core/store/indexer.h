@@ -45,8 +45,9 @@ class Indexer {
 
  private:
   struct Covered {
-    uint32_t index;
-    uint64_t serial;
+    uint32_t index = 0;
+    uint64_t serial = 0;
+    uint64_t previous = 0;   // as SealedBlock's
   };
   // An index block that runs are added to.
   struct OpenBlock {
@@ -63,6 +64,7 @@ class Indexer {
 
   // What to index (indexer.cc)
   void check_found(uint32_t index);
+  std::vector<Covered> list_sealed() const;
   void list_unindexed();
   bool work_waits();
   void list_small();
@@ -99,6 +101,7 @@ class Indexer {
   std::vector<Covered> under_way_;       // blocks in the builder
   BlockSummary summary_;                 // of those
   uint64_t newest_serial_ = 0;
+  uint64_t previous_[layout::kLanesMax] = {};  // serial of the block that was given to the builder last, by lane
   uint64_t run_bytes_goal_ = 0;
   std::unique_ptr<uint8_t[], void (*)(void*)> copy_;
   std::vector<uint8_t> run_;

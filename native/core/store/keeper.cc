@@ -207,7 +207,8 @@ void Keeper::finish_seals(const std::vector<Drained>& sealing) {
     highest_sealed_ = std::max(highest_sealed_, full.block.summary.last_sequence);
     head_bytes_ += layout::kLine;
     region_.release_staging(directory_.block_offset(full.block.index));
-    index_.sealed({full.block.index, full.block.serial, now});
+    index_.sealed({full.block.index, full.block.serial, state.newest_serial, now});
+    state.newest_serial = full.block.serial;
   }
   index_.bell.ring();
 }

@@ -70,6 +70,7 @@ class Keeper {
     size_t drained = 0;                  // of them, handed back
     uint64_t sealed = 0;                 // blocks sealed in all
     uint64_t newest_sealed = 0;          // last sequence of those
+    uint64_t newest_serial = 0;          // of those; 0 = none yet
     uint32_t preparing = 0;
     // Disk: how far the oldest block that is not handed back is written, and what the live page says.
     uint32_t written_bytes = 0;
