@@ -1,4 +1,5 @@
 // From stores and captures to capture files.
+import type { KeyObject } from "node:crypto";
 import type { Writable } from "node:stream";
 import { asPasteError, native } from "../native/engine.js";
 import { type CaptureEncoder, createCaptureEncoder, type SourcePiece } from "../native/export.js";
@@ -7,6 +8,7 @@ import { capturedLengthMax } from "./capture/capture.js";
 import { PasteError } from "./errors.js";
 import { type Compression, compressionOf, compressor, piecesCompressing } from "./export/compress.js";
 import type { SplitOptions } from "./export/file-names.js";
+import { checkManifestOutput, type WrittenManifest, writeManifest } from "./export/manifest-writer.js";
 import { Output, type WrittenFile } from "./export/output.js";
 import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { checkSources, Sources } from "./export/sources.js";
@@ -40,6 +42,8 @@ export interface ExportOptions {
   plain?: boolean;
   /** Make the frames fit to be shared. */
   sanitize?: SanitizeOptions;
+  /** Write FILE.manifest.json and FILE.manifest, by which `verifyManifest` proves later that nothing was changed. */
+  manifest?: { signWith?: KeyObject };
   /** Of captures: see CaptureOptions. */
   synthesizeEthernet?: boolean;
   allowTruncated?: boolean;
@@ -67,6 +71,7 @@ export interface ExportReport {
   /** What was done to frames of captures, and what is odd about them. */
   notes: string[];
   warnings: string[];
+  manifest?: WrittenManifest;
 }
 
 const application = "paste-switch";
@@ -90,6 +95,9 @@ class Export {
   readonly #output: Output;
   readonly #filter: CompiledFilter | undefined;
   readonly #names: NameCheck;
+  readonly #compression: Compression | undefined;
+  /** What times in the filter count from. */
+  readonly #nowNs = BigInt(Date.now()) * 1_000_000n;
   readonly #report: ExportReport;
   #left: number;
   /** A damaged capture: what was whole is written first. */
@@ -104,8 +112,11 @@ class Export {
     this.#options = options;
     const compression = options.compression ?? (typeof output === "string" ? compressionOf(output) : undefined);
     if (compression) compressor(compression); // refused before anything is opened
-    this.#output = new Output({ output, sources, split, compression });
-    this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
+    this.#compression = compression;
+    const manifest = options.manifest !== undefined;
+    if (manifest) checkManifestOutput(output);
+    this.#output = new Output({ output, sources, split, compression, hash: manifest });
+    this.#filter = options.filter ? compileFilter(options.filter, { record: "store", nowNs: this.#nowNs }) : undefined;
     this.#names = new NameCheck(this.#filter?.names ?? []);
     this.#encoder = native(() =>
       createCaptureEncoder(format, application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax), {
@@ -113,6 +124,7 @@ class Export {
         ...(split?.frames !== undefined && { frames: split.frames }),
         ...(split?.seconds !== undefined && { durationNs: BigInt(split.seconds) * 1_000_000_000n }),
         byTime: options.order !== "append",
+        chain: manifest,
         plain: options.plain ?? false,
         ...(options.sanitize && { sanitize: sanitizeSettings(options.sanitize) }),
         // A stream's owner may keep what it was given.
@@ -139,7 +151,9 @@ class Export {
     const capture = { allowTruncated, synthesizeEthernet };
     const anonymous = this.#options.sanitize !== undefined && !this.#options.sanitize.keepNames;
     const ethernetOnly = this.#options.sanitize !== undefined;
-    const sources = new Sources({ kinds, filter: this.#filter, range, capture, anonymous, ethernetOnly });
+    const origins = this.#options.manifest !== undefined;
+    const ranges = this.#options.sources.map(() => range);
+    const sources = new Sources({ kinds, filter: this.#filter, ranges, origins, capture, anonymous, ethernetOnly });
     await this.#output.open();
     try {
       await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));
@@ -148,6 +162,7 @@ class Export {
       if (!(await this.#output.end())) this.#report.ended = "closed";
       this.#report.bytes = this.#output.bytes;
       Object.assign(this.#report, sources.counters(this.#names), { notes: sources.notes, warnings: sources.warnings });
+      await this.#writeManifest(sources);
       if (this.#damage) throw this.#damage;
       this.#tellUnknownNames();
     } finally {
@@ -155,6 +170,22 @@ class Export {
       await this.#output.close();
     }
     return this.#report;
+  }
+
+  async #writeManifest({ origins }: Sources): Promise<void> {
+    const { format = "pcapng", manifest, output } = this.#options;
+    if (!manifest || this.#report.ended === "closed") return;
+    const chain = native(() => this.#encoder.chain());
+    this.#report.manifest = await writeManifest(output as string, {
+      options: this.#options,
+      report: this.#report,
+      format,
+      compression: this.#compression,
+      nowNs: this.#nowNs,
+      origins,
+      chain,
+      signWith: manifest.signWith,
+    });
   }
 
   #keepDamage(error: unknown): void {
@@ -177,8 +208,10 @@ class Export {
       if (goOn) next = this.#encoder.next(pieceBytes, this.#left);
       const [written] = await Promise.allSettled(goOn ? [this.#take(piece), next] : [this.#take(piece)]);
       if (written.status === "rejected") throw written.reason;
-      if (signal?.aborted && this.#report.ended === "done") this.#report.ended = "aborted";
-      if (!goOn || this.#report.ended !== "done") return;
+      if (this.#report.ended !== "done") return;
+      if (goOn) continue; // also when it was aborted meanwhile: what has been encoded is written
+      if (signal?.aborted) this.#report.ended = "aborted";
+      return;
     }
   }
 

@@ -1,6 +1,7 @@
 // What is kept and how it is read: the package's `paste-switch/logger`.
 export * from "./errors.js";
 export { type EventOptions, type StoreEvent, storeEvents } from "./events.js";
+export { type VerifyOptions, type VerifyReport, verifyManifest } from "./export/verify-manifest.js";
 export { type ExportOptions, type ExportReport, exportFrames } from "./export.js";
 export { type CaptureReport, type ImportOptions, type ImportReport, importCaptures } from "./import.js";
 export { type MacEntryThen, type MacTableThen, macTablesAt } from "./mac-history.js";

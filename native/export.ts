@@ -48,9 +48,45 @@ export interface CaptureEncoder {
   ): EncodedPiece;
   /** The end of the file. */
   finish(): EncodedPiece;
+  /** With `chain`: the parts of the files that were ended since the last call, and all interfaces so far. */
+  chain(): { parts: ChainPart[]; interfaces: ChainInterface[] };
+}
+
+/** One file's part of the hash chain over all records (logger/MANIFEST.md). */
+export interface ChainPart {
+  before: Buffer;
+  after: Buffer;
+  records: number;
+  /** Lowest and highest packet id, 0n where there is none; lowest and highest time. */
+  firstId: bigint;
+  lastId: bigint;
+  firstNs: bigint;
+  lastNs: bigint;
+  /** The chain behind each stride of records, 32 bytes each. */
+  stride: number;
+  marks: Buffer;
+}
+
+export interface ChainInterface {
+  name: string;
+  description: string;
+  linkType: number;
+}
+
+/** Computes a file's part again from the file's bytes. */
+export interface ChainCheck {
+  /** Throws CAPTURE where this is no capture as an export writes it. */
+  feed(bytes: Uint8Array): void;
+  /** `interfaces`: how many there are, with those that were known. `disorder`: the first packet id that is not above the one before it. */
+  finish(): ChainPart & {
+    interfaces: number;
+    disorder: { record: number; id: bigint; before: bigint } | null;
+  };
 }
 
 export interface EncoderOptions {
+  /** Keep a hash chain over the records. */
+  chain?: boolean;
   /** Another file begins before a frame: when the file has more bytes than these, so many frames, or is so long; 0 = never. */
   bytesOver?: number;
   frames?: number;
@@ -66,6 +102,7 @@ export interface EncoderOptions {
 
 interface ExportAddon {
   CaptureEncoder: new (format: number, application: string, snaplen: number, options: EncoderOptions) => CaptureEncoder;
+  ChainCheck: new (before: Uint8Array, stride: number, interfaces: readonly ChainInterface[]) => ChainCheck;
 }
 
 const formatNumbers: Record<CaptureFormat, number> = { pcapng: 0, pcap: 1, nsecpcap: 2 };
@@ -79,4 +116,13 @@ export function createCaptureEncoder(
 ): CaptureEncoder {
   const addon = loadAddon("paste_switch") as unknown as ExportAddon;
   return new addon.CaptureEncoder(formatNumbers[format], application, snaplen, options);
+}
+
+export function createChainCheck(
+  before: Uint8Array,
+  stride: number,
+  interfaces: readonly ChainInterface[],
+): ChainCheck {
+  const addon = loadAddon("paste_switch") as unknown as ExportAddon;
+  return new addon.ChainCheck(before, stride, interfaces);
 }

@@ -21,6 +21,8 @@ interface ExportFlags extends InstanceFlags {
   sanitize?: string | true;
   key?: string;
   keepNames?: boolean;
+  manifest?: boolean;
+  sign?: string;
   comments: boolean;
   synthEthernet?: boolean;
   allowTruncated?: boolean;
@@ -55,6 +57,11 @@ export function define(command: Command): void {
     .option("--sanitize [words]", "map addresses, cut payloads and what is not understood; keep-payload,keep-oui")
     .option("--key <file>", "with --sanitize: 32 bytes by which addresses are mapped (default: random)")
     .option("--keep-names", "with --sanitize: keep names of ports, rules and sources")
+    .option(
+      "--manifest",
+      "write FILE.manifest.json and FILE.manifest: what `store verify --manifest` proves the export by",
+    )
+    .option("--sign <key>", "sign the manifest with this Ed25519 key (PEM)")
     .option("--no-comments", "pcapng without the comments that say rule, way and outcome")
     .option("--utc", "times in file names are UTC")
     .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
@@ -83,6 +90,7 @@ Examples:
   paste-switch export -w night.pcapng between yesterday 22:00 and 06:00 and in-port 'vale0:*'
   paste-switch export -r day1.store -r day2.store -w both.pcapng.gz
   paste-switch export --sanitize --key my.key -w to-share.pcapng after 1h ago
+  paste-switch export -w case-7.pcapng --sign case.pem host 10.0.0.7
   paste-switch export -C 100 -W 10 -w ring.pcap -F pcap
   paste-switch export -G 3600 -w 'hour-%Y%m%d-%H.pcapng'
   paste-switch export -w - tcp port 80 and host 10.0.0.1 | tshark -r -`,
@@ -93,6 +101,7 @@ Examples:
 async function exportCommand(words: string[], flags: ExportFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { exportFrames } = await import("../../logger/export.js");
+  const { readSigningKey } = await import("../../logger/export/manifest-signature.js");
   const { parseCompression } = await import("../../logger/export/compress.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
   const { formatBytes, formatOf } = await import("../format.js");
@@ -112,6 +121,9 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
     ...(flags.append ? { order: "append" as const } : {}),
     ...(split ? { split } : {}),
     ...(sanitize ? { sanitize } : {}),
+    ...(flags.sign === undefined
+      ? flags.manifest && { manifest: {} }
+      : { manifest: { signWith: await readSigningKey(flags.sign) } }),
     ...(flags.compress === undefined ? {} : { compression: parseCompression(flags.compress) }),
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
@@ -126,6 +138,10 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   for (const line of [...report.notes, ...report.warnings]) say(line);
   if (report.lost > 0) say(`${formatOf(report.lost, "frame")} that a rule selected could not be logged`);
   if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} overwritten while being read`);
+  if (report.manifest) {
+    const { json, binary, fingerprint } = report.manifest;
+    say(`manifest in ${json} and ${binary}${fingerprint ? `, signed by ${fingerprint}` : ""}`);
+  }
   if (sanitize && !sanitize.key)
     say("sanitized under a random key that is forgotten now: another export maps the same addresses to others (--key)");
   const { files, frames: removed } = report.removed;

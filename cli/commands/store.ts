@@ -21,9 +21,23 @@ export function define(command: Command): void {
     .action(info);
   command
     .command("verify")
-    .description("Check every record of a store against its checksums. Reads only.")
-    .argument("<path>", "a store, also one in use")
-    .addHelpText("after", "\nExits 1 when something is damaged.\n\nExample:\n  paste-switch store verify lab.store")
+    .description("Check every record of a store against its checksums, or an export against its manifest. Reads only.")
+    .argument("[path]", "a store, also one in use")
+    .option(
+      "--manifest <file>",
+      "an export's FILE.manifest.json or FILE.manifest: prove that nothing was changed, dropped or added",
+    )
+    .option("--key <pem>", "with --manifest: the public key that must have signed it")
+    .option("-r, --read <store...>", "with --manifest: what was exported, to compare its records, too")
+    .addHelpText(
+      "after",
+      `
+Exits 1 when something is damaged, or not as it was.
+
+Examples:
+  paste-switch store verify lab.store
+  paste-switch store verify --manifest case-7.pcapng.manifest.json --key case.pub -r lab.store`,
+    )
     .action(verify);
   command
     .command("recover")
@@ -91,7 +105,19 @@ async function infoText(path: string, store: StoreInfo): Promise<string> {
   return `${lines.join("\n")}\n`;
 }
 
-async function verify(path: string): Promise<void> {
+interface VerifyFlags {
+  manifest?: string;
+  key?: string;
+  read?: string[];
+}
+
+async function verify(path: string | undefined, flags: VerifyFlags): Promise<void> {
+  const { PasteError } = await import("../../logger/errors.js");
+  if (flags.manifest !== undefined && path === undefined) return verifyExport({ ...flags, manifest: flags.manifest });
+  if (path === undefined || flags.manifest !== undefined)
+    throw new PasteError("USAGE", "give either a store's path or --manifest FILE (the store behind it with -r)");
+  if (flags.key !== undefined || flags.read !== undefined)
+    throw new PasteError("USAGE", "--key and -r belong to --manifest: give that, too");
   const { openStore } = await import("../../logger/reader.js");
   const { formatOf } = await import("../format.js");
   const { problems, counters } = await openStore(path).verify();
@@ -105,6 +131,22 @@ async function verify(path: string): Promise<void> {
   process.stdout.write(`${formatOf(Math.max(counters.corrupt, problems.length), "problem")}\n`);
   process.stderr.write(`${checked}\n`);
   process.exitCode = 1;
+}
+
+async function verifyExport({ manifest, key, read }: VerifyFlags & { manifest: string }): Promise<void> {
+  const { readPublicKey } = await import("../../logger/export/manifest-signature.js");
+  const { verifyManifest } = await import("../../logger/export/verify-manifest.js");
+  const { formatOf } = await import("../format.js");
+  const { problems, notes, frames, files } = await verifyManifest({
+    manifest,
+    ...(key === undefined ? {} : { key: await readPublicKey(key) }),
+    ...(read === undefined ? {} : { sources: read }),
+  });
+  for (const problem of problems) process.stdout.write(`${problem}\n`);
+  if (problems.length === 0) process.stdout.write("OK\n");
+  for (const note of notes) process.stderr.write(`${note}\n`);
+  process.stderr.write(`${formatOf(frames, "frame")} in ${formatOf(files, "file")} checked\n`);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
 async function recover(path: string, flags: { dryRun?: boolean }): Promise<void> {

@@ -18,6 +18,8 @@ export interface OutputOptions {
 /** A file that was finished. */
 export interface WrittenFile {
   name: string;
+  /** Among all files of the export, from 0; a ring has given up some. */
+  index: number;
   frames: number;
   /** As they lie on the disk, compressed or not. */
   bytes: number;
@@ -36,6 +38,7 @@ export class Output {
   #final: FinalSink | undefined;
   #sink: Sink | undefined;
   #frames = 0;
+  #ended = 0;
   #bytesBefore = 0;
 
   constructor(options: OutputOptions) {
@@ -75,7 +78,13 @@ export class Output {
     if (!final) return true;
     const open = await this.#attempt(() => this.#sink!.end());
     const sha256 = final.digest();
-    this.files.push({ name: final.name, frames: this.#frames, bytes: final.bytes, ...(sha256 && { sha256 }) });
+    this.files.push({
+      name: final.name,
+      index: this.#ended++,
+      frames: this.#frames,
+      bytes: final.bytes,
+      ...(sha256 && { sha256 }),
+    });
     this.#bytesBefore += final.bytes;
     this.#frames = 0;
     await this.close();

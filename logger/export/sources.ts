@@ -13,10 +13,25 @@ import { type FrameOptions, nativeOptions } from "../reader.js";
 
 type Batches = AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void>;
 
+export type SequenceRange = Pick<FrameOptions, "fromSequence" | "toSequence">;
+
+/** Where frames came from. */
+export interface Origin {
+  kind: SourceKind;
+  name: string;
+  /** Of a store; else empty, and both numbers 0. */
+  uuid: string;
+  fromSequence: bigint;
+  toSequence: bigint;
+}
+
 export interface SourceOptions {
   kinds: ReadonlyMap<string, SourceKind>;
   filter: CompiledFilter | undefined;
-  range: Pick<FrameOptions, "fromSequence" | "toSequence">;
+  /** Of each source. */
+  ranges: readonly SequenceRange[];
+  /** What was read is said in `origins`, and a store is read exactly up to what is durable now. */
+  origins: boolean;
   capture: { allowTruncated: boolean; synthesizeEthernet: boolean };
   /** Sources and their interfaces are numbered instead of named. */
   anonymous: boolean;
@@ -27,6 +42,7 @@ export interface SourceOptions {
 export class Sources {
   readonly #options: SourceOptions;
   readonly #stores: NativeStoreReader[] = [];
+  readonly origins: Origin[] = [];
   readonly #captures = new Map<number, { capture: CaptureReader; batches: Batches }>();
 
   constructor(options: SourceOptions) {
@@ -36,11 +52,12 @@ export class Sources {
   async open(paths: readonly string[], encoder: CaptureEncoder): Promise<void> {
     const labels =
       this.#options.anonymous && paths.length > 1 ? paths.map((_, i) => `source ${i + 1}`) : sourceLabels(paths);
-    const { kinds, filter, range, capture: captureOptions } = this.#options;
+    const { kinds, filter, capture: captureOptions } = this.#options;
     for (const [i, path] of paths.entries()) {
       if (kinds.get(path) === "store") {
         const reader = native(() => openNativeReader(path));
         this.#stores.push(reader);
+        const range = await this.#rangeOf(reader, path, this.#options.ranges[i] ?? {});
         native(() => {
           reader.start({ ...nativeOptions({ ...range, ...(filter && { filter }) }), framesOnly: false });
           encoder.openStore(reader, labels[i]);
@@ -48,9 +65,21 @@ export class Sources {
       } else {
         const capture = await openCapture(path, captureOptions);
         const number = native(() => encoder.openCapture(labels[i]));
+        const none = { uuid: "", fromSequence: 0n, toSequence: 0n };
+        this.origins.push({ kind: "capture", name: path === "-" ? "standard input" : basename(path), ...none });
         this.#captures.set(number, { capture, batches: selectedBatches(capture, filter) });
       }
     }
+  }
+
+  async #rangeOf(reader: NativeStoreReader, path: string, range: SequenceRange): Promise<SequenceRange> {
+    if (!this.#options.origins) return range;
+    const { uuid, firstSequence, durableSequence } = await reader.info();
+    const { fromSequence = 0n, toSequence = durableSequence } = range;
+    const from = fromSequence > firstSequence ? fromSequence : firstSequence;
+    const to = toSequence < durableSequence ? toSequence : durableSequence;
+    this.origins.push({ kind: "store", name: basename(path), uuid, fromSequence: from, toSequence: to });
+    return { fromSequence: from, toSequence: to };
   }
 
   /** Gives a capture's next batch to the encoder. Throws CAPTURE where it is damaged. */

@@ -4,6 +4,7 @@
 void init_audit(Napi::Env env, Napi::Object exports);
 void init_bench(Napi::Env env, Napi::Object exports);
 void init_bpf(Napi::Env env, Napi::Object exports);
+void init_chain(Napi::Env env, Napi::Object exports);
 void init_client(Napi::Env env, Napi::Object exports);
 void init_engine(Napi::Env env, Napi::Object exports);
 void init_export(Napi::Env env, Napi::Object exports);
@@ -20,6 +21,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_audit(env, exports);
   init_bench(env, exports);
   init_bpf(env, exports);
+  init_chain(env, exports);
   init_client(env, exports);
   init_engine(env, exports);
   init_export(env, exports);

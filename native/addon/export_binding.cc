@@ -10,6 +10,7 @@
 #include "core/export/exporter.h"
 #include "core/export/store_input.h"
 #include "capture_columns.h"
+#include "chain_binding.h"
 #include "reader_binding.h"
 #include "status_error.h"
 
@@ -177,7 +178,8 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
                         InstanceMethod<&CaptureEncoderObject::next>("next"),
                         InstanceMethod<&CaptureEncoderObject::describe>("describe"),
                         InstanceMethod<&CaptureEncoderObject::append>("append"),
-                        InstanceMethod<&CaptureEncoderObject::finish>("finish")});
+                        InstanceMethod<&CaptureEncoderObject::finish>("finish"),
+                        InstanceMethod<&CaptureEncoderObject::chain>("chain")});
   }
 
   // new CaptureEncoder(format: 0 pcapng | 1 pcap | 2 nsecpcap, application, snaplen, options)
@@ -193,6 +195,7 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
                                            call[2].As<Napi::Number>().Uint32Value(), limits,
                                            options.Get("byTime").ToBoolean().Value(), static_cast<uint32_t>(count_option(options, "slots")));
     encoding_->words.comments = !options.Get("plain").ToBoolean().Value();
+    if (options.Get("chain").ToBoolean().Value()) encoding_->exporter.encoder().begin_chain();
     if (options.Get("sanitize").IsObject()) sanitize(options.Get("sanitize").As<Napi::Object>());
   }
 
@@ -336,6 +339,26 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     if (!idle(call.Env())) return call.Env().Undefined();
     encoding_->exporter.finish(&pending_);
     return take_pending(call.Env(), 0);
+  }
+
+  // chain(): { parts: one for each file that was ended since the last call, interfaces: { name, description, linkType }[] }
+  Napi::Value chain(const CallbackInfo& call) {
+    const Napi::Env env = call.Env();
+    if (!idle(env)) return env.Undefined();
+    CaptureEncoder& encoder = encoding_->exporter.encoder();
+    Napi::Array parts = Napi::Array::New(env), interfaces = Napi::Array::New(env);
+    for (const ChainPart& part : encoder.take_parts()) parts.Set(parts.Length(), part_object(env, part));
+    for (const CaptureEncoder::KnownInterface& each : encoder.known_interfaces()) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("name", each.name);
+      object.Set("description", each.description);
+      object.Set("linkType", Napi::Number::New(env, each.link_type));
+      interfaces.Set(interfaces.Length(), object);
+    }
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("parts", parts);
+    object.Set("interfaces", interfaces);
+    return object;
   }
 
   Napi::Value take_pending(Napi::Env env, uint64_t frames) {

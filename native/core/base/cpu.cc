@@ -31,6 +31,7 @@ CpuFeatures detect() {
   f.clflush = bit(d, 19);
   f.pclmul = bit(c, 1);
   f.sse42 = bit(c, 20);
+  f.aes = bit(c, 25);
   const uint64_t state = bit(c, 27) ? saved_state() : 0;
   const bool ymm_saved = (state & 0x6) == 0x6;
   const bool zmm_saved = (state & 0xe6) == 0xe6;
@@ -42,6 +43,7 @@ CpuFeatures detect() {
     f.sha = bit(b, 29) && f.sse42;
     f.clflushopt = bit(b, 23);
     f.clwb = bit(b, 24);
+    f.sha = bit(b, 29);
   }
   if (__get_cpuid(0x80000007, &a, &b, &c, &d)) f.invariant_counter = bit(d, 8);
   return f;

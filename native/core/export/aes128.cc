@@ -3,8 +3,9 @@
 #include <array>
 #include <cstring>
 
+#include "core/base/cpu.h"
+
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -50,12 +51,6 @@ void encrypt_portable(const uint8_t (&keys)[11][16], const uint8_t (&in)[16], ui
 }
 
 #if defined(__x86_64__)
-// Intel SDM volume 2, CPUID leaf 1: bit 25 of ECX.
-bool has_instructions() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 25 & 1) != 0;
-}
-
 __attribute__((target("aes,sse4.1"))) void encrypt_native(const uint8_t (&keys)[11][16], const uint8_t (&in)[16], uint8_t (&out)[16]) {
   const auto key = [&](int i) { return _mm_load_si128(reinterpret_cast<const __m128i*>(keys[i])); };
   __m128i x = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)), key(0));
@@ -75,11 +70,7 @@ Aes128::Aes128(const uint8_t (&key)[16]) {
     for (int i = 0; i < 4; ++i) now[i] = static_cast<uint8_t>(before[i] ^ kBox[before[12 + ((i + 1) & 3)]] ^ (i == 0 ? constant : 0));
     for (int i = 4; i < 16; ++i) now[i] = before[i] ^ now[i - 4];
   }
-#if defined(__x86_64__)
-  native_ = has_instructions();
-#else
-  native_ = false;
-#endif
+  native_ = cpu_features().aes && cpu_features().sse42;
 }
 
 void Aes128::encrypt(const uint8_t (&in)[16], uint8_t (&out)[16]) const {

@@ -134,7 +134,7 @@ Status CaptureEncoder::describe(const InterfaceToEncode& interface, EncodedBytes
                                     " and " + std::to_string(link_type) + ": write pcapng (-F pcapng)");
   if (!begun_) begin(link_type, out);
   *number = static_cast<uint32_t>(interfaces_.size());
-  interfaces_.push_back(Interface{std::string(interface.name), link_type, interface.source});
+  interfaces_.push_back(Interface{std::string(interface.name), link_type, interface.source, know(interface)});
   if (format_ != CaptureFormat::kPcapng) return Status();
   const std::string_view name = cut(interface.name), description = cut(interface.description);
   const uint32_t length = 16 + text_option_bytes(name) + text_option_bytes(description) + 8 + 4 + 4;
@@ -154,6 +154,31 @@ Status CaptureEncoder::describe(const InterfaceToEncode& interface, EncodedBytes
   return Status();
 }
 
+// By what the file shows of it. Classic pcap shows nothing: one interface.
+uint32_t CaptureEncoder::know(const InterfaceToEncode& interface) {
+  if (!chain_) return 0;
+  const bool named = format_ == CaptureFormat::kPcapng;
+  const std::string_view name = named ? cut(interface.name) : "", description = named ? cut(interface.description) : "";
+  for (size_t i = 0; i < known_.size(); ++i)
+    if (known_[i].name == name && known_[i].description == description && known_[i].link_type == interface.link_type)
+      return static_cast<uint32_t>(i);
+  known_.push_back(KnownInterface{std::string(name), std::string(description), interface.link_type});
+  return static_cast<uint32_t>(known_.size() - 1);
+}
+
+void CaptureEncoder::chain(const FrameToEncode& frame, uint32_t length, const Interface& from) {
+  const bool pcapng = format_ == CaptureFormat::kPcapng;
+  ChainedRecord record;
+  record.time_ns = format_ == CaptureFormat::kPcap ? frame.time_ns / 1000 * 1000 : frame.time_ns;
+  record.packet_id = pcapng && frame.from_store ? frame.sequence : 0;
+  record.wire_length = std::max(frame.wire_length, length);
+  record.length = length;
+  record.interface = from.known;
+  record.lost = pcapng ? frame.lost : 0;
+  record.bytes = frame.bytes;
+  chain_->add(record);
+}
+
 Split CaptureEncoder::splits_before(uint64_t time_ns) const {
   if (file_frames_ == 0) return Split::kNone;
   // Times may run backwards: that is never a reason for another file.
@@ -171,6 +196,7 @@ Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
     return status;
   }
   Interface& from = interfaces_[frame.interface];
+  if (chain_) chain(frame, length, from);
   if (from.received == 0) from.first_ns = from.last_ns = frame.time_ns;
   from.first_ns = std::min(from.first_ns, frame.time_ns);
   from.last_ns = std::max(from.last_ns, frame.time_ns);
@@ -241,6 +267,7 @@ void CaptureEncoder::finish(EncodedBytes* out) {
     to.end_of_options();
     to.u32(length);
   }
+  if (chain_) parts_.push_back(chain_->take());
   interfaces_.clear();
   begun_ = false;
   file_bytes_ = file_frames_ = 0;

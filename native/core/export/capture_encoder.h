@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/status.h"
 #include "core/export/encoded_bytes.h"
+#include "core/export/record_chain.h"
 
 namespace paste {
 
@@ -64,6 +66,17 @@ class CaptureEncoder {
   // Whether a frame of this time belongs into the next file.
   Split splits_before(uint64_t time_ns) const;
 
+  // From now on each file's part of the chain over all records is kept; before the first frame.
+  void begin_chain() { chain_.emplace(); }
+  // Parts of the files that finish() has ended, once.
+  std::vector<ChainPart> take_parts() { return std::move(parts_); }
+  // Every interface of all files, as the chain numbers them.
+  struct KnownInterface {
+    std::string name, description;
+    uint32_t link_type;
+  };
+  const std::vector<KnownInterface>& known_interfaces() const { return known_; }
+
   CaptureFormat format() const { return format_; }
   uint32_t snaplen() const { return snaplen_; }
   // Over all files.
@@ -79,6 +92,7 @@ class CaptureEncoder {
     std::string name;
     uint32_t link_type;
     uint32_t source;
+    uint32_t known = 0;
     uint64_t received = 0, lost = 0;
     uint64_t first_ns = 0, last_ns = 0;
   };
@@ -87,6 +101,8 @@ class CaptureEncoder {
     file_bytes_ += size;
     return out->extend(size);
   }
+  uint32_t know(const InterfaceToEncode& interface);
+  void chain(const FrameToEncode& frame, uint32_t length, const Interface& from);
   void begin(uint32_t link_type, EncodedBytes* out);
   void append_pcapng(const FrameToEncode& frame, uint32_t length, EncodedBytes* out);
   Status append_pcap(const FrameToEncode& frame, uint32_t length, EncodedBytes* out);
@@ -100,6 +116,9 @@ class CaptureEncoder {
   uint32_t file_ = 0;
   uint64_t file_bytes_ = 0, file_frames_ = 0, file_first_ns_ = 0;
   std::vector<Interface> interfaces_;
+  std::optional<RecordChain> chain_;
+  std::vector<ChainPart> parts_;
+  std::vector<KnownInterface> known_;
 };
 
 }  // namespace paste

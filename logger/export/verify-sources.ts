@@ -1,0 +1,118 @@
+// Compares a manifest with the stores that were exported: reads them again under the manifest's filter, and computes the chain anew.
+import { native } from "../../native/engine.js";
+import { createCaptureEncoder } from "../../native/export.js";
+import { openNativeReader } from "../../native/reader.js";
+import { capturedLengthMax } from "../capture/capture.js";
+import { PasteError } from "../errors.js";
+import { compileFilter } from "../filter/compile.js";
+import { NameCheck } from "../filter/name-check.js";
+import { sourceKind } from "../query-source.js";
+import type { Manifest } from "./manifest.js";
+import { type SequenceRange, Sources } from "./sources.js";
+
+interface Finding {
+  problems: string[];
+  notes: string[];
+}
+
+export async function compareWithSources(manifest: Manifest, paths: readonly string[], report: Finding): Promise<void> {
+  if (manifest.sanitize !== "")
+    throw new PasteError("USAGE", "the export was sanitized: its records are not those of the store, leave -r away");
+  const matched = await matchSources(manifest, paths);
+  for (const [i, path] of matched.entries()) {
+    const { kind, fromSequence } = manifest.sources[i]!;
+    const oldest = kind === "store" ? await oldestOf(path) : 0n;
+    if (oldest <= BigInt(fromSequence)) continue;
+    report.problems.push(
+      `${path}: cannot tell any more: its oldest record is ${oldest}, the export began at ${fromSequence}`,
+    );
+    return;
+  }
+  const last = manifest.files.at(-1);
+  if (!last) return;
+  const found = await chainOf(manifest, matched);
+  if (found.after === last.chainAfter) report.notes.push("every record is the one in the store, and none is missing");
+  else report.problems.push(difference(manifest, found.records));
+}
+
+function difference({ frames }: Manifest, records: number): string {
+  const exported = Number(frames);
+  if (records > exported)
+    return `the store has ${records} records under this filter, the export ${exported}: ${records - exported} were dropped`;
+  if (records < exported)
+    return `the store has ${records} records under this filter, the export ${exported}: ${exported - records} were added`;
+  return `the export has as many records as the store under this filter, ${records}, but not the same`;
+}
+
+/** For each source of the manifest the path that is it. */
+async function matchSources(manifest: Manifest, paths: readonly string[]): Promise<string[]> {
+  const byUuid = new Map<string, string>();
+  const captures: string[] = [];
+  for (const path of paths)
+    if ((await sourceKind(path)) === "store") byUuid.set(await uuidOf(path), path);
+    else captures.push(path);
+  return manifest.sources.map(({ kind, name, uuid }) => {
+    const path = kind === "store" ? byUuid.get(uuid) : captures.shift();
+    if (path === undefined)
+      throw new PasteError(
+        "USAGE",
+        `the export was made of ${kind} ${name}${uuid ? ` (${uuid})` : ""}: name it with -r, and all others, too`,
+      );
+    return path;
+  });
+}
+
+async function uuidOf(path: string): Promise<string> {
+  return (await infoOf(path)).uuid;
+}
+async function oldestOf(path: string): Promise<bigint> {
+  return (await infoOf(path)).firstSequence;
+}
+async function infoOf(path: string) {
+  const reader = native(() => openNativeReader(path));
+  try {
+    return await reader.info();
+  } finally {
+    reader.close();
+  }
+}
+
+async function chainOf(manifest: Manifest, paths: readonly string[]): Promise<{ after: string; records: number }> {
+  const limit =
+    manifest.limit === "0" && manifest.ended === "done" ? Number.POSITIVE_INFINITY : Number(manifest.frames);
+  const encoder = native(() =>
+    createCaptureEncoder(manifest.captureFormat, "", manifest.snaplen || capturedLengthMax, {
+      chain: true,
+      plain: true,
+      byTime: manifest.order === "time",
+      slots: 1,
+    }),
+  );
+  const kinds = new Map<string, Awaited<ReturnType<typeof sourceKind>>>();
+  for (const path of paths) kinds.set(path, await sourceKind(path));
+  const filter = manifest.filter
+    ? compileFilter(manifest.filter, { record: "store", nowNs: BigInt(manifest.filterNowNs) })
+    : undefined;
+  const ranges: SequenceRange[] = manifest.sources.map(({ fromSequence, toSequence }) => ({
+    fromSequence: BigInt(fromSequence),
+    toSequence: BigInt(toSequence),
+  }));
+  const capture = { allowTruncated: true, synthesizeEthernet: false };
+  const labels = { anonymous: false, ethernetOnly: false, origins: false };
+  const sources = new Sources({ kinds, filter, ranges, capture, ...labels });
+  try {
+    await sources.open(paths, encoder);
+    for (let left = limit; left > 0; ) {
+      const piece = await encoder.next(1 << 20, left);
+      left -= piece.frames;
+      if (piece.next === "hungry") await sources.feed(encoder, piece.hungry);
+      if (!piece.more) break;
+    }
+    native(() => encoder.finish());
+    sources.counters(new NameCheck([]));
+    const [part] = native(() => encoder.chain()).parts;
+    return { after: part!.after.toString("hex"), records: part!.records };
+  } finally {
+    await sources.close();
+  }
+}
