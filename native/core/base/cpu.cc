@@ -43,7 +43,6 @@ CpuFeatures detect() {
     f.sha = bit(b, 29) && f.sse42;
     f.clflushopt = bit(b, 23);
     f.clwb = bit(b, 24);
-    f.sha = bit(b, 29);
   }
   if (__get_cpuid(0x80000007, &a, &b, &c, &d)) f.invariant_counter = bit(d, 8);
   return f;

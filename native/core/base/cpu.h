@@ -5,7 +5,7 @@ namespace paste {
 
 struct CpuFeatures {
   // x86-64. A vector feature counts only when the operating system keeps its registers (XCR0).
-  bool aes = false, sha = false;  // AES-NI; SHA-1 and SHA-256
+  bool aes = false;            // AES-NI
   bool sse42 = false, pclmul = false, avx = false, avx2 = false;
   bool avx512 = false;         // F, BW and VL together
   bool vpclmulqdq = false;     // on 512-bit registers
