@@ -113,7 +113,10 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
     "ip protochain 6",
     '"protochain" cannot be used at column 4: it needs a loop, which a bounded filter program cannot have: test the headers with "ip6 proto"',
   ],
-  ["geneve", '"geneve" cannot be used at column 1: write "udp port 6081", and "any host" or "any port" for what is inside'],
+  [
+    "geneve",
+    '"geneve" cannot be used at column 1: write "udp port 6081", and "any host" or "any port" for what is inside',
+  ],
   ["type mgt", '"type" cannot be used at column 1: it belongs to 802.11 captures'],
   ["rulenum 5", '"rulenum" cannot be used at column 1: it belongs to pf logs'],
   ["arp broadcast", '"arp broadcast" at column 1: only ether and ip have it'],
