@@ -1,8 +1,10 @@
 // query, trace and mac list --at as their users run them: on a daemon with ports and traffic, and on its store when it is gone.
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { PacketText } from "../../logger/print/packet-text.js";
+import { PcapWriter } from "../../logger/capture/pcap-writer.js";
+import { PacketText, type PacketTextOptions } from "../../logger/print/packet-text.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { cliPath, runCli } from "../cli/run-cli.js";
@@ -165,5 +167,31 @@ test("query ends quietly when its reader goes, with counts on SIGINT, and refuse
     t.true(refused.status === 2 || args[0] === "-r", `${args.join(" ")}: ${refused.stderr}`);
     t.regex(refused.stderr, /^paste-switch: .+\n$/, args.join(" "));
     t.is(refused.stdout, "");
+  }
+});
+
+test("tcpdump's letters mean what they mean there, however often they are given", async (t) => {
+  const folder = testFolder(t);
+  const path = join(folder, "s.pcap");
+  const { batch } = generateTraffic({ seed: 5, frames: 40 });
+  const writer = new PcapWriter({ nanoseconds: true });
+  writeFileSync(path, Buffer.concat([writer.header(), writer.append(batch)]));
+  const packets = Array.from({ length: batch.count }, (_, i) => ({
+    bytes: batch.data.subarray(batch.offsets[i]!, batch.offsets[i]! + batch.capturedLengths[i]!),
+    timeNs: batch.timesNs[i]!,
+    wireLength: batch.wireLengths[i]!,
+  }));
+  const cases: [string[], PacketTextOptions][] = [
+    [["-t"], { style: "none" }],
+    [["-tt", "-n", "-S"], { style: "seconds", absoluteSequences: true }],
+    [["-ttt", "-x"], { style: "since-previous", hex: "x" }],
+    [["-tttt", "-XX", "-e"], { style: "date", hex: "XX", linkHeader: true }],
+    [["-ttttt", "-A", "--nano"], { style: "since-first", hex: "A", nanoseconds: true }],
+  ];
+  for (const [args, options] of cases) {
+    const { stdout, status } = await runCli(["query", "-r", path, "--utc", ...args]);
+    const printer = new PacketText({ ...options, utc: true });
+    t.is(status, 0);
+    t.is(stdout, packets.map((packet) => `${printer.text(packet)}\n`).join(""), args.join(" "));
   }
 });
