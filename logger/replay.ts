@@ -42,6 +42,8 @@ export interface ReplayOptions {
   filter?: string;
   /** Wall clock: the first frame goes then. Past: at once. */
   beginAtNs?: bigint;
+  /** The sending thread runs ahead of others on its core (SCHED_FIFO): for root and CAP_SYS_NICE, where there are cores enough. */
+  realtime?: boolean;
   /** Only frames that were received earlier. */
   untilNs?: bigint;
   /** A frame before the first one and after the last one says so, with this text of up to 40 characters (logger/REPLAY.md). */
@@ -155,6 +157,7 @@ class Replay {
       createNativeReplay({
         ...pace,
         beginAtNs: options.beginAtNs ?? 0n,
+        realtime: options.realtime ?? false,
         marker,
         ...(options.rewrite && { rewrite: nativeRewrite(options.rewrite) }),
       }),
@@ -198,6 +201,8 @@ class Replay {
       signal?.removeEventListener("abort", stop);
     }
     if (problem) throw problem;
+    if (this.#options.realtime && !report.realtime)
+      this.#extra.warnings.push("real time was refused: it needs CAP_SYS_NICE, or a limit in `ulimit -r`");
     if (this.#goOn()) {
       const lines = this.#names.lines();
       if (lines.length > 0 && report.sentFrames === 0) throw new PasteError("FILTER", lines.join("; "));

@@ -23,6 +23,8 @@ export interface PacerReport {
   /** From the first frame to the last, pauses included. */
   elapsedNs: number;
   pausedNs: number;
+  /** The sending thread ran ahead of others (SCHED_FIFO). */
+  realtime: boolean;
   /** Wall clock: when the first frame was due, and when the last one was handed over; 0n: there was none. */
   beganNs: bigint;
   endedNs: bigint;
@@ -95,6 +97,8 @@ export interface NativeReplayOptions {
   rate: number;
   /** Wall clock: when the first frame is due; 0n = at once. */
   beginAtNs: bigint;
+  /** The sending thread asks to run ahead of others. */
+  realtime: boolean;
   /** Text of the frames that mark begin and end; "" = none are sent. */
   marker: string;
   rewrite?: NativeRewrite;

@@ -14,6 +14,7 @@ interface ReplayFlags extends InstanceFlags {
   limit?: string;
   until?: string;
   startAt?: string;
+  realtime?: boolean;
   marker?: string | true;
   rewriteMac?: string[];
   rewriteIp?: string[];
@@ -50,6 +51,7 @@ export function define(command: Command): void {
     .option("-L, --limit <n>", "so many frames at most")
     .option("--until <time|sequence>", "up to, but not including, this time; or up to this record of a store")
     .option("--start-at <time>", "the first frame goes at this time of the clock")
+    .option("--realtime", "run the sending thread ahead of others on its core (CAP_SYS_NICE)")
     .option("--marker [text]", "a frame of type 0x88b5 before the first and after the last one")
     .option("--rewrite-mac <from=to>", "change Ethernet addresses, also in ARP; may be repeated", collect)
     .option("--rewrite-ip <from=to>", "change addresses or networks, 10.0.0.0/8=172.16.0.0/8; may be repeated", collect)
@@ -104,6 +106,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     control,
     ...untilOf(flags.until, parseTimeOption, parseSequence),
     ...(flags.startAt === undefined ? {} : { beginAtNs: parseTimeOption(flags.startAt, "--start-at") }),
+    ...(flags.realtime ? { realtime: true } : {}),
     ...(flags.marker === undefined ? {} : { marker: flags.marker === true ? "marker" : flags.marker }),
     rewrite: {
       ...(flags.rewriteMac && { macs: flags.rewriteMac }),

@@ -103,6 +103,7 @@ Napi::Object report_object(Napi::Env env, const PacerReport& report) {
   set("waits", report.waits);
   set("elapsedNs", report.elapsed_ns);
   set("pausedNs", report.paused_ns);
+  object.Set("realtime", report.realtime);
   object.Set("beganNs", Napi::BigInt::New(env, report.began_ns));
   object.Set("endedNs", Napi::BigInt::New(env, report.ended_ns));
   set("errorP50Ns", report.error_p50_ns);
@@ -130,7 +131,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
                         InstanceMethod<&ReplayObject::finish>("finish")});
   }
 
-  // new Replay({ mode: 0 original | 1 frames a second | 2 bits a second | 3 top, speed, rate, beginAtNs, marker, rewrite })
+  // new Replay({ mode: 0 original | 1 frames a second | 2 bits a second | 3 top, speed, rate, beginAtNs, realtime, marker, rewrite })
   explicit ReplayObject(const CallbackInfo& call) : Napi::ObjectWrap<ReplayObject>(call), state_(std::make_shared<ReplayState>()) {
     const auto given = call[0].As<Napi::Object>();
     bool lossless = true;
@@ -139,6 +140,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     state_->options.rate = given.Get("rate").ToNumber().DoubleValue();
     state_->options.begin_at_ns = given.Get("beginAtNs").As<Napi::BigInt>().Uint64Value(&lossless);
     state_->options.marker = given.Get("marker").ToString();
+    state_->options.realtime = given.Get("realtime").ToBoolean();
     if (!given.Get("rewrite").IsObject()) return;
     RewriteOptions rewrite = rewrite_options(given.Get("rewrite").As<Napi::Object>());
     if (rewrite.any()) state_->rewriter = std::make_unique<Rewriter>(std::move(rewrite));

@@ -148,3 +148,15 @@ test("until a sequence, until a time, for ever", async (t) => {
   const ended = await send({ loops: 0, signal: abort.signal, onProgress: (sent) => sent > 200 && abort.abort() });
   t.true(ended.aborted && ended.sentFrames > 200);
 });
+
+test("real time: granted, or said to be refused", async (t) => {
+  const { socket } = await liveSwitch(t);
+  const store = await storeWith(t, numbered(50, 1000n), { ports: ["vale0:a"] });
+  const { realtime, warnings, sentFrames } = await replayFrames(options(store, socket, { realtime: true }));
+  t.is(sentFrames, 50);
+  t.is(
+    warnings.some((line) => line.startsWith("real time was refused")),
+    !realtime,
+  );
+  t.false((await replayFrames(options(store, socket, {}))).realtime);
+});

@@ -1,6 +1,8 @@
 #include "core/replay/pacer.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -128,6 +130,8 @@ bool Pacer::take(Entry* entry) {
 
 void Pacer::run() {
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // of this thread: sleeps end as close to their time as can be
+  const sched_param lowest = {.sched_priority = 1};
+  report_.realtime = options_.realtime && pthread_setschedparam(pthread_self(), SCHED_FIFO, &lowest) == 0;
   Entry entry;
   while (take(&entry) && play(entry)) {}
   entry = {};

@@ -30,6 +30,7 @@ struct PacerOptions {
   double speed = 1;
   double rate = 0;
   uint64_t begin_at_ns = 0;  // wall clock: the first frame's deadline; 0 or past = as soon as there is one
+  bool realtime = false;     // the sending thread asks for SCHED_FIFO: others wait for their core while it spins
   // Not empty: each port gets a frame of EtherType 0x88b5 before the first frame and after the last one, which says so with this
   // text and the time (marker.h).
   std::string marker;
@@ -55,6 +56,7 @@ struct PacerReport {
   uint64_t waits = 0;           // times that a transmit ring was full
   uint64_t elapsed_ns = 0;      // from the first frame to the last, pauses included
   uint64_t paused_ns = 0;
+  bool realtime = false;        // it was granted
   uint64_t began_ns = 0, ended_ns = 0;  // wall clock: when the first frame was due and when the last one was handed over; 0: there was none
   uint64_t error_p50_ns = 0, error_p99_ns = 0, error_p999_ns = 0, error_max_ns = 0;
   uint64_t unconfirmed = 0;     // ports whose ring the switch had not emptied when waiting for that was given up
