@@ -8,7 +8,7 @@ import type { AluOperator, LoadSize } from "./instruction.js";
 import type { NameTest } from "./record-words.js";
 import type { Protocol } from "./words.js";
 
-export type Kind = "host" | "net" | "port" | "portrange" | "proto";
+export type Kind = "host" | "net" | "port" | "portrange" | "proto" | "protochain";
 
 /** The words before a value: `tcp src port` 80. What was not written is absent. */
 export interface Qualifier {

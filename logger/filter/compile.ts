@@ -3,8 +3,10 @@
 // What is taken selects what tcpdump selects (libpcap 1.10, capture file of Ethernet), to the last short frame. Known exceptions:
 //  - taken here, an error there: `net 10/8`, parentheses around the first of several values, a divisor that begins with the
 //    offset 0 (`ip[2] / tcp[0]`);
-//  - an error here, taken there: host and network names, `protochain` (a loop), `byte N & M` and `byte N | M` (there they test
+//  - an error here, taken there: host and network names, `byte N & M` and `byte N | M` (there they test
 //    whatever was loaded before), `geneve`, and the words of other link layers;
+//  - `protochain` steps over six headers at most, where tcpdump's loop goes on; and behind an authentication header it goes on where that
+//    ends, while tcpdump forgets what came before it;
 //  - decided right here: `x & 0xffffffff = 0`, which tcpdump takes for never true, and long rows of alternatives (about one random
 //    filter in 3000) of which tcpdump's optimiser loses one, as in `not arp host 1.0.0.1 and 1.0.0.2 or arp host (1.0.0.2 or
 //    1.0.0.3)`; `tcpdump -O` agrees with this one then.

@@ -206,6 +206,11 @@ class Generator {
     const matches = new Matches(this.values, this.layout, at);
     const { protocol, direction, kind } = qualifier;
     if (kind === "proto") return this.protoNumber(protocol, value, at);
+    if (kind === "protochain") {
+      if (protocol !== undefined && protocol !== "ip" && protocol !== "ip6")
+        throw filterError(at, `"${protocolName(protocol)}" has no chain of headers`, 'write "ip6 protochain"');
+      return matches.protocolChain(protocol, protocolNumberOf(value, protocol, at));
+    }
     if (kind === "port" || kind === "portrange") {
       const { first, last, transport } = portsOf(value, qualifier, at);
       return matches.ports(kind === "port" ? first : [first, last], transport, direction);

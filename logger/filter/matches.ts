@@ -8,6 +8,9 @@ import type { Value, ValueTable } from "./values.js";
 import { etherType } from "./words.js";
 
 const ipv6FragmentHeader = 44;
+const ipv6Extensions = [0, 60, 43, ipv6FragmentHeader];
+/** Headers that `protochain` steps over. */
+const chainSteps = 6;
 const portTransports = { tcp: 6, udp: 17, sctp: 132 } as const;
 export type PortTransport = keyof typeof portTransports;
 
@@ -91,6 +94,44 @@ export class Matches {
 
   ipProtocol(number: number): Condition {
     return either(this.ipv4Protocol(number), this.ipv6Protocol(number));
+  }
+
+  /**
+   * The protocol, or one behind headers that follow the IP header: hop-by-hop options, routing, fragment, destination options (IPv6) and
+   * authentication. A program without loops has the steps written out: as far as `chainSteps`, behind an authentication header one more.
+   */
+  protocolChain(protocol: "ip" | "ip6" | undefined, number: number): Condition {
+    const { layout, values } = this;
+    const ipv4 = () =>
+      both(
+        this.type(etherType.ip),
+        this.chainFrom(layout.network(9, 1), layout.ipHeaderLength(), number, false, chainSteps),
+      );
+    const ipv6 = () =>
+      both(
+        this.type(etherType.ip6),
+        this.chainFrom(layout.network(6, 1), values.constant(40), number, true, chainSteps),
+      );
+    if (protocol === "ip") return ipv4();
+    return protocol === "ip6" ? ipv6() : either(ipv4(), ipv6());
+  }
+
+  /** `next` is a header's number, which begins `at` bytes into the packet. Both bytes of a header are loaded before it is judged. */
+  private chainFrom(next: Value, at: Value, number: number, isIpv6: boolean, steps: number): Condition {
+    const { layout, values } = this;
+    const found = compare(values, next, "equal", number);
+    if (steps === 0) return found;
+    const [following, length] = [layout.network(0, 1, at), layout.network(1, 1, at)];
+    const step = (extra: number, unit: number, left: number): Condition => {
+      const units = values.arithmetic("+", length, values.constant(extra));
+      const behind = values.arithmetic("+", values.arithmetic("*", units, values.constant(unit)), at);
+      const loaded = compare(values, length, "greaterOrEqual", 0);
+      return both(loaded, this.chainFrom(following, behind, number, isIpv6, left));
+    };
+    const authenticated = both(compare(values, next, "equal", 51), step(2, 4, Math.min(1, steps - 1)));
+    if (!isIpv6) return either(found, authenticated);
+    const isExtension = anyOf(ipv6Extensions.map((each) => compare(values, next, "equal", each)));
+    return either(found, either(both(isExtension, step(1, 8, steps - 1)), authenticated));
   }
 
   /** Not a fragment of an IPv4 datagram other than the first. */

@@ -25,7 +25,7 @@ interface Operand {
   bare: boolean;
 }
 
-const kinds: readonly string[] = ["host", "net", "port", "portrange", "proto"];
+const kinds: readonly string[] = ["host", "net", "port", "portrange", "proto", "protochain"];
 const anOperand = 'a condition such as "tcp", "host 10.0.0.1" or "port 80"';
 
 /** The tree of a filter; empty text selects everything. Times count from `nowNs`. Throws FILTER errors with the column. */
@@ -43,6 +43,7 @@ const values: Record<Kind, string> = {
   port: "a port",
   portrange: "a range such as 80-90",
   proto: "a protocol's number, or its name behind a backslash",
+  protochain: "a protocol's number, or its name behind a backslash",
 };
 
 /** What may stand where a bare value may. */
@@ -169,7 +170,7 @@ class Parser {
   private parseAny(): Operand {
     const { at } = this.reader.next();
     const { text, type } = this.reader.peek();
-    if (type !== "word" || !["src", "dst", ...kinds].includes(text))
+    if (type !== "word" || text === "protochain" || !["src", "dst", ...kinds].includes(text))
       throw this.reader.unexpected('"host", "net", "port", "portrange" or "proto", perhaps behind "src" or "dst"');
     return this.parseQualified(undefined, at, true);
   }
@@ -180,7 +181,8 @@ class Parser {
     const { text, type, at } = this.reader.peek();
     const kind = type === "word" && kinds.includes(text) ? (text as Kind) : undefined;
     if (kind) this.reader.next();
-    if (kind === "proto" && direction) throw filterError(at, '"proto" takes no direction', 'leave out "src" and "dst"');
+    if ((kind === "proto" || kind === "protochain") && direction)
+      throw filterError(at, `"${kind}" takes no direction`, 'leave out "src" and "dst"');
     const carried: Qualifier = {
       ...(protocol && { protocol }),
       ...(direction && { direction }),

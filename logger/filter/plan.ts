@@ -163,7 +163,8 @@ class Planner {
 
   private match({ qualifier, value, at }: Kind<"match">): IndexExpression {
     const { protocol, direction, kind } = qualifier;
-    if (kind === "proto") return this.protoNumber(protocol, protocolNumberOf(value, protocol, at));
+    if (kind === "proto" || kind === "protochain")
+      return this.protoNumber(protocol, protocolNumberOf(value, protocol, at));
     if (kind === "port" || kind === "portrange") {
       const { first, last } = portsOf(value, qualifier, at);
       return ports(direction, Math.min(first, last), Math.max(first, last), false);

@@ -84,7 +84,6 @@ export const refusedWords: ReadonlyMap<string, string> = new Map([
   ["inbound", "a frame does not carry its direction"],
   ["outbound", "a frame does not carry its direction"],
   ["ifindex", "a frame does not carry its interface"],
-  ["protochain", 'it needs a loop, which a bounded filter program cannot have: test the headers with "ip6 proto"'],
   ["geneve", 'write "udp port 6081", and "any host" or "any port" for what is inside'],
   ["radio", "it belongs to 802.11 captures"],
   ...refuse("it belongs to 802.11 captures", "type subtype dir direction addr1 addr2 addr3 addr4 ra ta"),

@@ -109,10 +109,7 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   // What only other captures, or nothing here, can answer.
   ["inbound", '"inbound" cannot be used at column 1: a frame does not carry its direction'],
   ["gateway foo", '"gateway" cannot be used at column 1: it needs host names, which are not looked up'],
-  [
-    "ip protochain 6",
-    '"protochain" cannot be used at column 4: it needs a loop, which a bounded filter program cannot have: test the headers with "ip6 proto"',
-  ],
+  ["tcp protochain 6", '"tcp" has no chain of headers at column 16: write "ip6 protochain"'],
   [
     "geneve",
     '"geneve" cannot be used at column 1: write "udp port 6081", and "any host" or "any port" for what is inside',

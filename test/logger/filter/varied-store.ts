@@ -111,6 +111,8 @@ const recordWord = fc.oneof(
     "mpls and host 10.0.0.2",
     "pppoes and ip",
     "vlan and vlan and tcp port 80",
+    "ip6 protochain 6",
+    "protochain 17",
   ),
 );
 
