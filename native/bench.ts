@@ -16,6 +16,8 @@ export interface ForwardSide {
   framesPerRound?: number;
   log?: "none" | "pack" | "mark";
   strict?: boolean;
+  /** Index what is logged, as the daemon does. Default false. */
+  index?: boolean;
   /** An existing store, for `log` other than none; no two sides may share one. */
   storePath?: string;
   seed?: number;

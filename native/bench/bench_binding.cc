@@ -76,6 +76,7 @@ ForwardOptions forward_options(const Napi::Object& given) {
   const std::string log = text(given, "log");
   options.log = log == "pack" ? LogMode::kPack : log == "mark" ? LogMode::kMark : LogMode::kNone;
   options.strict = flag(given, "strict", options.strict);
+  options.index = flag(given, "index", options.index);
   options.store_path = text(given, "storePath");
   options.seed = whole(given, "seed", options.seed);
   return options;

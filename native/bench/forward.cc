@@ -157,6 +157,7 @@ class Forward {
     if (options_.log != LogMode::kNone) {
       StoreOptions store;
       store.spare_blocks = 16;  // as the daemon has it
+      store.index = options_.index;
       if (Status status = Store::open(options_.store_path, store, &store_, &report_); !status.ok()) return status;
     }
     WorkerOptions worker;

@@ -22,6 +22,7 @@ struct ForwardOptions {
   uint64_t frames_per_round = 1'000'000;
   LogMode log = LogMode::kNone;
   bool strict = true;
+  bool index = false;        // with the indexer beside it
   std::string store_path;            // kPack, kMark: an existing store
   uint64_t seed = 1;
 };

@@ -16,12 +16,15 @@ interface Side {
   log: "none" | "pack" | "mark";
   strict: boolean;
   storeBytes: number;
+  /** With the indexer at work. */
+  index?: true;
 }
 
 function sides(rounds: number): Side[] {
   return [
     { what: "none", log: "none", strict: true, storeBytes: 0 },
     { what: "pack strict", log: "pack", strict: true, storeBytes: steadyStoreBytes },
+    { what: "pack strict, indexed", log: "pack", strict: true, storeBytes: steadyStoreBytes, index: true },
     { what: "pack relaxed", log: "pack", strict: false, storeBytes: steadyStoreBytes },
     { what: "mark strict", log: "mark", strict: true, storeBytes: steadyStoreBytes },
     { what: "pack strict, first pass", log: "pack", strict: true, storeBytes: (rounds + 2) * 2 * roundBytes },
@@ -36,8 +39,8 @@ async function ofSize(frameBytes: number, effort: Effort): Promise<Row[]> {
   const framesPerRound = framesOf(frameBytes, effort.quick ? 4 * mebibyte : roundBytes);
   const paths: string[] = [];
   const native: ForwardSide[] = [];
-  for (const [index, { log, strict, storeBytes }] of chosen.entries()) {
-    const side: ForwardSide = { frameBytes, framesPerRound, log, strict };
+  for (const [index, { log, strict, storeBytes, index: indexed = false }] of chosen.entries()) {
+    const side: ForwardSide = { frameBytes, framesPerRound, log, strict, index: indexed };
     if (log !== "none") {
       const storePath = join(effort.folder, `log-${frameBytes}-${index}.store`);
       await createStore(storePath, { sizeBytes: storeBytes });
@@ -54,7 +57,7 @@ async function ofSize(frameBytes: number, effort: Effort): Promise<Row[]> {
       sizeBytes: frameBytes,
       unit: "ns/frame",
       samples: result.nsPerFrame,
-      ...(index === 0 ? {} : { pairedWith: "none" }),
+      ...(index === 0 ? {} : { pairedWith: chosen[index]!.index ? "pack strict" : "none" }),
       ...(result.notLogged > 0 ? { note: `NOT LOGGED ${result.notLogged}` } : whole(result)),
     }));
   } finally {
