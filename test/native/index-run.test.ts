@@ -213,7 +213,7 @@ test("names of ports answer for them; ports without a name may have any", async 
   t.throws(() => askRun(run!, plan, []), { message: /name test that is not there/ });
 });
 
-test("fields that do not fit say all, the largest first; what is left still narrows; at the least a run is its blocks", async (t) => {
+test("fields that do not fit say all; what is left still narrows; at the least a run is its blocks", async (t) => {
   const path = await storeWith(t, awkwardFrames(15, 1500), { blockBytes: 1 << 16, sizeBytes: 32 << 20 });
   const whole = indexStore(path, {});
   const size = whole.runs[0]!.length;

@@ -69,7 +69,8 @@ struct IndexBuilder::Impl {
   std::vector<RunBlock> blocks;
   uint32_t lines = 0;                 // of the blocks before
   std::map<std::pair<uint8_t, uint32_t>, std::string> names;
-  bool overflown = false;             // nothing but the blocks can be told
+  uint64_t wanted_bytes = 0;             // of the last run, had every field been kept
+  bool overflown = false;                // nothing but the blocks can be told
 };
 
 IndexBuilder::IndexBuilder(const IndexOptions& options) : impl_(std::make_unique<Impl>(options)) {}
@@ -80,6 +81,8 @@ uint64_t IndexBuilder::records() const { return impl_->appearances.size(); }
 uint64_t IndexBuilder::memory_bytes() const {
   return impl_->table.memory_bytes() + impl_->appearances.size() * sizeof(Appearance);
 }
+
+uint64_t IndexBuilder::wanted_bytes() const { return impl_->wanted_bytes; }
 
 void IndexBuilder::add_block(uint32_t block_index, uint64_t serial, const uint8_t* bytes, uint32_t end_bytes,
                              const PlacedBytes& placed) {
@@ -234,20 +237,38 @@ std::vector<uint8_t> encode_names(const std::map<std::pair<uint8_t, uint32_t>, s
 // What every answer stands on: without these a run can only say "all".
 bool needed(uint8_t field) { return field == kOddFrames || field == kPositions; }
 
-// Leaves out fields until the rest fits, the largest first; false when what is needed does not.
+// What a byte of a field is worth: who looks for packets looks for hosts first, and hardly ever for a client's port alone.
+uint32_t worth(uint32_t field) {
+  switch (static_cast<IndexField>(field)) {
+    case IndexField::kIpSource:
+    case IndexField::kIpDestination:
+      return 4;
+    case IndexField::kPortSource:
+    case IndexField::kCommunity:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+uint64_t bytes_of(const std::vector<EncodedSection>& sections) {
+  uint64_t all = 0;
+  for (const EncodedSection& section : sections) all += section.bytes();
+  return all;
+}
+
+// Leaves out fields until the rest fits, first those that are large for what they are worth; false when what is needed does not fit.
 bool fit(std::vector<EncodedSection>* sections, uint64_t fixed_bytes, uint64_t bytes_max, uint32_t* omitted) {
-  for (;;) {
-    uint64_t all = fixed_bytes, by_field[256] = {};
-    for (const EncodedSection& section : *sections) {
-      all += section.bytes();
-      if (!needed(section.field)) by_field[section.field] += section.bytes();
-    }
-    if (all <= bytes_max) return true;
+  while (fixed_bytes + bytes_of(*sections) > bytes_max) {
+    uint64_t by_field[256] = {};
+    for (const EncodedSection& section : *sections)
+      if (!needed(section.field)) by_field[section.field] += section.bytes() * 4 / worth(section.field);
     const uint32_t largest = static_cast<uint32_t>(std::max_element(by_field, by_field + 256) - by_field);
     if (by_field[largest] == 0) return false;
     std::erase_if(*sections, [&](const EncodedSection& section) { return section.field == largest; });
     *omitted |= 1u << largest;
   }
+  return true;
 }
 
 // A run's bytes, one part behind the other.
@@ -278,6 +299,7 @@ void IndexBuilder::Impl::assemble(std::vector<EncodedSection> sections, std::vec
   header.flow_count = static_cast<uint32_t>(table.flows().size());
   std::vector<uint8_t> names_bytes = encode_names(names);
   const uint64_t fixed_bytes = sizeof header + blocks.size() * sizeof(RunBlock) + 7;
+  wanted_bytes = fixed_bytes + names_bytes.size() + bytes_of(sections);
   bool with_names = fixed_bytes + names_bytes.size() <= options.bytes_max / 2;
   if (overflown ||
       !fit(&sections, fixed_bytes + (with_names ? names_bytes.size() : 0), options.bytes_max, &header.omitted)) {

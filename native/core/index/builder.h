@@ -13,9 +13,8 @@ namespace paste {
 
 struct IndexOptions {
   bool tunnels = false;  // look into tunnels, too
-  uint32_t bytes_max =
-      1u << 20;  // of a run. Fields that do not fit are left out, the largest first, and answer "all"; at worst the
-  // whole run does: then it is as small as its blocks' list
+  // Of a run. Fields that do not fit are left out and answer "all"; at worst the whole run does: then it is as small as its list of blocks.
+  uint32_t bytes_max = 1u << 20;
 };
 
 // Where frames that were marked in place have their bytes.
@@ -51,6 +50,8 @@ class IndexBuilder {
   // Ends the run of the blocks added since the last finish(), at least one: its bytes, 8-byte aligned in length, still to be sealed by
   // seal_run(). What fragments said is kept for the next run.
   void finish(std::vector<uint8_t>* run);
+  // What the last run would have taken with every field.
+  uint64_t wanted_bytes() const;
 
  private:
   struct Impl;

@@ -229,7 +229,7 @@ std::vector<EncodedSection> encode_fields(const FlowTable& table) {
     each_term(
         flow.key, table.terms(flow), [&](uint32_t section, uint64_t value) { values.put(section, value, number); },
         [&](uint32_t section, const uint8_t* value) { values.put(section, value, number); });
-    if (flow.has_community) values.put(kCommunitySection, flow.community, number);
+    if (flow.has_community) values.put(kCommunitySection, flow.community >> 8, number);
   }
   std::vector<EncodedSection> sections;
   std::vector<Narrow> narrow;

@@ -109,7 +109,7 @@ struct SectionKind {
 };
 inline constexpr SectionKind kSections[] = {
     {kOddFrames, 1}, {1, 6}, {2, 6}, {3, 2}, {4, 2}, {5, 4}, {6, 4}, {5, 16}, {6, 16}, {7, 1}, {8, 2},
-    {9, 2}, {10, 2}, {11, 4}, {12, 4}, {13, 4}, {14, 4}, {15, 1}, {16, 2}, {17, 1}, {18, 1}};
+    {9, 2}, {10, 2}, {11, 3}, {12, 4}, {13, 4}, {14, 4}, {15, 1}, {16, 2}, {17, 1}, {18, 1}};
 enum SectionIndex : uint8_t {
   kOddSection, kMacSourceSection, kMacDestinationSection, kVlanSection, kEthertypeSection, kIp4SourceSection, kIp4DestinationSection,
   kIp6SourceSection, kIp6DestinationSection, kProtocolSection, kPortSourceSection, kPortDestinationSection, kIcmpTypeSection,
