@@ -5,7 +5,7 @@ import { batchOf } from "../../logger/capture/frame-columns.js";
 import { PasteError } from "../../logger/errors.js";
 import { selectFrames } from "../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../logger/filter/compile.js";
-import { openStore } from "../../logger/reader.js";
+import { type FrameBatch, openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
@@ -70,6 +70,22 @@ test("accessors of a batch", async (t) => {
     t.throws(() => batch.sequence(1), { instanceOf: RangeError });
     t.throws(() => batch.bytes(-1), { instanceOf: RangeError });
   }
+});
+
+test("memory that is used again: the same frames, and a batch that is kept too long is empty, never another one", async (t) => {
+  const frames = awkwardFrames(6, 3000);
+  const path = await storeWith(t, frames);
+  t.is(firstDifference(await storedFrames(path, { reuse: true, batchBytes: 65536 }), frames), -1);
+  const reader = openStore(path);
+  let before: FrameBatch | undefined;
+  let batches = 0;
+  for await (const batch of reader.frames({ reuse: true, batchFrames: 100 })) {
+    if (before) t.throws(() => before!.sequence(0), { instanceOf: RangeError });
+    t.true(batch.bytes(0).length > 0);
+    before = batch;
+    batches++;
+  }
+  t.true(batches > 5);
 });
 
 test("info and verify of a whole store", async (t) => {
