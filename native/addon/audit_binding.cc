@@ -84,7 +84,8 @@ class AuditObject : public Napi::ObjectWrap<AuditObject> {
       lengths_[i] = static_cast<uint32_t>(length);
     }
     uint32_t stopped = 0;
-    const Status status = audit_->feed(headers_.data(), payloads_.data(), lengths_.data(), call[2].ToNumber().Uint32Value(), count, &stopped);
+    const uint32_t first = call[2].ToNumber().Uint32Value();
+    const Status status = audit_->feed(headers_.data(), payloads_.data(), lengths_.data(), first, count, &stopped);
     if (!status.ok()) throw_status(env, status);
     return Napi::Number::New(env, stopped);
   }

@@ -126,6 +126,28 @@ test("what-if: a VLAN that changes concerns exactly its frames", async (t) => {
   t.is(same.same, 7);
 });
 
+test("mirror ports take no part, and what they send is dropped", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:m,mirror=a+b"];
+  const live = await logged(t, specs);
+  const [a, b, m] = live.ports as [PortClient, PortClient, PortClient];
+  await send(live, a, frame(2, 1), frame(0, 1));
+  await send(live, b, frame(1, 2));
+  await send(live, m, frame(1, 7));
+  await send(live, a, frame(7, 1));
+  const report = await checked(live, config(specs));
+  t.deepEqual([report.frames, report.same], [5, 5]);
+  const plain = await auditStore({ source: live.storePath, recorded: config(specs), other: config([]) });
+  t.deepEqual(
+    plain.findings.map(({ was, would }) => [was, would]),
+    [
+      ["flooded to vale0:b", "flooded to vale0:b vale0:m"],
+      ["flooded to vale0:b", "flooded to vale0:b vale0:m"],
+      ["dropped: mirror_port", "vale0:a"],
+      ["flooded to vale0:b", "vale0:m"],
+    ],
+  );
+});
+
 test("static entries, removed ones, flushes and detached ports", async (t) => {
   const specs = ["vale0:a", "vale0:b", "vale0:c"];
   const live = await logged(t, specs);

@@ -115,7 +115,8 @@ class Audit {
   std::vector<Decision> decisions_, other_decisions_;
 
   std::unordered_map<uint64_t, History> history_;
-  std::unordered_map<uint32_t, std::pair<uint32_t, std::string>> homes_;  // port id -> its switch's number, its name; also of ports that are gone
+  // Port id -> its switch's number, its name; also of ports that are gone.
+  std::unordered_map<uint32_t, std::pair<uint32_t, std::string>> homes_;
   std::unordered_map<std::string, uint32_t> switches_;
   std::deque<Suspect> suspects_;
   std::deque<uint64_t> port_changes_;   // times

@@ -86,7 +86,8 @@ Status refused(const std::string& name, const char* what) {
 
 Status open_interface_sink(const std::string& name, std::unique_ptr<ReplaySink>* sink) {
   const uint32_t index = if_nametoindex(name.c_str());
-  if (index == 0) return {Code::kPort, "there is no interface " + name + "; `ip link` lists those there are, a switch's port is vale0:" + name};
+  if (index == 0)
+    return {Code::kPort, "there is no interface " + name + "; `ip link` lists those there are, a switch's port is vale0:" + name};
   const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // protocol 0: receives nothing
   if (fd < 0) return refused(name, "a packet socket needs CAP_NET_RAW");
   sockaddr_ll address = {};
