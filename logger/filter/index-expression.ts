@@ -109,6 +109,8 @@ export function planText(plan: IndexExpression): string {
     case "name":
       return `${plan.field === "rule" ? "rule" : indexFields[plan.field][2]} "${plan.pattern}"`;
     case "range":
+      if (plan.field === "unresolvedFragment") return "later fragment of unknown ports";
+      if (plan.field === "egress") return "flooded";
       return `${indexFields[plan.field][2]} ${rangeText(plan)}`;
     default:
       return plan.parts

@@ -109,11 +109,11 @@ const plans: Record<string, string> = {
   "pppoes and arp": "EtherType 0x8864",
   "in-port vale0:* and dropped": 'in-port "vale0:*" and outcome 1 to 255',
   "not forwarded": "outcome 1 to 255",
-  flooded: "out-port 4294967295",
+  flooded: "flooded",
   "any src host 10.0.0.1": "source address 10.0.0.1",
-  "any dst port 53": "destination port 53 or later fragment 1 to 255 or port of a first fragment 53",
+  "any dst port 53": "destination port 53 or later fragment of unknown ports or port of a first fragment 53",
   "tcp and any port 53":
-    "(IP protocol 6 and (source port 53 or destination port 53 or later fragment 1 to 255)) or port of a first fragment 53",
+    "(IP protocol 6 and (source port 53 or destination port 53 or later fragment of unknown ports)) or port of a first fragment 53",
   'payload "x"': "everything",
   "after 12:00": "everything",
 };
