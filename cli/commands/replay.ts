@@ -85,7 +85,7 @@ Examples:
 async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { replayFrames } = await import("../../logger/replay.js");
-  const { controlByKeyboard, ReplayControl } = await import("../../logger/replay-control.js");
+  const { controlByKeyboard, keysText, ReplayControl } = await import("../../logger/replay-control.js");
   const { parseTimeOption } = await import("../../logger/filter/times.js");
   const { locateInstance } = await import("../../switch/instance.js");
   const { checkPortName } = await import("../../switch/port-spec.js");
@@ -100,6 +100,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const progress = new Progress("replayed");
   const control = new ReplayControl();
   const end = new AbortController();
+  if (process.stdin.isTTY && process.stderr.isTTY) process.stderr.write(`${keysText}\n`);
   const release = controlByKeyboard(process.stdin, control, () => end.abort());
   const report = await replayFrames({
     socket: locateInstance(flags).ports,
