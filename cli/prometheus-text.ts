@@ -100,12 +100,9 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
     out.add("store_indexed_frames_total", "counter", "Frames indexed.", [[{}, store.indexedFrames]]);
     out.add("store_index_lag_blocks", "gauge", "Sealed blocks that no index covers.", [[{}, store.indexLagBlocks]]);
     out.add("store_index_lag_seconds", "gauge", "How far the index is behind.", [[{}, store.indexLagNs / 1e9]]);
-    out.add(
-      "store_index_skipped_blocks_total",
-      "counter",
-      "Blocks that were not indexed in time or for want of room.",
-      [[{}, store.indexSkippedBlocks]],
-    );
+    out.add("store_index_skipped_blocks_total", "counter", "Blocks overwritten without having been indexed.", [
+      [{}, store.indexSkippedBlocks],
+    ]);
     out.add("store_index_damaged_blocks_total", "counter", "Index blocks found damaged and made anew.", [
       [{}, store.indexDamaged],
     ]);

@@ -105,7 +105,7 @@ function indexText(store: NonNullable<DaemonStats["store"]>): string {
   const lag = store.indexLagBlocks === 0 ? "" : `, ${formatOf(store.indexLagBlocks, "block")} behind`;
   const since = store.indexLagNs === 0 ? "" : ` for ${formatDuration(store.indexLagNs / 1e6)}`;
   const skipped =
-    store.indexSkippedBlocks === 0 ? "" : `, ${formatOf(store.indexSkippedBlocks, "block")} not indexed in time`;
+    store.indexSkippedBlocks === 0 ? "" : `, ${formatOf(store.indexSkippedBlocks, "block")} overwritten unindexed`;
   const damaged =
     store.indexDamaged === 0 ? "" : `, ${formatOf(store.indexDamaged, "damaged block")} given up and made anew`;
   return (

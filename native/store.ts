@@ -43,7 +43,7 @@ export interface StoreCounters {
   indexBytes: number;
   indexedBlocks: number;
   indexedFrames: number;
-  /** Blocks that were not indexed in time, or for want of a block to put the run into. */
+  /** Log blocks that were overwritten or trimmed without having been indexed: no time, or no room for the run. */
   indexSkippedBlocks: number;
   /** Index blocks found damaged: given up, what they covered is indexed anew. */
   indexDamaged: number;

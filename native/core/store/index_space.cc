@@ -44,11 +44,12 @@ void IndexSpace::cover(uint32_t log_block, uint64_t serial, uint32_t index_block
   if (directory_.word(log_block) != layout::entry_word(serial, layout::kLog)) uncover(log_block);
 }
 
-void IndexSpace::uncover(uint32_t log_block) {
+bool IndexSpace::uncover(uint32_t log_block) {
   const uint32_t before = covered_[log_block].exchange(layout::kNoBlock, std::memory_order_acq_rel);
-  if (before == layout::kNoBlock) return;
+  if (before == layout::kNoBlock) return false;
   covered_count_.fetch_sub(1, std::memory_order_relaxed);
   drop(before);
+  return true;
 }
 
 void IndexSpace::drop(uint32_t index_block) {
@@ -105,15 +106,12 @@ void IndexSpace::adopt(uint32_t index) {
 }
 
 void IndexSpace::sealed(const SealedBlock& block) {
-  if (!sealed_.push(block)) {
-    missed_count_.fetch_add(1, std::memory_order_relaxed);
-    missed_.store(true, std::memory_order_release);
-  }
+  if (!sealed_.push(block)) missed_.store(true, std::memory_order_release);
 }
 
 void IndexSpace::retired(uint32_t log_block) {
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the word before the entry, as cover() looks at them in turn
-  uncover(log_block);
+  if (!uncover(log_block)) unserved_.fetch_add(1, std::memory_order_relaxed);
   if (found_ > 0) sweep_.store(true, std::memory_order_relaxed);
 }
 

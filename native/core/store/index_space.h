@@ -84,7 +84,8 @@ class IndexSpace {
 
   // Any thread.
   uint64_t covered_blocks() const { return covered_count_.load(std::memory_order_relaxed); }
-  uint64_t missed_blocks() const { return missed_count_.load(std::memory_order_relaxed); }
+  // Log blocks that were retired without ever having been indexed.
+  uint64_t unserved_blocks() const { return unserved_.load(std::memory_order_relaxed); }
   uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
   void count_written(uint64_t size_bytes) { written_bytes_.fetch_add(size_bytes, std::memory_order_relaxed); }
   // The keeper rings when there is something for the indexer.
@@ -96,7 +97,7 @@ class IndexSpace {
   static constexpr uint32_t kPostedMax = 8;
   static constexpr uint32_t kSealedMax = 1024;
 
-  void uncover(uint32_t log_block);
+  bool uncover(uint32_t log_block);
   void drop(uint32_t index_block);
 
   Region& region_;
@@ -115,7 +116,7 @@ class IndexSpace {
   uint64_t tickets_ = 0;                               // indexer only
   std::atomic<uint64_t> carried_out_{0};
   std::atomic<bool> asked_{false}, missed_{false}, sweep_{false}, frugal_{false};
-  std::atomic<uint64_t> covered_count_{0}, missed_count_{0}, written_bytes_{0};
+  std::atomic<uint64_t> covered_count_{0}, unserved_{0}, written_bytes_{0};
 };
 
 }  // namespace paste

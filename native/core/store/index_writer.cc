@@ -35,7 +35,6 @@ void Indexer::end_run() {
     blocks_.fetch_add(under_way_.size(), std::memory_order_relaxed);
     frames_.fetch_add(summary_.frame_count, std::memory_order_relaxed);
   } else {
-    skipped_.fetch_add(under_way_.size(), std::memory_order_relaxed);
     unlisted_ = true;  // for when there is room
   }
   under_way_.clear();

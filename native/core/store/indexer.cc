@@ -23,6 +23,7 @@ constexpr uint64_t kQuietNs = 100'000'000;         // without news for so long, 
 constexpr uint32_t kWaitMs = 50;
 constexpr uint32_t kIdleMs = 1000;
 constexpr uint64_t kBuilderBytesMax = 64u << 20;
+constexpr uint32_t kFreshBlocksMin = 16;
 constexpr uint32_t kSmallBlocksMax = 4;            // index blocks of small runs before they are made one
 constexpr uint32_t kRunBlocksMax = 4096;           // as many as a run may cover (run_layout.h)
 constexpr double kFirstBytesPerRecord = 16;
@@ -239,12 +240,22 @@ bool Indexer::begin_run() {
   }
   run_bytes_goal_ = (block_bytes_ - full_.end) / 8 * 7;
   if (space_.sealed_waiting() > 0) {
+    pass_over_old();
     from_ = From::kLog;
     return true;
   }
   if (backlog_.empty()) list_small();
   from_ = backlog_kind_;
   return true;
+}
+
+// Where the log is faster than the index, what was sealed last serves longest: the older ones wait for a quieter time, and go first
+// when the log goes round.
+void Indexer::pass_over_old() {
+  const uint32_t most = std::max(2 * superblock_.segment_blocks, kFreshBlocksMin);
+  if (space_.sealed_waiting() <= most) return;
+  for (SealedBlock old; space_.sealed_waiting() > most / 2 && space_.pop_sealed(&old);) continue;
+  unlisted_ = true;
 }
 
 bool Indexer::next_block(SealedBlock* block) {
@@ -263,10 +274,7 @@ void Indexer::add(const SealedBlock& block) {
   const bool there = lives(log) && layout::sealed(entry) && entry.end_bytes >= layout::kLine && entry.end_bytes <= block_bytes_;
   if (there) std::memcpy(copy_.get(), region_.base() + directory_.block_offset(block.index), entry.end_bytes);
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (!there || !lives(log)) {
-    if (from_ == From::kLog) skipped_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
+  if (!there || !lives(log)) return;
   if (under_way_.empty() && from_ == From::kLog) pending_since_ns_.store(block.sealed_ns, std::memory_order_relaxed);
   // First fragments in blocks that the builder does not know may belong to fragments in this one.
   uint64_t& previous = previous_[entry.lane % layout::kLanesMax];
@@ -288,7 +296,7 @@ void Indexer::count(StoreCounters* counters) const {
   counters->index_bytes = run_bytes_.load(std::memory_order_relaxed);
   counters->indexed_blocks = blocks_.load(std::memory_order_relaxed);
   counters->indexed_frames = frames_.load(std::memory_order_relaxed);
-  counters->index_skipped_blocks = skipped_.load(std::memory_order_relaxed);
+  counters->index_skipped_blocks = space_.unserved_blocks();
   counters->index_damaged = damaged_.load(std::memory_order_relaxed);
   const uint64_t since = pending_since_ns_.load(std::memory_order_relaxed), now = wall_ns();
   counters->index_lag_ns = since == 0 || since > now ? 0 : now - since;

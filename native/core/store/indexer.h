@@ -69,6 +69,7 @@ class Indexer {
   bool work_waits();
   void list_small();
   bool begin_run();
+  void pass_over_old();
   bool next_block(SealedBlock* block);
   void add(const SealedBlock& block);
   bool run_full() const;
@@ -118,7 +119,7 @@ class Indexer {
   uint64_t last_news_ns_ = 0;
 
   std::atomic<bool> stopping_{false};
-  std::atomic<uint64_t> runs_{0}, blocks_{0}, frames_{0}, run_bytes_{0}, skipped_{0}, damaged_{0}, pending_since_ns_{0};
+  std::atomic<uint64_t> runs_{0}, blocks_{0}, frames_{0}, run_bytes_{0}, damaged_{0}, pending_since_ns_{0};
   std::thread thread_;
 };
 

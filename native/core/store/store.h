@@ -61,8 +61,8 @@ struct StoreCounters {
   uint64_t commits = 0;                  // fences or group commits
   uint64_t first_sequence = 0, durable_sequence = 0, next_sequence = 0;
   uint64_t oldest_time_ns = 0;
-  // The index. What this opening did, or found and checked: runs and their bytes; log blocks and frames that were indexed; blocks
-  // that could not be (overwritten first, or no block to be had for the run); index blocks found damaged and given up.
+  // The index. What this opening did, or found and checked: runs and their bytes; log blocks and frames that were indexed; log blocks
+  // that were overwritten or trimmed without having been indexed; index blocks found damaged and given up.
   uint64_t index_runs = 0, index_bytes = 0;
   uint64_t indexed_blocks = 0, indexed_frames = 0;
   uint64_t index_skipped_blocks = 0, index_damaged = 0;
