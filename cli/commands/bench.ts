@@ -2,7 +2,10 @@ import type { Command } from "../commander.js";
 
 export function define(command: Command): void {
   command
-    .argument("[name...]", "forward, index, log, ports, processes, query, replay, run, scan, tree; none: all of them")
+    .argument(
+      "[name...]",
+      "export, forward, index, log, ports, processes, query, replay, run, scan, tree; none: all of them",
+    )
     .option("--quick", "a few frames only: proves that it runs, measures nothing")
     .option("--rounds <n>", "rounds of each measurement (7)")
     .option("--json", "as JSON")

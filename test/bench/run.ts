@@ -2,6 +2,7 @@ import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import type { Bench } from "./bench.js";
+import { exporting } from "./export.js";
 import { extcap } from "./extcap.js";
 import { forward } from "./forward.js";
 import { indexing } from "./index.js";
@@ -18,6 +19,7 @@ import { tail } from "./tail.js";
 import { tree } from "./tree.js";
 
 export const benches: Record<string, Bench> = {
+  export: exporting,
   extcap,
   forward,
   index: indexing,
