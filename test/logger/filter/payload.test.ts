@@ -294,3 +294,29 @@ test("what every match must hold is looked for first, and only that", (t) => {
   for (const [pattern, expected] of rows) t.is(literal(pattern), expected, pattern);
   t.is(literal("abc1", "i"), "1");
 });
+
+test("a regular expression's program that is damaged is refused, or runs within its bounds", (t) => {
+  t.log(`seed ${seed}`);
+  const filter = compileFilter("payload /(ab|[c-e]+)*x{2,3}$/", { record: "time" });
+  const [good] = filter.tests;
+  if (good?.of !== "regex") return t.fail();
+  const batch = batchOf([{ data: plain(latin("abcabcxx")), wireLength: 1514 }]);
+  const select = (program: Uint8Array) =>
+    new FrameSelector({ bytes: filter.bytes, tests: [{ ...good, program, literal: new Uint8Array() }] }).select(batch);
+  t.deepEqual([...select(good.program)], [1]);
+  let refused = 0;
+  fc.assert(
+    fc.property(fc.nat(good.program.length - 1), fc.nat(255), fc.boolean(), (at, value, cut) => {
+      const program = cut ? good.program.slice(0, at) : good.program.slice();
+      if (!cut) program[at] = value;
+      try {
+        t.is(select(program).length, 1);
+      } catch (error) {
+        refused++;
+        t.true(error instanceof TypeError && /^regular expression's program: /.test(error.message), String(error));
+      }
+    }),
+    { numRuns: 2000, seed },
+  );
+  t.true(refused > 500 && refused < 1900, `${refused} refused`);
+});
