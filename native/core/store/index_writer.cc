@@ -17,7 +17,7 @@ constexpr uint32_t kPausesMax = 1000;       // for a block that the run under wa
 constexpr uint32_t kKeeperRoundsMax = 8;    // the same without a keeper's thread
 constexpr uint32_t kNurseryShare = 4;       // fewer index blocks than that: small runs lie among the others
 constexpr uint64_t kTellingRecords = 1000;
-constexpr uint32_t kDataShare = 8;          // of the data, where fields are rather left out than runs made smaller
+constexpr uint32_t kDataShare = 8;          // of the data: beyond, fields are left out rather than runs made smaller
 
 }  // namespace
 
@@ -123,7 +123,7 @@ bool Indexer::carry_out(const IndexPiece& piece) {
 // How many bytes of index a record takes, so that the next run fills its room and no field has to be left out.
 void Indexer::learn_size(uint64_t records) {
   if (records < kTellingRecords) return;
-  // Smaller runs keep every field, but of records that have little in common they would take a fifth of the data.
+  // Smaller runs keep every field, but of records that have little in common they would take far more than there is room for.
   const uint64_t wanted = std::min<uint64_t>(builder_.wanted_bytes(), under_way_.size() * uint64_t{block_bytes_} / kDataShare);
   const double measured = static_cast<double>(wanted) / static_cast<double>(records);
   bytes_per_record_ = std::max(1.0, (bytes_per_record_ + measured) / 2);
