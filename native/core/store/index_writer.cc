@@ -77,6 +77,7 @@ bool Indexer::take_block(OpenBlock& open, bool wait) {
 }
 
 bool Indexer::write_run(OpenBlock& open) {
+  if (!usable()) return false;
   seal_run(run_, open.block.serial);
   uint8_t* const to = open.block.memory + open.end;
   const auto bytes = static_cast<uint32_t>(run_.size());
@@ -102,6 +103,7 @@ void Indexer::close_block(OpenBlock& open) {
 
 // Returns when the piece is persistent; false when it never will be.
 bool Indexer::carry_out(const IndexPiece& piece) {
+  if (!usable()) return false;
   if (domain_.immediate()) {
     space_.apply(piece);
     domain_.fence();

@@ -136,7 +136,7 @@ void Indexer::finish(uint32_t budget_ms) {
 }
 
 Indexer::Step Indexer::step(bool all) {
-  if (keeper_.failed() || !region_.intact()) return Step::kDone;
+  if (!usable()) return Step::kDone;
   if (!found_.empty()) {
     check_found(found_.front());
     found_.pop_front();

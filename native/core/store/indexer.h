@@ -73,6 +73,8 @@ class Indexer {
   bool next_block(SealedBlock* block);
   void add(const SealedBlock& block);
   bool run_full() const;
+  // False once the medium failed or the file was cut: nothing is written any more.
+  bool usable() const { return !keeper_.failed() && region_.intact(); }
   bool lives(const Covered& block) const {
     return directory_.word(block.index) == layout::entry_word(block.serial, layout::kLog);
   }
