@@ -397,9 +397,12 @@ async function readHostile(path: string): Promise<"refused" | "damaged" | "whole
     for await (const batch of reader.frames()) {
       for (let i = 0; i < batch.count; i++) frames += batch.bytes(i).length >= 0 ? 1 : 0;
     }
+    let backward = 0;
+    for await (const batch of reader.frames({ reverse: true })) backward += batch.count;
+    for await (const batch of reader.frames({ filter: "tcp port 80" })) batch.bytes(0);
     const { problems, counters } = await reader.verify(5);
     await reader.info();
-    return problems.length === 0 && counters.corrupt === 0 && frames === 900 ? "whole" : "damaged";
+    return problems.length === 0 && counters.corrupt === 0 && frames === 900 && backward === 900 ? "whole" : "damaged";
   } catch (error) {
     if (error instanceof PasteError && error.code === "STORE") return "refused";
     throw error;
