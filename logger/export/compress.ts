@@ -1,5 +1,8 @@
-// Compression of what an export writes, by Node's own zlib. Each piece becomes a member (gzip, RFC 1952 section 2.2) or frame (zstd, RFC 8878) of its
-// own: several are compressed at once, and a file that had to be cut ends behind a whole one.
+// Compression of what an export writes, by Node's own zlib. With gzip each piece becomes a member of its own (RFC 1952, section 2.2): several are
+// compressed at once, and a file that had to be cut ends behind a whole one. Not every reader of zstd goes on behind a frame: there a file is one, which
+// is flushed behind each piece.
+import type { Transform } from "node:stream";
+import { finished } from "node:stream/promises";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { PasteError } from "../errors.js";
@@ -11,7 +14,11 @@ export interface Compression {
   level?: number;
 }
 
-type Compress = (bytes: Uint8Array) => Promise<Uint8Array>;
+interface Compressor {
+  compress(bytes: Uint8Array): Promise<Uint8Array>;
+  /** What stands at the end of the file. */
+  end(): Promise<Uint8Array>;
+}
 
 const levels = { gzip: [0, 9], zstd: [1, 22] } as const;
 /** Pieces that are being compressed at once, at most. */
@@ -40,38 +47,74 @@ function checkLevel({ method, level }: Compression): void {
 }
 
 /** Throws USAGE where this Node has no zstd. */
-export function compressor(compression: Compression): Compress {
+export function compressor(compression: Compression): Compressor {
   checkLevel(compression);
   const { method, level } = compression;
   if (method === "gzip") {
     const gzip = promisify(zlib.gzip) as (bytes: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
-    return (bytes) => gzip(bytes, level === undefined ? {} : { level });
+    return {
+      compress: (bytes) => gzip(bytes, level === undefined ? {} : { level }),
+      end: async () => new Uint8Array(0),
+    };
   }
-  const { zstdCompress, constants } = zlib as unknown as {
-    zstdCompress?: (bytes: Uint8Array, options: object, done: (error: Error | null, bytes: Buffer) => void) => void;
+  const { createZstdCompress, constants } = zlib as unknown as {
+    createZstdCompress?: (options: object) => Zstd;
     constants: Record<string, number>;
   };
-  if (!zstdCompress)
+  if (!createZstdCompress)
     throw new PasteError(
       "USAGE",
       `zstd: Node ${process.version} cannot (22.15 and later can): choose gzip, or write plain and run zstd on the file`,
     );
-  const zstd = promisify(zstdCompress) as (bytes: Uint8Array, options: object) => Promise<Buffer>;
   const params = level === undefined ? {} : { params: { [constants.ZSTD_c_compressionLevel!]: level } };
-  return (bytes) => zstd(bytes, params);
+  return new ZstdCompressor(createZstdCompress(params), constants.ZSTD_e_flush!);
+}
+
+interface Zstd extends Transform {
+  flush(kind: number, done: () => void): void;
+}
+
+class ZstdCompressor implements Compressor {
+  readonly #stream: Zstd;
+  readonly #flush: number;
+  #chunks: Buffer[] = [];
+
+  constructor(stream: Zstd, flush: number) {
+    this.#stream = stream;
+    this.#flush = flush;
+    stream.on("data", (chunk: Buffer) => this.#chunks.push(chunk));
+  }
+
+  async compress(bytes: Uint8Array): Promise<Uint8Array> {
+    this.#stream.write(bytes);
+    await new Promise<void>((resolve) => this.#stream.flush(this.#flush, resolve));
+    return this.#taken();
+  }
+
+  async end(): Promise<Uint8Array> {
+    this.#stream.end();
+    await finished(this.#stream);
+    return this.#taken();
+  }
+
+  #taken(): Buffer {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    return Buffer.concat(chunks);
+  }
 }
 
 /** Compresses beside whoever writes; order and back-pressure stay. */
 export class CompressingSink implements Sink {
   readonly #sink: Sink;
-  readonly #compress: Compress;
+  readonly #compressor: Compressor;
   #waiting: Promise<boolean>[] = [];
   /** The chain of writes behind it: pieces go out in their order. */
   #last: Promise<boolean> = Promise.resolve(true);
 
   constructor(sink: Sink, compression: Compression) {
     this.#sink = sink;
-    this.#compress = compressor(compression);
+    this.#compressor = compressor(compression);
   }
 
   get name(): string {
@@ -80,7 +123,7 @@ export class CompressingSink implements Sink {
 
   async write(bytes: Uint8Array, frames: number): Promise<boolean> {
     const before = this.#last;
-    const compressed = this.#compress(bytes);
+    const compressed = this.#compressor.compress(bytes);
     const written = (async () => {
       const [done, out] = await Promise.all([before, compressed]);
       return done && this.#sink.write(out, frames);
@@ -97,7 +140,9 @@ export class CompressingSink implements Sink {
     const results = await Promise.allSettled(waiting);
     const failed = results.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
-    return results.every((each) => each.status === "fulfilled" && each.value) && this.#sink.end();
+    const open = results.every((each) => each.status === "fulfilled" && each.value);
+    const rest = await this.#compressor.end();
+    return open && (rest.length === 0 || (await this.#sink.write(rest, 0))) && this.#sink.end();
   }
 
   async close(): Promise<void> {
