@@ -44,6 +44,7 @@ struct ReaderIndex::Run {
   uint32_t block = 0;  // where it lies
   uint64_t word = 0;
   uint64_t serial_min = ~0ull, serial_max = 0;
+  uint32_t next = 0;  // behind the block asked last
   bool evaluated = false, failed = false;
   IndexAnswer answer;
 };
@@ -126,8 +127,12 @@ ReaderIndex::Found ReaderIndex::find_opened(const BlockRef& block) {
     Run& run = *runs_[i];
     if (block.serial < run.serial_min || block.serial > run.serial_max) continue;
     const std::span<const IndexedBlock> covered = run.run->blocks();
-    for (uint32_t at = 0; at < covered.size(); ++at) {
+    const uint32_t count = static_cast<uint32_t>(covered.size());
+    // Mostly the block behind the one asked last.
+    for (uint32_t step = 0, at = run.next < count ? run.next : 0; step < count; ++step, at = at + 1 < count ? at + 1 : 0) {
       if (covered[at].serial != block.serial || covered[at].index != block.index) continue;
+      run.next = at + 1;
+      if (i == 0) return Found{&run, at};
       std::rotate(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(i), runs_.begin() + static_cast<ptrdiff_t>(i) + 1);
       return Found{runs_.front().get(), at};
     }

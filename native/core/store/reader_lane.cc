@@ -82,11 +82,15 @@ LaneReader::Load LaneReader::load() {
   return Load::kNothing;
 }
 
-const BlockRef* LaneReader::block_after(uint64_t serial) const {
+const BlockRef* LaneReader::block_after(uint64_t serial) {
   const std::vector<BlockRef>& blocks = view_.blocks(lane_);
+  // Mostly the one behind the block that was found last.
+  if (block_at_ + 1 < blocks.size() && blocks[block_at_].serial == serial) return &blocks[++block_at_];
   const auto next = std::upper_bound(blocks.begin(), blocks.end(), serial,
                                      [](uint64_t wanted, const BlockRef& block) { return wanted < block.serial; });
-  return next == blocks.end() ? nullptr : &*next;
+  if (next == blocks.end()) return nullptr;
+  block_at_ = static_cast<size_t>(next - blocks.begin());
+  return &*next;
 }
 
 // Lanes start a frame's parts in one block and may end them in the next: what is joined stays.

@@ -52,7 +52,7 @@ class LaneReader {
 
   // The next block that may hold wanted records, and where they are in it. False: none, or the budget is used up.
   bool next_block();
-  const BlockRef* block_after(uint64_t serial) const;
+  const BlockRef* block_after(uint64_t serial);
   bool enter(const BlockRef& block);
   bool out_of_range(const BlockRef& block) const;
   void leave_block(bool overtaken);
@@ -88,6 +88,7 @@ class LaneReader {
   HeaderCrc header_crc_ = header_crc_function();
 
   BlockRef block_;
+  size_t block_at_ = 0;       // in the view's blocks, of the one that block_after() found last
   bool in_block_ = false;
   bool frame_begun_ = false;  // a frame began in this block
   uint32_t position_ = 0;     // in the block: everything before it was parsed
