@@ -326,9 +326,13 @@ void Server::open_tap(ControlCall& call) {
   const Status status =
       host_.open_tap(connection.session, call.name(), call.body<live_tap::TapWish>(), call.offered, &fd, &call.reply.memory_bytes);
   if (!status.ok()) return call.refuse(status);
-  connection.tap = true;
   call.give[1] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (call.give[1] < 0) call.refuse(EMFILE, Code::kResource, std::strerror(errno));
+  if (call.give[1] < 0) {
+    const std::string why = std::strerror(errno);
+    host_.close_tap(connection.session);
+    return call.refuse(EMFILE, Code::kResource, why);
+  }
+  connection.tap = true;
 }
 
 bool Server::answer(const Connection& connection, const ControlCall& call) {
