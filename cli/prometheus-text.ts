@@ -89,6 +89,7 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
     Object.entries(stats.notLogged).map(([reason, count]) => [{ reason }, count]),
   );
   out.add("addresses", "gauge", "Addresses that the switches know.", [[{}, stats.macEntries]]);
+  out.add("live_taps", "gauge", "Live taps that are open.", [[{}, stats.taps.length]]);
   out.add("uptime_seconds", "gauge", "Time since the daemon started.", [[{}, stats.uptimeMs / 1000]]);
   const { store } = stats;
   if (store) {

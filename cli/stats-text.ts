@@ -79,6 +79,7 @@ function headText(stats: DaemonStats): string {
     `switch   ${formatOf(stats.ports.filter((port) => !isBroken(port)).length, "port")}, ${formatCount(stats.macEntries)} addresses known ` +
       `(${formatCount(stats.macLearned)} learned, ${formatCount(stats.macMoved)} moved, ${formatCount(stats.macAged)} aged, ` +
       `${formatCount(stats.macRefused)} refused)`,
+    ...(stats.taps.length === 0 ? [] : [`taps     ${stats.taps.length} open, on ${stats.taps.join(", ")}`]),
   ];
   const { store, medium } = stats;
   if (!store) lines.push("store    none: nothing can be logged");

@@ -128,6 +128,8 @@ export interface EngineStats {
   macAged: number;
   macRefused: number;
   ruleSet: number;
+  /** Open live taps: the port, the ports by * and ?, or "any" that each looks at. */
+  taps: string[];
   /** Absent without a store. */
   store?: StoreCounters;
 }

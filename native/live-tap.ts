@@ -38,7 +38,7 @@ export interface NativeLiveTap {
 export interface LiveTapWish {
   /** Path of the daemon's ports.sock. */
   socket: string;
-  /** A port, or "any". */
+  /** A port, several by * and ?, or "any". */
   port: string;
   in: boolean;
   out: boolean;

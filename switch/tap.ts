@@ -5,6 +5,7 @@ import { PasteError } from "../logger/errors.js";
 import { FrameSelector } from "../logger/filter/bpf-program.js";
 import { compileFilter } from "../logger/filter/compile.js";
 import { filterError } from "../logger/filter/filter-error.js";
+import { globForm } from "../logger/filter/name-check.js";
 import { Pause } from "../logger/follow.js";
 import type { PrintablePacket } from "../logger/print/packet.js";
 import { captureHead } from "../logger/tail-capture.js";
@@ -18,9 +19,9 @@ export type TapDirection = "in" | "out" | "inout";
 export interface TapOptions {
   /** Path of the daemon's ports.sock. */
   socket: string;
-  /** A port, or "any". */
+  /** A port, several by * and ?, or "any". */
   port: string;
-  /** What comes in by the port, copies that leave by it, or both. Default: both; of "any": what comes in, so that each frame is one. */
+  /** What comes in by the port, copies that leave by it, or both. Default: both; of several: what comes in, so that each frame is one. */
   direction?: TapDirection;
   /** Also frames that went nowhere. */
   dropped?: boolean;
@@ -90,6 +91,8 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   }
 }
 
+const isSeveral = (port: string) => port === "any" || /[*?]/.test(port);
+
 /** What the switch rejects by itself, so that it is never copied; or, where that asks for more than bytes, what is sorted out here. */
 interface TapFilter {
   inSwitch?: Uint8Array;
@@ -112,7 +115,7 @@ function compileTapFilter(filter = ""): TapFilter {
 
 function open(options: TapOptions, { here, inSwitch }: TapFilter): NativeLiveTap {
   const {
-    direction = options.port === "any" ? "in" : "inout",
+    direction = isSeveral(options.port) ? "in" : "inout",
     dropped = false,
     ringBytes = ringBytesDefault,
   } = options;
@@ -275,7 +278,9 @@ class TapCapture {
 
   /** The file's beginning, at once. */
   begin(names: PortNames, port: string): Uint8Array {
-    const known = port === "any" && names.all.length > 0 ? names.all : [port];
+    const form = globForm(port === "any" ? "*" : port);
+    const there = isSeveral(port) ? names.all.filter((name) => form.test(name)) : [];
+    const known = there.length > 0 ? there : [port];
     for (const name of known) this.#index(name);
     return captureHead(this.#encoder, known, this.#snaplen);
   }

@@ -22,7 +22,10 @@ export function define(command: Command): void {
     .option("-r, --read <store>", "which store (default: the running daemon's)")
     .option("-n, --lines <n>", "the newest n first (default: only what comes)")
     .option("--from <sequence>", "instead: from this sequence on")
-    .option("-i, --interface <port>", "not what is logged, but what passes this port of the running daemon, or any")
+    .option(
+      "-i, --interface <port>",
+      "not what is logged, but what passes this port of the running daemon; * and ? stand for several, any for all",
+    )
     .addOption(
       new Option("-Q, --direction <which>", "with -i: what came in, copies that left, or both").choices([
         "in",
@@ -43,7 +46,7 @@ export function define(command: Command): void {
 Frames come within 10 ms of being durable. The store is only read, and the switch waits for nobody: what comes faster than it is taken
 is left out, and said: blocks of the store that were used again, or with -i frames that were missed.
 
-With -i each frame is told with the ports and what became of it. A port shows what came in and what left, any shows what came in.
+With -i each frame is told with the ports and what became of it. A port shows what came in and what left, several show what came in.
 Under strict durability a frame that a rule selects shows when its record is durable, not before. Filters ask for bytes and times then.
 
 Examples:
@@ -51,6 +54,7 @@ Examples:
   paste-switch tail -n 20 -e tcp port 443
   paste-switch tail -i vale0:a -c 10 icmp
   paste-switch tail -i any --dropped
+  paste-switch tail -i 'vale0:*' arp
   paste-switch tail --jsonl dropped | jq .outcome
   paste-switch tail -i vale0:a -w - | wireshark -k -i -`,
     )

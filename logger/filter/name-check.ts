@@ -47,7 +47,7 @@ function someOf(known: readonly string[]): string {
 }
 
 /** As glob_matches() in native/core/base/glob.cc. */
-function globForm(pattern: string): RegExp {
+export function globForm(pattern: string): RegExp {
   const source = pattern
     .replaceAll(/[\\^$.|+()[\]{}]/g, "\\$&")
     .replaceAll("*", ".*")

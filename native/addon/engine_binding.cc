@@ -242,6 +242,9 @@ Napi::Object engine_stats(Napi::Env env, const EngineStats& stats) {
   o.Set("macAged", number(env, stats.mac_aged));
   o.Set("macRefused", number(env, stats.mac_refused));
   o.Set("ruleSet", stats.rule_set);
+  Napi::Array taps = Napi::Array::New(env, stats.taps.size());
+  for (uint32_t i = 0; i < stats.taps.size(); i++) taps.Set(i, stats.taps[i]);
+  o.Set("taps", taps);
   return o;
 }
 

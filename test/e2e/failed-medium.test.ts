@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
+import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore } from "../../logger/reader.js";
 import { openPort } from "../../native/index.js";
 import { ControlClient } from "../../switch/control-client.js";
@@ -85,6 +86,7 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   const mirror = openPort({ socket, name: "vale0:m", bufferBytes });
   const control = await ControlClient.connect(env.PASTE_SWITCH_CONTROL);
   const tap = openTap(t, socket, { snaplen: 64 });
+  const asking = openTap(t, socket, { snaplen: 64, filter: compileFilter("ether[14] < 128").bytes });
   const seen: number[] = [];
   const mirrored: number[] = [];
   const look = () => {
@@ -116,6 +118,12 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   t.true(
     unshown.every(({ length, wireLength }) => length === 0 && wireLength === frameBytes),
     "and shows nothing of them",
+  );
+  const answered = readTap(asking);
+  t.true(answered.length > 0, "a filter takes what may be seen");
+  t.true(
+    answered.every(({ outcome }) => outcome !== "not_durable"),
+    "and tells nothing of the bytes of the others",
   );
   t.is(tap.state().missed, 0);
   t.true(notDurableAt("vale0:m") > 0, "and their mirrored copies with them");

@@ -6,7 +6,7 @@ import test from "ava";
 import { compileFilter } from "../../logger/filter/compile.js";
 import type { NativeLiveTap } from "../../native/live-tap.js";
 import { tailPort } from "../../switch/tap.js";
-import { frame, liveSwitch, rule, sumsHold, textOf, until } from "../support/live-switch.js";
+import { frame, liveSwitch, rule, sumsHold, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
 import { connectRaw } from "../support/native-ports.js";
 import { errno, request, text } from "../support/ports-request.js";
@@ -271,50 +271,6 @@ test("what asks for more than bytes is sorted out by the reader, from whole fram
     await a.sendAll([udp("straw"), udp("needle"), udp("straw"), udp("needle")]);
     t.is((await ended).frames, 2, filter);
     t.deepEqual(lines, ["16 200", "16 200"], filter);
-  }
-});
-
-test("a tap is on a name: the port goes and comes, others have other names", async (t) => {
-  const s = await liveSwitch(t);
-  const a = s.open("vale0:a");
-  s.engine.attach("vale0:later", "");
-  const tap = openTap(t, s.socket, { port: "vale0:later", in: false, out: true });
-  for (let life = 0; life < 3; life++) {
-    const later = s.open("vale0:later");
-    await a.sendAll([frame(0, 1, `life ${life}`)]);
-    await s.settled();
-    await until(() => later.receive().length > 0, "the frame");
-    later.close();
-    await until(
-      () => s.engine.stats().ports.every(({ name, state }) => name !== "vale0:later" || state !== "up"),
-      "gone",
-    );
-    const other = s.open(`vale0:other${life}`);
-    await a.sendAll([frame(0, 1, "for others")]);
-    await s.settled();
-    other.close();
-  }
-  t.deepEqual(
-    readTap(tap).map(({ text, in: from, out }) => [text, from, out]),
-    [0, 1, 2].map((life) => [`life ${life}`, "vale0:a", "vale0:later"]),
-  );
-});
-
-test("copies for mirror ports show at them, also across threads", async (t) => {
-  for (const threads of [1, 3]) {
-    const s = await liveSwitch(t, { threads });
-    s.engine.attach("vale0:m", "", { mirror: { ports: ["vale0:a"], in: true, out: false } });
-    const [a, b, m] = [s.open("vale0:a"), s.open("vale0:b"), s.open("vale0:m")];
-    const tap = openTap(t, s.socket, { port: "vale0:m", in: false, out: true });
-    await b.sendAll([frame(1, 2, "other")]);
-    await s.settled();
-    await a.sendAll([frame(2, 1, "mirrored")]);
-    await s.settled();
-    await until(() => m.receive().some((each) => textOf(each) === "mirrored"), "the mirrored frame");
-    t.deepEqual(
-      (await tapped(tap)).map(({ text, in: from, out }) => [text, from, out]),
-      [["mirrored", "vale0:a", "vale0:m"]],
-    );
   }
 });
 

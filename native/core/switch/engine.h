@@ -84,6 +84,7 @@ struct EngineStats {
   uint64_t batches = 0, strict_batches = 0, tickets_waiting = 0, ingress_blocked_ms = 0;
   uint64_t mac_entries = 0, mac_learned = 0, mac_moved = 0, mac_aged = 0, mac_refused = 0;
   uint32_t rule_set = 0;
+  std::vector<std::string> taps;        // open live taps: what each looks at
 };
 
 class Engine {

@@ -53,6 +53,7 @@ EngineStats SwitchEngine::stats_locked() {
     stats.ports.push_back(wish_info(name, stands));
   }
   for (const auto& [name, info] : broken_) stats.ports.push_back(info);
+  for (const auto& tap : taps_) stats.taps.push_back(tap->port);
   WorkerCounters sum;
   for (const auto& worker : workers_) {
     add_words(sum, worker->counters());

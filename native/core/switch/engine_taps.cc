@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/base/glob.h"
 #include "core/switch/engine_impl.h"
 
 namespace paste {
@@ -10,6 +11,9 @@ namespace paste {
 using namespace live_tap;
 
 namespace {
+
+// Whether a tap on this port, these ports or any looks at the port of that name.
+bool watches(const std::string& wish, const std::string& name) { return wish == kAnyPort || glob_matches(wish, name); }
 
 // A client's program, copied before it is looked at.
 Status read_filter(int fd, std::unique_ptr<BpfProgram>* filter) {
@@ -49,7 +53,9 @@ Status SwitchEngine::check_tap(const std::string& name, const TapWish& wish) con
     return {Code::kResource, "no room for another tap: " + std::to_string(kTapsMax) + " are open; close one"};
   if ((wish.flags & (kIn | kOut)) == 0 || (wish.flags & ~(kIn | kOut | kDropped)) != 0 || wish.reserved != 0)
     return {Code::kUsage, "a tap looks at what comes in, what goes out, or both"};
-  if (name == kAnyPort || ports_.contains(name) || standing_.contains(name)) return {};
+  const auto watched = [&](const auto& port) { return watches(name, port.first); };
+  if (name == kAnyPort || std::any_of(ports_.begin(), ports_.end(), watched) || std::any_of(standing_.begin(), standing_.end(), watched))
+    return {};
   std::string there;
   for (const auto& [port, attached] : ports_) there += (there.empty() ? ": there are " : ", ") + port;
   if (there.size() > 160) there = there.substr(0, there.rfind(',', 160)) + " and others";
@@ -71,14 +77,12 @@ std::unique_ptr<TapSet> SwitchEngine::tap_set_of(uint32_t thread) const {
   for (const auto& tap : taps_) {
     const uint16_t bit = static_cast<uint16_t>(1u << set->count);
     const uint32_t flags = tap->wish.flags;
-    const bool any = tap->port == kAnyPort;
-    const auto port = ports_.find(tap->port);
-    const bool lost_out = (flags & kOut) && (flags & kDropped) && port != ports_.end();
-    set->taps[set->count++] = {&tap->memory->ring(thread), tap->filter.get(), tap->wish.snaplen, (flags & kDropped) != 0,
-                               lost_out ? port->second.number : TapSet::kNoPort};
-    if (lost_out) set->lost_out |= bit;
+    const bool lost_out = (flags & kOut) && (flags & kDropped);
+    set->taps[set->count++] = {&tap->memory->ring(thread), tap->filter.get(), tap->wish.snaplen, (flags & kDropped) != 0};
     for (const auto& [name, attached] : ports_) {
-      if (attached.number >> 8 != thread || (!any && name != tap->port)) continue;
+      if (!watches(tap->port, name)) continue;
+      if (lost_out) set->lost_out |= bit, set->lost[attached.number] |= bit;
+      if (attached.number >> 8 != thread) continue;
       if (flags & kIn) set->in[attached.number & 0xff] |= bit;
       if (flags & kOut) set->out[attached.number & 0xff] |= bit;
     }

@@ -15,7 +15,8 @@ void each_tap(const TapSet& set, uint32_t bits, Each each) {
 }
 
 void push(const TapSet::Tap& tap, live_tap::Record record, const Frame& frame, bool withheld) {
-  if (tap.filter != nullptr && tap.filter->run(frame.bytes, frame.wire_length, frame.length) == 0) return;
+  // Of withheld bytes a filter must not tell either.
+  if (tap.filter != nullptr && tap.filter->run(frame.bytes, frame.wire_length, withheld ? 0 : frame.length) == 0) return;
   record.length = withheld ? 0 : std::min(frame.length, tap.snaplen);
   record.wire_length = frame.wire_length;
   record.time_ns = frame.time_ns;
@@ -47,10 +48,8 @@ void Worker::tap_received(const Pending& pending) {
       each_tap(set, listening, [&](const TapSet::Tap& tap) {
         if (record.outcome == 0 || tap.dropped) push(tap, record, pending.batch.frames[i], withheld);
       });
-      if (record.outcome == 0) continue;
-      each_tap(set, set.lost_out & ~listening, [&](const TapSet::Tap& tap) {
-        if (tap.number == to) push(tap, record, pending.batch.frames[i], withheld);
-      });
+      if (record.outcome == 0 || to >= kSwitchPortsMax) continue;
+      each_tap(set, set.lost[to] & ~listening, [&](const TapSet::Tap& tap) { push(tap, record, pending.batch.frames[i], withheld); });
     }
   }
   publish_taps();

@@ -31,7 +31,7 @@ inline constexpr const char* kAnyPort = "any";
 // A filter runs on the forwarding threads: more than this, and the client does better to filter itself.
 inline constexpr uint32_t kFilterInstructionsMax = 512;
 
-// In Request::body; Request::name is a port's name, or kAnyPort. With kOffersMemory, a memfd (sealed as the ports' memory is) comes along
+// In Request::body; Request::name is a port's name, several by * and ? (glob.h), or kAnyPort. With kOffersMemory, a memfd (sealed as the ports' memory is) comes along
 // whose bytes are a program, BpfInsn each, without record words: frames that it rejects are none of the tap's.
 enum Flag : uint32_t { kIn = 1, kOut = 2, kDropped = 4 };
 struct TapWish {

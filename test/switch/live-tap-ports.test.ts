@@ -1,0 +1,79 @@
+// Live taps by name: on a port that goes and comes, on several, on mirror ports.
+import test from "ava";
+import { frame, liveSwitch, textOf, until } from "../support/live-switch.js";
+import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
+
+for (const threads of [1, 2])
+  test(`a tap on several ports: those that are there, those that come, and what they refuse (${threads} threads)`, async (t) => {
+    const s = await liveSwitch(t, { threads });
+    const [a, b] = [s.open("vale0:a"), s.open("vale0:b1", { slots: 16 })];
+    const wish = { port: "vale0:b?", out: true };
+    const several = openTap(t, s.socket, wish);
+    const lost = openTap(t, s.socket, { ...wish, in: false });
+    t.deepEqual(s.engine.stats().taps, ["vale0:b?", "vale0:b?"]);
+    await b.sendAll([frame(0, 2, "here")]);
+    await s.settled();
+    const later = s.open("vale0:b2", { slots: 16 });
+    await later.sendAll([frame(0, 3, "later")]);
+    await s.settled();
+    await a.sendAll([frame(0, 1, "other")]);
+    await s.settled();
+    // What a port of another thread refuses is not told.
+    const count = threads === 1 ? 40 : 8;
+    for (let i = 0; i < count; i++) await a.sendAll([frame(2, 1, `${i}`)]);
+    await s.settled();
+    const copiesOf = (text: string) => [`${text} vale0:a vale0:b1`, `${text} vale0:a vale0:b2`];
+    const told = (frames: TappedFrame[]) => frames.map(({ text, in: from, out }) => `${text} ${from} ${out}`).sort();
+    const numbered = Array.from({ length: count }, (_, i) => `${i} vale0:a vale0:b1`);
+    const left = ["later vale0:b2 vale0:b1", ...copiesOf("other"), ...numbered];
+    t.deepEqual(told(await tapped(lost, left.length)), left.sort());
+    t.deepEqual(told(await tapped(several, left.length + 2)), [...left, "here vale0:b1 *", "later vale0:b2 *"].sort());
+    const none = t.throws(() => openTap(t, s.socket, { port: "vale1:*" }));
+    t.regex(none!.message, /no such port: there are vale0:a, vale0:b1, vale0:b2/);
+    several.close();
+    await until(() => s.engine.stats().taps.length === 1, "the tap's end");
+  });
+
+test("a tap is on a name: the port goes and comes, others have other names", async (t) => {
+  const s = await liveSwitch(t);
+  const a = s.open("vale0:a");
+  s.engine.attach("vale0:later", "");
+  const tap = openTap(t, s.socket, { port: "vale0:later", in: false, out: true });
+  for (let life = 0; life < 3; life++) {
+    const later = s.open("vale0:later");
+    await a.sendAll([frame(0, 1, `life ${life}`)]);
+    await s.settled();
+    await until(() => later.receive().length > 0, "the frame");
+    later.close();
+    await until(
+      () => s.engine.stats().ports.every(({ name, state }) => name !== "vale0:later" || state !== "up"),
+      "gone",
+    );
+    const other = s.open(`vale0:other${life}`);
+    await a.sendAll([frame(0, 1, "for others")]);
+    await s.settled();
+    other.close();
+  }
+  t.deepEqual(
+    readTap(tap).map(({ text, in: from, out }) => [text, from, out]),
+    [0, 1, 2].map((life) => [`life ${life}`, "vale0:a", "vale0:later"]),
+  );
+});
+
+test("copies for mirror ports show at them, also across threads", async (t) => {
+  for (const threads of [1, 3]) {
+    const s = await liveSwitch(t, { threads });
+    s.engine.attach("vale0:m", "", { mirror: { ports: ["vale0:a"], in: true, out: false } });
+    const [a, b, m] = [s.open("vale0:a"), s.open("vale0:b"), s.open("vale0:m")];
+    const tap = openTap(t, s.socket, { port: "vale0:m", in: false, out: true });
+    await b.sendAll([frame(1, 2, "other")]);
+    await s.settled();
+    await a.sendAll([frame(2, 1, "mirrored")]);
+    await s.settled();
+    await until(() => m.receive().some((each) => textOf(each) === "mirrored"), "the mirrored frame");
+    t.deepEqual(
+      (await tapped(tap)).map(({ text, in: from, out }) => [text, from, out]),
+      [["mirrored", "vale0:a", "vale0:m"]],
+    );
+  }
+});
