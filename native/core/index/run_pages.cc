@@ -130,6 +130,13 @@ Status RunPages::fences(const RunSection& section, const std::vector<uint8_t>** 
     std::vector<uint8_t> bytes;
     if (Status status = read(section.fences_offset, fences_bytes(section), &bytes); !status.ok()) return status;
     if (crc32c(0, bytes.data(), bytes.size()) != section.fences_crc) return damaged("a section's fences");
+    // Pages do not share bytes, unless somebody wrote them to keep readers busy.
+    uint32_t end = section.pages_bytes;
+    for (uint32_t page = section.page_count; page-- > 0;) {
+      const uint32_t offset = fence_at(bytes, section.width, page).offset;
+      if (offset > end) return damaged("a page's length");
+      end = offset;
+    }
     kept = std::move(bytes);
   }
   *fences = &kept;
@@ -141,7 +148,6 @@ Status RunPages::read_page(const RunSection& section, const std::vector<uint8_t>
   const Fence fence = fence_at(fences, section.width, page);
   const uint32_t end =
       page + 1 < section.page_count ? fence_at(fences, section.width, page + 1).offset : section.pages_bytes;
-  if (fence.offset > end || end > section.pages_bytes) return damaged("a page's length");
   if (Status status = read(uint64_t{section.pages_offset} + fence.offset, end - fence.offset, &page_); !status.ok())
     return status;
   if (crc32c(0, page_.data(), page_.size()) != fence.crc) return damaged("a page");
