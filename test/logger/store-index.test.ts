@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
+import { openStore } from "../../logger/reader.js";
 import { createStore, recoverStore, StoreAppender } from "../../logger/store.js";
 import { indexOf, openDriver, type StoreDriver, scanStore, storeFolder } from "../support/native-store.js";
 
@@ -104,6 +105,40 @@ test("traffic that no room would hold the index of: logging goes on, blocks stay
   t.is(counters.nextSequence, 20_001n, "every frame was logged");
   t.true(counters.indexSkippedBlocks + counters.indexLagBlocks > 0);
   store.close();
+});
+
+// Runs are planned by what records took so far: traffic that all at once has nothing in common leaves one that can only say "all".
+test("a run that had no room for anything but its blocks is whole, not damaged", async (t) => {
+  const path = await small(t, 1024);
+  const store = openDriver(path);
+  const same = frameOf(made++, 64);
+  for (let i = 0; i < 14; i += 1) {
+    for (let j = 0; j < 24; j += 1) {
+      const frames = Array.from({ length: 100 }, () => ({ bytes: same, timeNs: BigInt(made) }));
+      store.write(0, frames, true);
+      store.round();
+    }
+    store.indexRound(true);
+  }
+  const wanted = frameOf(made + 20_000)
+    .toString("hex", 0, 6)
+    .replace(/..(?=.)/g, "$&:");
+  write(store, 40_000, 64);
+  store.indexRound(true);
+  store.close();
+  const runs = indexOf(path).reduce((sum, { runs }) => sum + runs, 0);
+  t.is((await recoverStore(path, { dryRun: true })).indexBlocksDamaged, 0);
+  const next = openDriver(path);
+  next.indexRound(true);
+  t.is(next.counters().indexDamaged, 0);
+  t.is(next.counters().indexRuns, runs, "nothing was indexed again");
+  next.close();
+  const reader = openStore(path);
+  let found = 0;
+  for await (const batch of reader.frames({ filter: `in-port nobody or ether dst ${wanted}` })) found += batch.count;
+  t.is(found, 1);
+  t.is(reader.counters.runsDamaged, 0);
+  reader.close();
 });
 
 test("full and stopped: the index takes what is free, never what the log holds", async (t) => {

@@ -248,6 +248,7 @@ bool IndexRun::omitted(IndexField field) const {
          (impl_->pages.header().omitted >> static_cast<uint32_t>(field) & 1) != 0;
 }
 std::span<const IndexedBlock> IndexRun::blocks() const { return impl_->pages.blocks(); }
+bool IndexRun::has_names() const { return impl_->pages.header().names_offset != 0; }
 Status IndexRun::names(std::vector<IndexName>* names) { return impl_->pages.names(names); }
 uint64_t IndexRun::bytes_read() const { return impl_->pages.bytes_read(); }
 

@@ -71,7 +71,9 @@ class IndexRun {
   // The field cannot narrow anything down here: it did not fit.
   bool omitted(IndexField field) const;
   std::span<const IndexedBlock> blocks() const;
-  // Reads them when first asked. kStore: damaged, or there was no room for them.
+  // There was room for them.
+  bool has_names() const;
+  // kStore: damaged, or there was no room for them.
   Status names(std::vector<IndexName>* names);
 
   // `plan`: decoded (expression.h); empty is "all". Answers of more than half of a block's records are "all", too. kStore: damaged; the

@@ -101,7 +101,8 @@ ReaderIndex::Says ReaderIndex::ask(const BlockRef& block, std::vector<uint32_t>*
   if (run.failed || run.run->blocks()[found.at].scan || found.at >= run.answer.blocks.size()) return Says::kScan;
   const BlockAnswer& answer = run.answer.blocks[found.at];
   if (answer.what == BlockAnswer::What::kNone) return Says::kNone;
-  if (answer.what == BlockAnswer::What::kAll) return Says::kScan;
+  // Without names, records that are jumped to would have none.
+  if (answer.what == BlockAnswer::What::kAll || !run.run->has_names()) return Says::kScan;
   const auto first = run.answer.offsets.begin() + answer.first;
   offsets->assign(first, first + answer.count);
   for (const uint32_t offset : *offsets)
@@ -188,6 +189,7 @@ void ReaderIndex::evaluate(Run& run) {
 // have none of them count, too: whoever misspelt one wants to know which there are.
 bool ReaderIndex::learn_names(Run& run) {
   const auto some = [](const BlockAnswer& block) { return block.what == BlockAnswer::What::kSome; };
+  if (!run.run->has_names()) return true;
   if (tests_.empty() && std::none_of(run.answer.blocks.begin(), run.answer.blocks.end(), some)) return true;
   std::vector<IndexName> names;
   if (!run.run->names(&names).ok()) return false;
