@@ -21,6 +21,19 @@ uint16_t sum_of(const uint8_t* bytes, uint32_t size) {
   return static_cast<uint16_t>(sum);
 }
 
+// Maximum segment size, window scale, SACK and timestamps, in their own sizes: one that is longer may hold anything, as do those that are not
+// here (multipath has addresses, fast open cookies).
+bool option_stays(uint8_t kind, uint32_t size) {
+  switch (kind) {
+    case 2: return size == 4;
+    case 3: return size == 3;
+    case 4: return size == 2;
+    case 5: return size >= 10 && size % 8 == 2;
+    case 8: return size == 10;
+    default: return false;
+  }
+}
+
 void put16(uint8_t* at, uint32_t value) {
   at[0] = static_cast<uint8_t>(value >> 8);
   at[1] = static_cast<uint8_t>(value);
@@ -60,7 +73,7 @@ uint32_t Sanitizer::ethernet(uint32_t at, uint32_t depth) {
   uint16_t type = big16(at + 12);
   at += 14;
   for (int tags = 0; tags < 4 && is_tag(type) && has(at, 4); ++tags, at += 4) type = big16(at + 2);
-  return by_ether_type(type, at, depth);
+  return type == kBridged ? at : by_ether_type(type, at, depth);  // only tunnels hold frames: so nothing nests deeper than kDepthMax
 }
 
 uint32_t Sanitizer::by_ether_type(uint16_t type, uint32_t at, uint32_t depth) {
@@ -100,7 +113,7 @@ uint32_t Sanitizer::ipv4(uint32_t at, uint32_t depth) {
   put16(p(at + 10), good ? sum : sum ^ 0x5555);  // wrong stays wrong
   const uint32_t end = end_of(at, big16(at + 2), header);
   const bool later = (big16(at + 6) & 0x1fff) != 0;
-  if (later) return keep_payload_ ? end : at + header;
+  if (later) return at + header;  // of what it is a part, also of a packet inside a tunnel, nothing here tells
   return std::min(by_protocol(*p(at + 9), at + header, depth), end);
 }
 
@@ -119,7 +132,7 @@ uint32_t Sanitizer::ipv6(uint32_t at, uint32_t depth) {
       const bool later = (big16(at + 2) & 0xfff8) != 0;
       next = *p(at);
       at += 8;
-      if (later) return keep_payload_ ? std::min(length_, std::max(end, at)) : at;
+      if (later) return at;
     } else if (next == kHopByHop || next == kDestination || next == kRouting) {
       if (!has(at, 8)) return at;
       const uint32_t size = 8 + *p(at + 1) * 8u;
@@ -166,8 +179,7 @@ uint32_t Sanitizer::tcp(uint32_t at) {
     }
     const uint32_t size = option + 1 < end ? *p(option + 1) : 0;
     if (size < 2 || size > end - option) break;
-    // Maximum segment size, window scale, SACK, timestamps. Others may hold addresses (multipath) or cookies.
-    if (kind != 2 && kind != 3 && kind != 4 && kind != 5 && kind != 8) memset(p(option), 1, size);
+    if (!option_stays(kind, size)) memset(p(option), 1, size);
     option += size;
   }
   zero(option, end);
@@ -188,6 +200,7 @@ uint32_t Sanitizer::udp(uint32_t at, uint32_t depth) {
     if (port == 6081) return geneve(at, depth);
     if (!has(at, 8)) return at;
     zero(at + 1, at + 4);
+    zero(at + 7, at + 8);  // reserved
     return ethernet(at + 8, depth + 1);
   }
   return keep_payload_ && !tunnel ? length_ : at;
@@ -197,7 +210,7 @@ uint32_t Sanitizer::geneve(uint32_t at, uint32_t depth) {
   if (!has(at, 8) || *p(at) >> 6 != 0) return at;
   const uint32_t header = 8 + (*p(at) & 63u) * 4;
   if (!has(at, header)) return at;
-  zero(at + 8, at + header);
+  zero(at + 7, at + header);  // one byte is reserved
   return by_ether_type(big16(at + 2), at + header, depth + 1);
 }
 

@@ -247,6 +247,20 @@ const shapes: [string, Buffer, number][] = [
     62,
   ],
   [
+    "a TCP option that is known, but longer than it is",
+    ethernet(
+      0x0800,
+      packet4(
+        6,
+        a,
+        b,
+        Buffer.concat([tcpHeader(Buffer.concat([Buffer.from([2, 20]), secret.subarray(0, 18)])), secret]),
+      ),
+    ),
+    74,
+  ],
+  ["a frame in a frame without a tunnel", ethernet(0x6558, ethernet(0x0800, inner)), 14],
+  [
     "padding behind a short packet",
     Buffer.concat([ethernet(0x0800, packet4(17, a, b, udp(a, b, [1, 2], Buffer.alloc(0)))), secret]),
     42,
@@ -297,6 +311,18 @@ test("keep-payload keeps it, and checksums are right behind it; keep-oui keeps t
     t.is(frame.subarray(0, 3).toString("hex"), "020102");
     t.not(frame.subarray(3, 6).toString("hex"), "030405");
   }
+});
+
+test("later fragments are cut, also with keep-payload: what they are a part of may be a tunnel", async (t) => {
+  const fragment4 = packet4(47, a, b, Buffer.concat([inner, secret]));
+  fragment4.writeUInt16BE(1, 6);
+  fragment4.writeUInt16BE(0, 10);
+  const fragment6 = packet6(44, a6, b6, Buffer.concat([Buffer.from([17, 0]), words(8, 0, 1), inner, secret]));
+  const found = await sanitized(t, [ethernet(0x0800, fragment4), ethernet(0x86dd, fragment6)], { keepPayload: true });
+  t.deepEqual(
+    found.map((frame) => frame.length),
+    [34, 62],
+  );
 });
 
 test("MAC addresses: group, local and broadcast stay what they are; the same is the same", async (t) => {
