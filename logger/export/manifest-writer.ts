@@ -1,13 +1,14 @@
 // Writes the two manifests beside an export.
 import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ChainInterface, ChainPart } from "../../native/export.js";
 import { packageRoot } from "../../native/load.js";
 import type { CaptureFormat } from "../capture/capture.js";
 import { PasteError } from "../errors.js";
 import type { ExportOptions, ExportReport } from "../export.js";
+import { openFileSink } from "../sink.js";
 import type { Compression } from "./compress.js";
 import { canonicalJson, encodeManifest, encodeSigned, type Manifest, manifestFile, toJson } from "./manifest.js";
 import { fingerprint, publicKeyHex, signBytes } from "./manifest-signature.js";
@@ -45,8 +46,9 @@ export async function writeManifest(output: string, facts: ManifestFacts): Promi
   const binary = encodeManifest(manifest);
   const written = { json: `${output}.manifest.json`, binary: `${output}.manifest` };
   try {
-    await writeFile(written.json, toJson(manifest, sign(Buffer.from(canonicalJson(manifest)))));
-    await writeFile(written.binary, encodeSigned(binary, sign(binary)));
+    const { sources } = facts.options;
+    await writeBeside(written.json, toJson(manifest, sign(Buffer.from(canonicalJson(manifest)))), sources);
+    await writeBeside(written.binary, encodeSigned(binary, sign(binary)), sources);
   } catch (cause) {
     throw new PasteError(
       "RESOURCE",
@@ -57,8 +59,19 @@ export async function writeManifest(output: string, facts: ManifestFacts): Promi
   return { ...written, ...(signWith && { fingerprint: fingerprint(publicKeyHex(signWith)) }) };
 }
 
+/** Over neither a store nor a source; whole, or not at all. */
+async function writeBeside(path: string, content: string | Uint8Array, sources: readonly string[]): Promise<void> {
+  await (await openFileSink(path, sources)).close();
+  await writeFile(path, content).catch(async (cause) => {
+    await rm(path, { force: true });
+    throw cause;
+  });
+}
+
 function manifestOf({ options, report, format, compression, nowNs, origins, chain }: ManifestFacts): Manifest {
   const { version } = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string };
+  // A filter has addresses in it, and names.
+  const anonymous = options.sanitize !== undefined && !options.sanitize.keepNames;
   return {
     format: "paste-switch manifest",
     version: 1,
@@ -66,7 +79,7 @@ function manifestOf({ options, report, format, compression, nowNs, origins, chai
     createdNs: `${BigInt(Date.now()) * 1_000_000n}`,
     captureFormat: format,
     compression: compression?.method ?? "",
-    filter: options.filter ?? "",
+    filter: anonymous ? "" : (options.filter ?? ""),
     filterNowNs: `${nowNs}`,
     order: options.order ?? "time",
     limit: `${options.limit ?? 0}`,
@@ -78,8 +91,9 @@ function manifestOf({ options, report, format, compression, nowNs, origins, chai
     lost: `${report.lost}`,
     corrupt: `${report.corrupt}`,
     overtaken: `${report.overtaken}`,
-    sources: origins.map(({ fromSequence, toSequence, ...rest }) => ({
+    sources: origins.map(({ fromSequence, toSequence, ...rest }, i) => ({
       ...rest,
+      ...(anonymous && { name: `source ${i + 1}`, uuid: "" }),
       fromSequence: `${fromSequence}`,
       toSequence: `${toSequence}`,
     })),

@@ -10,7 +10,12 @@ import { PasteError } from "../errors.js";
 import type { WrittenFile } from "./output.js";
 
 const text = v.string();
-const whole = v.string().assert((value) => /^(0|[1-9]\d{0,19})$/.test(value), "must be a whole number in quotes");
+const whole = v
+  .string()
+  .assert(
+    (value) => /^(0|[1-9]\d{0,19})$/.test(value) && BigInt(value) < 1n << 64n,
+    "must be a whole number of 64 bits in quotes",
+  );
 const small = v
   .number()
   .assert((value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32, "must be a whole number");
@@ -24,8 +29,10 @@ const sourceSchema = v.object({
   toSequence: whole,
 });
 const interfaceSchema = v.object({ name: text, description: text, linkType: small });
+/** Files stand beside their manifest: it must not have others read from elsewhere. */
+const fileName = text.assert((value) => /^(?!\.{0,2}$)[^/\0]+$/s.test(value), "must be a name without folders");
 const fileSchema = v.object({
-  name: text,
+  name: fileName,
   bytes: whole,
   sha256: hash,
   frames: whole,
@@ -147,8 +154,20 @@ interface Unchecked {
 }
 
 function fromJson(bytes: Buffer): Unchecked {
-  const { manifest, signature } = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
+  const text = bytes.toString("utf8");
+  const whole = JSON.parse(text) as Record<string, unknown>;
+  const { manifest, signature, ...others } = whole;
+  if (Object.keys(others).length > 0) throw new Error(`"${Object.keys(others)[0]}" is no part of it`);
+  // Readers differ in which of two they take: only one of them would have been signed (RFC 8785 allows none).
+  const written = [...text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/gs)].filter(([, colon]) => colon !== undefined);
+  if (written.length !== countKeys(whole)) throw new Error("it has a field twice");
   return { manifest, signature, signedBytes: Buffer.from(canonicalJson(manifest ?? null)) };
+}
+
+function countKeys(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce((sum: number, each) => sum + countKeys(each), own);
 }
 
 function fromProtobuf(bytes: Buffer): Unchecked {

@@ -6,9 +6,9 @@ import { dirname, join } from "node:path";
 import { pipeline, Readable, Transform } from "node:stream";
 import zlib from "node:zlib";
 import { asPasteError } from "../../native/engine.js";
-import { type ChainCheck, createChainCheck } from "../../native/export.js";
+import { type ChainCheck, type ChainPart, createChainCheck } from "../../native/export.js";
 import { PasteError } from "../errors.js";
-import { type Manifest, type ManifestFile, marksOf, parseManifest } from "./manifest.js";
+import { canonicalJson, type Manifest, type ManifestFile, marksOf, parseManifest } from "./manifest.js";
 import { fingerprint, publicKeyHex, signatureHolds } from "./manifest-signature.js";
 import { compareWithSources } from "./verify-sources.js";
 
@@ -56,6 +56,7 @@ export async function verifyManifest(options: VerifyOptions): Promise<VerifyRepo
     report.problems.push("the manifest is not signed: its signature was taken away, or there never was one");
   else report.notes.push("the manifest is not signed: whoever changed the file could have changed it, too");
   checkItself(manifest, report);
+  await checkTwin(options.manifest, manifest, report);
   for (const file of manifest.files)
     await checkFile(join(dirname(options.manifest), file.name), file, manifest, report);
   report.frames = manifest.files.reduce((sum, file) => sum + Number(file.frames), 0);
@@ -70,11 +71,30 @@ function checkItself({ files, frames, removedFrames }: Manifest, { problems }: V
   const sum = files.reduce((total, file) => total + BigInt(file.frames), BigInt(removedFrames));
   if (sum !== BigInt(frames))
     problems.push(`the manifest was changed: its files have ${sum} frames together, it says ${frames}`);
+  if (removedFrames === "0" && files[0] && /[^0]/.test(files[0].chainBefore))
+    problems.push(`the manifest was changed: in front of ${files[0].name} a file is missing, and no ring gave it up`);
   for (const [i, file] of files.entries())
     if (i > 0 && file.chainBefore !== files[i - 1]!.chainAfter)
       problems.push(
         `the manifest was changed: between ${files[i - 1]!.name} and ${file.name} a file is missing, or their order is another`,
       );
+}
+
+/** The other of the two manifests, where it is there, says the same. */
+async function checkTwin(path: string, manifest: Manifest, { problems }: VerifyReport): Promise<void> {
+  const [, stem, json] = /^(.*\.manifest)(\.json)?$/s.exec(path) ?? [];
+  if (stem === undefined) return;
+  const twin = json ? stem : `${stem}.json`;
+  const bytes = await readFile(twin).catch(() => undefined);
+  if (bytes && canonicalJson(parseManifest(twin, bytes).manifest) !== canonicalJson(manifest))
+    problems.push(`${twin}: does not say what ${path} says: one of them was changed, or is of another export`);
+}
+
+/** What a manifest says of a file beside its hash. */
+function factsDiffer(file: ManifestFile, found: ChainPart): boolean {
+  const said = [file.frames, file.firstSequence, file.lastSequence, file.firstNs, file.lastNs, file.stride];
+  const is = [found.records, found.firstId, found.lastId, found.firstNs, found.lastNs, found.stride];
+  return `${said}` !== `${is}` || `${file.marks}` !== `${marksOf(found)}`;
 }
 
 async function checkFile(
@@ -88,18 +108,25 @@ async function checkFile(
     problems.push(`${path}: is missing`);
     return;
   }
+  if (!info.isFile()) {
+    problems.push(`${path}: is no file, but a folder, a pipe or a device`);
+    return;
+  }
   const hash = createHash("sha256");
   const check = createChainCheck(Buffer.from(file.chainBefore, "hex"), Number(file.stride), manifest.interfaces);
   const damage = await readThrough(path, manifest.compression, hash, check);
-  const changed = hash.digest("hex") !== file.sha256;
+  const size = BigInt(info.size) - BigInt(file.bytes);
+  // Whoever unpacks may stop in front of what was appended, and read no further.
+  const changed = hash.digest("hex") !== file.sha256 || size !== 0n;
   if (!changed && !damage) {
     const found = check.finish();
     // A manifest whose hash fits and whose chain does not was made wrong, or changed.
     if (found.after.toString("hex") !== file.chainAfter)
       problems.push(`${path}: the manifest was changed: its chain is not that of the file it names`);
+    else if (factsDiffer(file, found))
+      problems.push(`${path}: the manifest was changed: numbers, times or marks in it are not those of the file`);
     return;
   }
-  const size = BigInt(info.size) - BigInt(file.bytes);
   const bytes =
     size === 0n
       ? "bytes of it were changed"
@@ -136,7 +163,8 @@ function recordsChanged(check: ChainCheck, file: ManifestFile, { interfaces }: M
   return `records were changed, or stand in another order, ${place}`;
 }
 
-/** Reads a file into both; what is wrong with it as a capture, in words. The hash is over all of the file in any case. */
+/** Reads a file into both; what is wrong with it as a capture, in words. The hash is over all of the file, unless
+ * unpacking it ends before. */
 async function readThrough(
   path: string,
   compression: Manifest["compression"],
@@ -170,7 +198,8 @@ async function readThrough(
     for await (const chunk of Readable.from(unpacked)) feed(chunk as Buffer);
   } catch (error) {
     damage ??= `cannot be unpacked any more: ${(error as Error).message}`;
-    return damage;
+  } finally {
+    file.destroy();
   }
   return damage;
 }

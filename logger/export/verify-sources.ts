@@ -46,6 +46,8 @@ function difference({ frames }: Manifest, records: number): string {
 
 /** For each source of the manifest the path that is it. */
 async function matchSources(manifest: Manifest, paths: readonly string[]): Promise<string[]> {
+  if (manifest.sources.length === 0)
+    throw new PasteError("USAGE", "the manifest was changed: it names nothing that was exported");
   const byUuid = new Map<string, string>();
   const captures: string[] = [];
   for (const path of paths)

@@ -1,4 +1,5 @@
 // The commands about stores, from the command line to the file and back.
+import { generateKeyPairSync } from "node:crypto";
 import {
   closeSync,
   copyFileSync,
@@ -310,4 +311,42 @@ test("what does not exist yet cannot be trimmed", async (t) => {
   t.is((await daemon.cli("store", "trim", "--before", "99999999", store)).status, 0);
   const { trimmedBefore, durableSequence } = JSON.parse((await daemon.cli("store", "info", "--json", store)).stdout);
   t.true(trimmedBefore > 0 && trimmedBefore <= durableSequence + 1, `${trimmedBefore} of ${durableSequence}`);
+});
+
+test("export --sign and store verify --manifest: proved with the key and the store, refused for a changed file and another key", async (t) => {
+  const { folder, daemon, store } = await filled(t);
+  await daemon.end();
+  const [output, pem, pub, other] = ["case.pcapng", "case.pem", "case.pub", "other.pub"].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string];
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  writeFileSync(pem, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  writeFileSync(pub, publicKey.export({ type: "spki", format: "pem" }));
+  writeFileSync(other, generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }));
+  const made = await runCli(["export", "-r", store, "-w", output, "--sign", pem, "-C", "20k"]);
+  t.is(made.status, 0, made.stderr);
+  t.regex(
+    made.stderr,
+    /^manifest in \S+case\.pcapng\.manifest\.json and \S+case\.pcapng\.manifest, signed by SHA256:\S+$/m,
+  );
+  for (const manifest of [`${output}.manifest.json`, `${output}.manifest`]) {
+    const good = await runCli(["store", "verify", "--manifest", manifest, "--key", pub, "-r", store]);
+    t.deepEqual([good.status, good.stdout], [0, "OK\n"], good.stderr);
+    t.regex(
+      good.stderr,
+      /signed by the key given.*\n.*every record is the one in the store.*\n500 frames in \d+ files checked\n$/,
+    );
+    const wrong = await runCli(["store", "verify", "--manifest", manifest, "--key", other]);
+    t.is(wrong.status, 1);
+    t.regex(wrong.stdout, /^the manifest is signed by another key: [^\n]+\n$/);
+  }
+  const [one, two] = [readFileSync(output), readFileSync(`${output}1`)];
+  writeFileSync(output, two);
+  writeFileSync(`${output}1`, one);
+  const swapped = await runCli(["store", "verify", "--manifest", `${output}.manifest`, "--key", pub]);
+  t.is(swapped.status, 1);
+  t.regex(
+    swapped.stdout,
+    /case\.pcapng: is not the file that was exported[\s\S]*case\.pcapng1: is not the file that was exported/,
+  );
 });
