@@ -129,9 +129,9 @@ class Import {
   async #batches(capture: CaptureReader, report: CaptureReport): Promise<void> {
     for await (const batch of capture) {
       const ports = Uint16Array.from(capture.interfaces.map((each, i) => this.#port(each, i, capture)));
-      const chosen = this.#choose(batch, capture.interfaces, ports);
-      report.skipped += batch.count - chosen.count;
-      this.#report.skipped += batch.count - chosen.count;
+      const { chosen, skipped } = this.#choose(batch, capture.interfaces, ports);
+      report.skipped += skipped;
+      this.#report.skipped += skipped;
       if (chosen.count > 0) await this.#appender.append(chosen);
       report.frames += chosen.count;
       this.#left -= chosen.count;
@@ -164,15 +164,23 @@ class Import {
     return port;
   }
 
-  /** The batch's frames that are Ethernet, selected and within the limit, with the store's port numbers. */
-  #choose(batch: CaptureBatch, interfaces: readonly CaptureInterface[], ports: Uint16Array): CaptureBatch {
+  /**
+   * The batch's frames that are Ethernet, selected and within the limit, with the store's port numbers; and how many before the
+   * limit were not.
+   */
+  #choose(
+    batch: CaptureBatch,
+    interfaces: readonly CaptureInterface[],
+    ports: Uint16Array,
+  ): { chosen: CaptureBatch; skipped: number } {
     const selected = this.#selector ? this.#selector.select(batch) : null;
     const whole = !selected && batch.count <= this.#left && interfaces.every((each) => each.linkType === ethernet);
-    if (whole) return { ...batch, interfaces: batch.interfaces.map((each) => ports[each]!) };
+    if (whole) return { chosen: { ...batch, interfaces: batch.interfaces.map((each) => ports[each]!) }, skipped: 0 };
     const kept: number[] = [];
-    for (let i = 0; i < batch.count && kept.length < this.#left; i++)
-      if (interfaces[batch.interfaces[i]!]!.linkType === ethernet && (!selected || selected[i])) kept.push(i);
-    return {
+    let seen = 0;
+    for (; seen < batch.count && kept.length < this.#left; seen++)
+      if (interfaces[batch.interfaces[seen]!]!.linkType === ethernet && (!selected || selected[seen])) kept.push(seen);
+    const chosen = {
       data: batch.data,
       count: kept.length,
       offsets: Uint32Array.from(kept, (i) => batch.offsets[i]!),
@@ -181,5 +189,6 @@ class Import {
       timesNs: BigInt64Array.from(kept, (i) => batch.timesNs[i]!),
       interfaces: Uint16Array.from(kept, (i) => ports[batch.interfaces[i]!]!),
     };
+    return { chosen, skipped: seen - kept.length };
   }
 }

@@ -66,6 +66,7 @@ test("several captures into one store, a filter, a limit; a nameless interface i
       ["second.pcap", 250],
     ],
   );
+  t.is(report.skipped, 0, "what lies behind the limit was not looked at");
   const found = await storedFrames(store);
   t.is(firstDifference(found, [...first, ...second.slice(0, 250)]), -1);
   t.is(found[0]!.ingress, "first");
