@@ -267,7 +267,10 @@ uint32_t LaneReader::parse(uint32_t begin, uint32_t size_bytes, const Extent& ex
     drop_joined();
     at_byte += layout::kLine;
   }
-  if (ready.bytes.size() >= kReverseBytesMax) return extent.end - position_;
+  if (ready.bytes.size() >= kReverseBytesMax) {
+    ++state_.counters.corrupt;  // the rest of the block is left out
+    return extent.end - position_;
+  }
   // A record longer than the chunk needs a larger one; at the end of the extent there is no more.
   chunk_bytes_ = at_byte == begin ? std::min(size_bytes, view_.superblock().block_bytes) * 2 : 0;
   return jumping_ ? at_byte - begin : std::min(at_byte, end) - begin;
