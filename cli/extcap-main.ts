@@ -208,10 +208,21 @@ async function answer(asked: ExtcapArguments): Promise<string[]> {
   throw new Error("nothing to do: this program is started by Wireshark; `paste-switch extcap --help` tells more");
 }
 
+const fail = (text: string) => {
+  process.stderr.write(`paste-switch: ${text.replace(/\s*\n\s*/g, " ")}\n`);
+  process.exitCode = 1;
+};
+
+// Who asked may be gone before it is answered.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    fail(error.message);
+  });
+
 try {
   const lines = await answer(argumentsOf(process.argv.slice(2)));
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
 } catch (error) {
-  process.stderr.write(`paste-switch: ${(error as Error).message.replace(/\s*\n\s*/g, " ")}\n`);
-  process.exitCode = 1;
+  fail((error as Error).message);
 }

@@ -1,6 +1,17 @@
 // Wireshark's view of paste-switch: what it asks, what it is given, and tshark itself doing both.
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -33,6 +44,23 @@ test("the entry imports nothing but Node's core before it captures", (t) => {
     imports.filter((from) => !from.startsWith("node:")),
     [],
   );
+});
+
+test("an answer that nobody reads, or that cannot be written, ends without a stack trace", async (t) => {
+  const args = [entry, "--extcap-interface", "paste-switch-tail", "--extcap-config"];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  t.is(await new Promise((resolve) => child.on("close", resolve)), 0, said);
+  t.is(said, "");
+  const full = openSync("/dev/full", "w");
+  const { status, stderr } = spawnSync(process.execPath, args, { stdio: ["ignore", full, "pipe"], encoding: "utf8" });
+  closeSync(full);
+  t.is(status, 1);
+  t.regex(stderr, /^paste-switch: ENOSPC[^\n]*\n$/);
 });
 
 test("interfaces, link type and dialogs, as extcap(4) wants them", (t) => {
