@@ -1,8 +1,9 @@
 // Options for packets as text, as tcpdump has them, and the printer that they ask for.
+import type { HexStyle, PacketTextOptions } from "../logger/print/packet-text.js";
 import type { PacketLines } from "../logger/tail-output.js";
 import type { Command } from "./commander.js";
 
-export interface PrintFlags {
+export interface TextFlags {
   e?: boolean;
   x?: number;
   X?: number;
@@ -10,54 +11,60 @@ export interface PrintFlags {
   t?: number;
   S?: boolean;
   utc?: boolean;
+}
+export interface PrintFlags extends TextFlags {
   json?: boolean;
   jsonl?: boolean;
 }
 
 const more = (_: string, times = 0) => times + 1;
 
-export function addPrintOptions(command: Command): Command {
+export function addTextOptions(command: Command): Command {
   return command
-    .option("-e", "the Ethernet header, and what the switch knows: ports, rule, outcome")
+    .option("-e", "the link's header, and what the switch knows: ports, rule, outcome")
+    .option("-S", "TCP's sequence numbers as they are, not relative")
     .option(
       "-t",
-      "no time; -tt seconds since 1970, -ttt since the last one, -tttt with the day, -ttttt since the first",
+      "no time; -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first",
       more,
     )
-    .option("-x", "the bytes behind the Ethernet header, in hex; -xx with it", more)
-    .option("-X", "the same in hex and ASCII; -XX with it", more)
-    .option("-A", "the same in ASCII; -AA with it", more)
-    .option("-S", "TCP's sequence numbers as they are")
-    .option("--utc", "times in UTC")
+    .option("-x", "each packet in hex; -xx with the link's header", more)
+    .option("-X", "in hex and ASCII; -XX with the link's header", more)
+    .option("-A", "in ASCII; -AA with the link's header", more)
+    .option("--utc", "times in UTC");
+}
+
+export function addPrintOptions(command: Command): Command {
+  return addTextOptions(command)
     .option("--jsonl", "one JSON object a line, with the names of EVE (--json: the same)")
     .option("--json");
 }
 
 const timeStyles = ["clock", "none", "seconds", "since-previous", "date", "since-first"] as const;
 
+/** What the options of addTextOptions() ask for. Throws USAGE. */
+export async function textOptions(flags: TextFlags): Promise<PacketTextOptions> {
+  const { PasteError } = await import("../logger/errors.js");
+  const [letter, another] = (["x", "X", "A"] as const).filter((each) => flags[each]);
+  if (another) throw new PasteError("USAGE", "-x, -X and -A exclude each other: choose one");
+  return {
+    utc: flags.utc ?? false,
+    style: timeStyles[Math.min(flags.t ?? 0, timeStyles.length - 1)]!,
+    linkHeader: flags.e ?? false,
+    absoluteSequences: flags.S ?? false,
+    ...(letter && { hex: flags[letter]! > 1 ? (`${letter}${letter}` as HexStyle) : letter }),
+  };
+}
+
 /** `switchWords`: what the switch knows is shown, whether or not -e was given. */
 export async function packetPrinter(flags: PrintFlags, switchWords = false): Promise<PacketLines> {
-  const { utc = false } = flags;
   if (flags.json || flags.jsonl) {
     const { packetJson } = await import("../logger/print/packet-json.js");
     const { jsonText } = await import("../logger/print/plain-text.js");
+    const { utc = false } = flags;
     return (packet) => `${jsonText(packetJson(packet, { utc }))}\n`;
   }
   const { PacketText } = await import("../logger/print/packet-text.js");
-  const dumps = [
-    [flags.x, "x", "xx"],
-    [flags.X, "X", "XX"],
-    [flags.A, "A", "AA"],
-  ] as const;
-  const hex = dumps.map(([times = 0, once, twice]) => (times > 1 ? twice : times > 0 ? once : undefined)).find(Boolean);
-  const style = timeStyles[Math.min(flags.t ?? 0, timeStyles.length - 1)]!;
-  const printer = new PacketText({
-    style,
-    utc,
-    ...(flags.e && { linkHeader: true }),
-    ...((flags.e || switchWords) && { switchWords: true }),
-    ...(flags.S && { absoluteSequences: true }),
-    ...(hex && { hex }),
-  });
+  const printer = new PacketText({ ...(await textOptions(flags)), ...(switchWords && { switchWords }) });
   return (packet) => `${printer.text(packet)}\n`;
 }

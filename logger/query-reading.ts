@@ -12,9 +12,9 @@ import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
-import type { PrintablePacket } from "./print/packet.js";
+import { type PrintablePacket, packetsOf } from "./print/packet.js";
 import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
-import { FrameBatch, NameTable, nativeOptions } from "./reader.js";
+import { FrameBatch, NameTable, nativeOptions, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
 
 export interface QueryOptions {
@@ -53,22 +53,6 @@ export interface QueryReport {
   /** How the filter was to be answered (explainPlan). */
   plan: string[];
 }
-
-const noCounters: ReadCounters = {
-  records: 0,
-  frames: 0,
-  matched: 0,
-  overtaken: 0,
-  corrupt: 0,
-  bytesScanned: 0,
-  blocksSkipped: 0,
-  blocksScanned: 0,
-  blocksIndexed: 0,
-  recordsJumped: 0,
-  runsRead: 0,
-  runsDamaged: 0,
-  indexBytes: 0,
-};
 
 /** The first piece is small, so that the first packet does not wait for thousands behind it. */
 const firstPieceFrames = 64;
@@ -230,7 +214,7 @@ export class QueryReading {
         const batch = await next;
         names.update(batch.namesVersion);
         const goOn = batch.more && batch.count < this.left && !this.aborted();
-        const piece = batch.count > 0 ? packetsOf(new FrameBatch(batch, names)) : [];
+        const piece = batch.count > 0 ? [...packetsOf(new FrameBatch(batch, names))] : [];
         // The next piece is read while this one is printed.
         if (goOn) {
           size = Math.min(pieceFrames, size * 4);
@@ -269,22 +253,4 @@ export class QueryReading {
       yield piece;
     }
   }
-}
-
-/** A store's frames with what their records say. Names are those known now. */
-export function packetsOf(batch: FrameBatch): PrintablePacket[] {
-  return Array.from({ length: batch.count }, (_, i) => packetOf(batch, i));
-}
-
-export function packetOf(batch: FrameBatch, i: number): PrintablePacket {
-  return {
-    bytes: batch.bytes(i),
-    timeNs: batch.timeNs(i),
-    wireLength: batch.wireLength(i),
-    sequence: batch.sequence(i),
-    inPort: batch.ingress(i),
-    outPort: batch.egress(i),
-    rule: batch.rule(i),
-    outcome: batch.outcome(i),
-  };
 }

@@ -238,6 +238,23 @@ export class NameTable implements StoreNames {
 const batchFramesDefault = 8192;
 const batchBytesDefault = 1 << 20;
 
+/** Of a reading that has not begun. */
+export const noCounters: Readonly<ReadCounters> = {
+  records: 0,
+  frames: 0,
+  matched: 0,
+  overtaken: 0,
+  corrupt: 0,
+  bytesScanned: 0,
+  blocksSkipped: 0,
+  blocksScanned: 0,
+  blocksIndexed: 0,
+  recordsJumped: 0,
+  runsRead: 0,
+  runsDamaged: 0,
+  indexBytes: 0,
+};
+
 /** Options for the addon, checked. */
 export function nativeOptions(options: FrameOptions): NativeReadOptions {
   const { filter } = options;
@@ -277,21 +294,7 @@ export class StoreReader {
   readonly path: string;
   readonly #open = new Set<NativeStoreReader>();
   #closed = false;
-  #last: ReadCounters = {
-    records: 0,
-    frames: 0,
-    matched: 0,
-    overtaken: 0,
-    corrupt: 0,
-    bytesScanned: 0,
-    blocksSkipped: 0,
-    blocksScanned: 0,
-    blocksIndexed: 0,
-    recordsJumped: 0,
-    runsRead: 0,
-    runsDamaged: 0,
-    indexBytes: 0,
-  };
+  #last: ReadCounters = noCounters;
 
   constructor(path: string) {
     this.path = path;

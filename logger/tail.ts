@@ -7,7 +7,7 @@ import { capturedLengthMax } from "./capture/capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { Pause } from "./follow.js";
-import type { PrintablePacket } from "./print/packet.js";
+import { packetsOf } from "./print/packet.js";
 import { type FrameBatch, type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
 import { captureHead } from "./tail-capture.js";
 import { type PacketLines, TailOutput } from "./tail-output.js";
@@ -224,18 +224,4 @@ class StoreTail {
     if (last) this.#before = { overtaken: this.#overtaken, corrupt: this.#corrupt };
   }
   #before = { overtaken: 0, corrupt: 0 };
-}
-
-function* packetsOf(batch: FrameBatch): Generator<PrintablePacket, void, void> {
-  for (let i = 0; i < batch.count; i++)
-    yield {
-      bytes: batch.bytes(i),
-      timeNs: batch.timeNs(i),
-      wireLength: batch.wireLength(i),
-      sequence: batch.sequence(i),
-      inPort: batch.ingress(i),
-      outPort: batch.egress(i),
-      rule: batch.rule(i),
-      outcome: batch.outcome(i),
-    };
 }

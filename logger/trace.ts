@@ -6,10 +6,9 @@ import { openNativeReader, type PortDescription, type RuleDescription, type Stor
 import { PasteError } from "./errors.js";
 import { decodeEvents, portKindName, type StoreEvent } from "./events.js";
 import { type MacEntryThen, macTablesAt, switchOf } from "./mac-history.js";
-import type { PrintablePacket } from "./print/packet.js";
+import { type PrintablePacket, packetOf } from "./print/packet.js";
 import { type PacketFacts, packetFacts } from "./print/packet-facts.js";
 import { safeName } from "./print/plain-text.js";
-import { packetOf } from "./query-reading.js";
 import { type FrameBatch, type FrameOptions, openStore, type StoreReader } from "./reader.js";
 
 export interface TracedPort {

@@ -2,8 +2,9 @@ import type { LineFormat, QueryReport } from "../../logger/query.js";
 import type { TallyOptions } from "../../logger/query-tally.js";
 import { type Command, Option } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+import { addTextOptions, type TextFlags } from "../print-options.js";
 
-interface QueryFlags extends InstanceFlags {
+interface QueryFlags extends InstanceFlags, TextFlags {
   read?: string[];
   limit?: string;
   snaplen?: string;
@@ -19,19 +20,13 @@ interface QueryFlags extends InstanceFlags {
   json?: boolean;
   jsonl?: boolean;
   explain?: boolean;
-  utc?: boolean;
   nano?: boolean;
   number?: boolean;
-  e?: boolean;
-  S?: boolean;
   synthEthernet?: boolean;
   allowTruncated?: boolean;
 }
 
 const collect = (value: string, previous: string[] = []) => [...previous, value];
-
-/** How often each of tcpdump's letters was given: -tttt and -XX count. */
-const letters = { t: 0, x: 0, X: 0, A: 0 };
 
 export function define(command: Command): void {
   addInstanceOptions(command)
@@ -45,20 +40,11 @@ export function define(command: Command): void {
     .option("--reverse", "newest first (stores)")
     .option("-s, --snaplen <bytes>", "so many bytes of a packet at most")
     .option("--from <sequence>", "of a store: from this sequence on")
-    .option("--to <sequence>", "of a store: up to this sequence")
-    .option("-e", "the link's header, and what the switch knew: ports, rule, outcome")
+    .option("--to <sequence>", "of a store: up to this sequence");
+  addTextOptions(command)
     .option("-n", "numbers instead of names: always so")
-    .option("-S", "TCP's sequence numbers as they are, not relative")
-    .option(
-      "-t",
-      "no time; -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first",
-    )
-    .option("-x", "each packet in hex; -xx with the link's header")
-    .option("-X", "in hex and ASCII; -XX with the link's header")
-    .option("-A", "in ASCII; -AA with the link's header")
     .option("-#, --number", "the store's sequence of each packet in front")
     .option("--nano", "nine digits of a second")
-    .option("--utc", "times in UTC")
     .option("--json", "a JSON array, with EVE's names")
     .option("--jsonl", "the same, an object a line")
     .option("--count", "how many packets and bytes")
@@ -86,8 +72,6 @@ Examples:
   paste-switch query --jsonl icmp | jq .src_ip`,
     )
     .action(query);
-  for (const letter of Object.keys(letters) as (keyof typeof letters)[])
-    command.on(`option:${letter}`, () => letters[letter]++);
 }
 
 async function query(words: string[], flags: QueryFlags): Promise<void> {
@@ -118,8 +102,6 @@ function checkFlags(flags: QueryFlags, PasteError: typeof import("../../logger/e
   exclude("count", "limit");
   if (flags.sort && !flags.flows && !flags.top)
     throw new PasteError("USAGE", "--sort is for --flows and --top: packets come in the store's order, or --reverse");
-  if ([letters.x, letters.X, letters.A].filter((times) => times > 0).length > 1)
-    throw new PasteError("USAGE", "-x, -X and -A exclude each other: choose one");
 }
 
 async function selection(words: string[], flags: QueryFlags): Promise<Omit<TallyOptions, "rowsMax">> {
@@ -148,30 +130,17 @@ async function lines(options: Omit<TallyOptions, "rowsMax">, flags: QueryFlags):
   return queryLines({
     ...options,
     output: "-",
-    format: lineFormat(flags),
+    format: await lineFormat(flags),
     ...(limit === undefined ? {} : { limit }),
     ...(flags.reverse ? { reverse: true } : {}),
   });
 }
 
-const styles = ["clock", "none", "seconds", "since-previous", "date", "since-first"] as const;
-
-function lineFormat(flags: QueryFlags): LineFormat {
-  const { utc = false } = flags;
-  if (flags.json || flags.jsonl) return { as: flags.json ? "json" : "jsonl", utc };
-  const letter = (["x", "X", "A"] as const).find((each) => letters[each] > 0);
-  return {
-    as: "text",
-    text: {
-      utc,
-      style: styles[Math.min(letters.t, styles.length - 1)]!,
-      linkHeader: flags.e ?? false,
-      absoluteSequences: flags.S ?? false,
-      nanoseconds: flags.nano ?? false,
-      sequence: flags.number ?? false,
-      ...(letter && { hex: letters[letter] > 1 ? (`${letter}${letter}` as "xx" | "XX" | "AA") : letter }),
-    },
-  };
+async function lineFormat(flags: QueryFlags): Promise<LineFormat> {
+  const { textOptions } = await import("../print-options.js");
+  const text = await textOptions(flags);
+  if (flags.json || flags.jsonl) return { as: flags.json ? "json" : "jsonl", utc: flags.utc ?? false };
+  return { as: "text", text: { ...text, nanoseconds: flags.nano ?? false, sequence: flags.number ?? false } };
 }
 
 async function tally(options: Omit<TallyOptions, "rowsMax">, flags: QueryFlags): Promise<QueryReport> {

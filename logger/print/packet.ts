@@ -1,4 +1,5 @@
 // What every printer of packets takes: a frame and what is known of it besides its bytes.
+import type { FrameBatch } from "../reader.js";
 
 export interface PrintablePacket {
   /** The frame from its destination address on; may be cut short (snaplen). */
@@ -16,4 +17,22 @@ export interface PrintablePacket {
   rule?: string;
   /** "forwarded", or the reason for which it was dropped. */
   outcome?: string;
+}
+
+/** A store's frames with what their records say. Names are those known now. */
+export function* packetsOf(batch: FrameBatch): Generator<PrintablePacket, void, void> {
+  for (let i = 0; i < batch.count; i++) yield packetOf(batch, i);
+}
+
+export function packetOf(batch: FrameBatch, i: number): PrintablePacket {
+  return {
+    bytes: batch.bytes(i),
+    timeNs: batch.timeNs(i),
+    wireLength: batch.wireLength(i),
+    sequence: batch.sequence(i),
+    inPort: batch.ingress(i),
+    outPort: batch.egress(i),
+    rule: batch.rule(i),
+    outcome: batch.outcome(i),
+  };
 }

@@ -131,6 +131,7 @@ const wrong: [string, string[], RegExp][] = [
   ["-n with -i", ["-i", "any", "-n", "3"], /--lines goes with what is logged/],
   ["a direction that is none", ["-i", "any", "-Q", "up"], /Allowed choices are in, out, inout/],
   ["words about records with -i", ["-i", "any", "rule", "web"], /"rule" asks for a record at column 1/],
+  ["two kinds of dumps", ["-i", "any", "-x", "-A"], /-x, -X and -A exclude each other: choose one/],
   ["a filter that is none", ["-i", "any", "tcp", "prt", "80"], /prt/],
 ];
 for (const [what, args, message] of wrong)
