@@ -1,4 +1,5 @@
 // A hand on a replay that runs: pause, go on, one frame at a time; from a program or from a keyboard.
+import { readFileSync } from "node:fs";
 import type { NativeReplay } from "../native/replay.js";
 
 /** Give it to `replayFrames`; what is said before the replay begins holds from its first frame on. */
@@ -51,12 +52,31 @@ export interface KeyboardSource {
 export const keysText = "space pauses and goes on, n or enter sends the next frame, q ends";
 
 /**
- * Reads keys until the function that it returns is called: space pauses and goes on, n or enter sends one frame, q and ctrl-c
- * call `end`. The terminal is itself again afterwards, also when the process ends on its way. Does nothing where `input` is no
- * terminal.
+ * Whether this process is in front on its terminal: one behind ("&") is halted by the kernel as soon as it changes or reads the
+ * terminal. True where the kernel does not say.
  */
-export function controlByKeyboard(input: KeyboardSource, control: ReplayControl, end: () => void): () => void {
-  if (!input.isTTY || !input.setRawMode) return () => {};
+function inForeground(): boolean {
+  try {
+    // The name in parentheses may hold anything; behind it: state, parent, process group, session, terminal, its foreground group.
+    const stat = readFileSync("/proc/self/stat", "latin1");
+    const [, , group, , , front] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return Number(front) <= 0 || group === front;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Reads keys until the function that it returns is called: space pauses and goes on, n or enter sends one frame, q and ctrl-c
+ * call `end`. The terminal is itself again afterwards, also when the process ends on its way. Does nothing, and returns
+ * nothing, where `input` is no terminal or belongs to another process at the time.
+ */
+export function controlByKeyboard(
+  input: KeyboardSource,
+  control: ReplayControl,
+  end: () => void,
+): (() => void) | undefined {
+  if (!input.isTTY || !input.setRawMode || !inForeground()) return undefined;
   const keys = (data: Buffer) => {
     for (const key of data.toString("latin1")) {
       if (key === " ") control.paused ? control.resume() : control.pause();

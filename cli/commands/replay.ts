@@ -1,4 +1,4 @@
-import type { ReplayReport } from "../../logger/replay.js";
+import type { ReplayOptions, ReplayReport } from "../../logger/replay.js";
 import type { Command } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
@@ -100,9 +100,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const progress = new Progress("replayed");
   const control = new ReplayControl();
   const end = new AbortController();
-  if (process.stdin.isTTY && process.stderr.isTTY) process.stderr.write(`${keysText}\n`);
-  const release = controlByKeyboard(process.stdin, control, () => end.abort());
-  const report = await replayFrames({
+  const options: ReplayOptions = {
     socket: locateInstance(flags).ports,
     control,
     ...untilOf(flags.until, parseTimeOption, parseSequence),
@@ -130,8 +128,15 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     sources,
     signal: AbortSignal.any([interruption(), end.signal]),
     onProgress: (frames) => progress.show(frames),
-  }).finally(() => {
-    release();
+  };
+  // Only now: whatever is wrong above leaves the terminal alone.
+  const release = controlByKeyboard(process.stdin, control, () => {
+    if (end.signal.aborted) process.exit(1);
+    end.abort();
+  });
+  if (release && process.stderr.isTTY) process.stderr.write(`${keysText}\n`);
+  const report = await replayFrames(options).finally(() => {
+    release?.();
     progress.end();
   });
   if (flags.json) process.stdout.write(`${formatJson(report)}\n`);
