@@ -324,12 +324,9 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     auto report = std::make_shared<PacerReport>();
     return ReplayJob::start(
         call.Env(),
-        [state = state_, report] {
-          const Status status = state->pacer->finish(report.get());
-          state->pacer.reset();
-          return status;
-        },
+        [state = state_, report] { return state->pacer->finish(report.get()); },
         [state = state_, report](Napi::Env env) -> Napi::Value {
+          state->pacer.reset();  // here, since this thread's sent(), stop() and pause() look at it
           Napi::Object object = report_object(env, *report);
           const Rewriter* rewriter = state->rewriter.get();
           object.Set("rewritten", static_cast<double>(rewriter ? rewriter->rewritten() : 0));

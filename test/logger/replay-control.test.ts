@@ -72,6 +72,37 @@ test("paused in the middle, also far from the next frame; at top speed, too", as
   }
 });
 
+test("a step over a gap longer than any machine is up: the rest keeps its own pace", async (t) => {
+  const { socket, open } = await liveSwitch(t);
+  const sink = open("vale0:sink");
+  const years = 50n * 365n * 86_400n * 1_000_000_000n;
+  const [first, second, third] = numbered(3, 1_000_000n);
+  const frames = [first!, { ...second!, timeNs: years }, { ...third!, timeNs: years + 1_000_000n }];
+  const store = await storeWith(t, frames, { ports: ["vale0:a"] });
+  const control = new ReplayControl();
+  const done = replayFrames(options(store, socket, { control }));
+  const seen: string[] = [];
+  await until(() => texts(sink, seen).length >= 1, "the first");
+  control.step();
+  await until(() => texts(sink, seen).length >= 2, "the second");
+  control.resume();
+  await until(() => texts(sink, seen).length >= 3, "the third");
+  t.is((await done).sentFrames, 3);
+});
+
+test("stopped before it began: no frame, no marker", async (t) => {
+  const { engine, socket, open } = await liveSwitch(t);
+  const sink = open("vale0:sink");
+  const store = await storeWith(t, numbered(3, 1n), { ports: ["vale0:a"] });
+  const abort = new AbortController();
+  const beginAtNs = BigInt(Date.now() + 3_600_000) * 1_000_000n;
+  const done = replayFrames(options(store, socket, { beginAtNs, marker: "never", signal: abort.signal }));
+  await until(() => engine.stats().ports.some(({ name }) => name === "vale0:a"), "attached");
+  abort.abort();
+  t.is((await done).sentFrames, 0);
+  t.deepEqual(texts(sink), []);
+});
+
 test("a stop ends a pause", async (t) => {
   const { socket } = await liveSwitch(t);
   const store = await storeWith(t, numbered(3, 1n), { ports: ["vale0:a"] });
@@ -105,12 +136,15 @@ test("keys: what they do, and the terminal is itself again", (t) => {
   for (const keys of [" ", "  ", "n\rx", " ", "q", "\x03"]) terminal.emit("data", Buffer.from(keys));
   t.deepEqual(calls, ["pause", "resume", "pause", "step", "step", "resume", "end", "end"]);
   t.deepEqual(modes, [true]);
-  release();
+  release?.();
   t.deepEqual(modes, [true, false]);
   t.is(terminal.listenerCount("data"), 0);
   t.is(process.listenerCount("exit"), listeners);
   const pipe = Object.assign(new EventEmitter(), { resume: () => t.fail(), pause: () => t.fail() });
-  controlByKeyboard(pipe, control, () => t.fail())();
+  t.is(
+    controlByKeyboard(pipe, control, () => t.fail()),
+    undefined,
+  );
 });
 
 test("markers before and after; the start at a time of the clock", async (t) => {

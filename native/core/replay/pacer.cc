@@ -113,6 +113,7 @@ void Pacer::step() {
 
 Status Pacer::finish(PacerReport* report) {
   if (thread_.joinable()) thread_.join();
+  ports_.clear();
   *report = report_;
   return status_;
 }
@@ -135,7 +136,7 @@ void Pacer::run() {
   Entry entry;
   while (take(&entry) && play(entry)) {}
   entry = {};
-  if (begun_ && status_.ok() && !options_.marker.empty()) send_markers("end");
+  if (marked_ && status_.ok()) send_markers("end");
   if (status_.ok()) drain_rings();
   for (const std::unique_ptr<ReplaySink>& port : ports_) report_.refused += port->refused();
   const bool sent = begun_ && last_sent_ns_ > origin_ns_;
@@ -167,7 +168,8 @@ uint64_t Pacer::deadline_of(const PacedBatch::Item& item) {
       return 0;
   }
   constexpr double kYears = 3e18;  // about a hundred; beyond it, and on nonsense, the frame just waits for stop()
-  return std::max(last_deadline_ns_, start_ns_ + static_cast<uint64_t>(std::clamp(after, 0.0, kYears)));
+  const int64_t deadline = std::max(last_deadline_ns_, start_ns_ + static_cast<int64_t>(std::clamp(after, 0.0, kYears)));
+  return static_cast<uint64_t>(std::max<int64_t>(deadline, 0));
 }
 
 // The first frame's deadline is the start.
@@ -176,8 +178,17 @@ void Pacer::begin(uint64_t first_time_ns) {
   first_time_ns_ = first_time_ns;
   const uint64_t wall = read_ns(CLOCK_REALTIME), now = now_ns();
   const uint64_t later = options_.begin_at_ns > wall ? options_.begin_at_ns - wall : 0;
-  start_ns_ = last_deadline_ns_ = origin_ns_ = now + later;
+  origin_ns_ = now + later;
+  start_ns_ = last_deadline_ns_ = static_cast<int64_t>(origin_ns_);
   report_.began_ns = wall + later;
+}
+
+// A step before the time that the replay was to begin at.
+void Pacer::begin_now() {
+  const uint64_t now = now_ns();
+  if (now >= origin_ns_) return;
+  report_.began_ns -= origin_ns_ - now;
+  origin_ns_ = now;
 }
 
 bool Pacer::play(const Entry& entry) {
@@ -187,10 +198,12 @@ bool Pacer::play(const Entry& entry) {
   bool alone = false;
   if (!begun_) {
     begin(batch.items[0].time_ns);
-    const Turn turn = wait_turn(start_ns_);
+    const Turn turn = wait_turn(origin_ns_);
     if (turn == Turn::kStopped) return false;
     alone = turn == Turn::kOne;
-    if (!options_.marker.empty() && !send_markers("begin")) return false;
+    if (alone) begin_now();
+    marked_ = !options_.marker.empty();
+    if (marked_ && !send_markers("begin")) return false;
   } else if (entry.loop_start && original) {
     start_ns_ = last_deadline_ns_;  // the loops before count as time that has passed
     first_time_ns_ = batch.items[0].time_ns;
@@ -217,7 +230,8 @@ bool Pacer::play(const Entry& entry) {
         deadline = deadline_of(item);  // a pause moved it
         now = now_ns();
       }
-      deadlines[count++] = last_deadline_ns_ = deadline;
+      deadlines[count++] = deadline;
+      last_deadline_ns_ = static_cast<int64_t>(deadline);
       ++planned_frames_;
       planned_bits_ += uint64_t{item.length} * 8;
     }
@@ -279,8 +293,8 @@ Pacer::Turn Pacer::wait_paused(uint64_t deadline_ns) {
 
 // Moves every deadline to come. last_deadline_ns_ moves along: deadlines still never run backwards.
 void Pacer::shift(int64_t by_ns) {
-  start_ns_ += static_cast<uint64_t>(by_ns);
-  last_deadline_ns_ += static_cast<uint64_t>(by_ns);
+  start_ns_ += by_ns;
+  last_deadline_ns_ += by_ns;
 }
 
 // Runs of frames for the same port go in one call; every port that got some is flushed once at the end.

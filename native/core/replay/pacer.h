@@ -86,7 +86,7 @@ class Pacer {
   void resume();
   void step();
 
-  // Waits for the thread. Not ok when a port disappeared.
+  // Waits for the thread and detaches the ports. Not ok when a port disappeared.
   Status finish(PacerReport* report);
   uint64_t sent_frames() const { return sent_.load(std::memory_order_relaxed); }
   bool ended() const { return ended_.load(std::memory_order_acquire); }
@@ -105,6 +105,7 @@ class Pacer {
   bool take(Entry* entry);
   bool play(const Entry& entry);
   void begin(uint64_t first_time_ns);
+  void begin_now();
   Turn wait_turn(uint64_t deadline_ns);
   Turn wait_paused(uint64_t deadline_ns);
   void shift(int64_t by_ns);
@@ -137,9 +138,11 @@ class Pacer {
   PacerReport report_;
   TimingHistogram errors_;
   uint64_t origin_ns_ = 0;  // when it began; start_ns_ moves with loops and pauses
-  uint64_t start_ns_ = 0, last_deadline_ns_ = 0, first_time_ns_ = 0, last_sent_ns_ = 0;
+  // A step over a gap that is longer than the machine is up puts them before its start.
+  int64_t start_ns_ = 0, last_deadline_ns_ = 0;
+  uint64_t first_time_ns_ = 0, last_sent_ns_ = 0;
   uint64_t planned_frames_ = 0, planned_bits_ = 0;
-  bool begun_ = false;
+  bool begun_ = false, marked_ = false;
   std::vector<uint32_t> offsets_, lengths_;
 
   std::thread thread_;  // last: everything above is ready when it starts
