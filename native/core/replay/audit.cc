@@ -85,10 +85,10 @@ void Audit::clock(uint64_t time_ns) {
 
 void Audit::frame(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length) {
   ++report_.frames;
+  const auto home = homes_.find(header.ingress);
+  if (home != homes_.end() && home->second.first == ~0u) return not_judged(Doubt::kImported);  // nor is its time the switch's
   clock(header.time_ns);
   const bool tagged = length >= kEthernetHeaderBytes && flow::is_tag(flow::big16(bytes + 12));
-  const auto home = homes_.find(header.ingress);
-  if (home != homes_.end() && home->second.first == ~0u) return not_judged(Doubt::kImported);
   if (!recorded_.has(header.ingress)) return not_judged(Doubt::kPorts);
   const bool cut = length < header.wire_length && (length < kEthernetHeaderBytes || (tagged && length < kTagged));
   if (cut || length < kEthernetHeaderBytes) return not_judged(Doubt::kCut);
