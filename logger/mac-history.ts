@@ -4,6 +4,7 @@
 // anything. So from a boot record on the tables are known exactly, unless there was a time without rules; where the boot record was
 // overwritten, only what changed since is known. An address that ages or is removed later without having been learned again was
 // there before: that much can be read out of what came after.
+import type { ReadCounters } from "../native/reader.js";
 import { type EventOptions, type MacChange, type StoreEvent, storeEvents } from "./events.js";
 import { openStore } from "./reader.js";
 
@@ -48,8 +49,13 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
   const range = "timeNs" in moment ? { toNs: moment.timeNs + 1n } : { toSequence: moment.sequence - 1n };
   const options: EventOptions = { onNames: ({ ports }) => history.know(ports), ...(signal && { signal }) };
   let last = 0n;
+  let missed = 0;
+  const onCounters = ({ overtaken, corrupt }: ReadCounters) => {
+    if (overtaken + corrupt > missed) history.missed();
+    missed = overtaken + corrupt;
+  };
   if (!("sequence" in moment && moment.sequence <= 1n))
-    for await (const event of storeEvents(path, { ...options, ...range })) {
+    for await (const event of storeEvents(path, { ...options, ...range, onCounters })) {
       if (!before(event)) continue;
       history.apply(event);
       if (event.sequence > last) last = event.sequence;
@@ -69,6 +75,11 @@ interface Known {
   sequence: bigint;
 }
 
+// MacEvents::kMax and kMacTickMs (native/core/switch/mac_table.h): changes that a thread logs in a tick, which begins and ends with
+// a clock that is coarser than the records'.
+const changesPerTick = 256;
+const tickNs = 110_000_000n;
+
 const keyOf = ({ mac, fid }: MacChange, switchName: string) => `${switchName} ${mac} ${fid}`;
 
 class MacHistory {
@@ -79,11 +90,22 @@ class MacHistory {
   readonly #attached = new Set<number>();
   #booted = false;
   #logging = false;
-  /** When something may have changed without a record. */
-  #blindSinceNs: bigint | undefined;
+  /** Something may have changed while no rule kept anything. */
+  #blind = false;
+  /** More changed at a time than is logged. */
+  #flooded = false;
+  /** Records are missing. */
+  #lost = false;
+  /** Changes within the last tick. */
+  #recent: { timeNs: bigint; count: number }[] = [];
 
   get complete(): boolean {
-    return this.#booted && this.#blindSinceNs === undefined;
+    return this.#booted && !this.#blind && !this.#flooded && !this.#lost;
+  }
+
+  /** Records that could not be read. */
+  missed(): void {
+    this.#lost = true;
   }
 
   /** Names of ports, by the store's numbers of their attachments. */
@@ -98,19 +120,23 @@ class MacHistory {
         this.#attached.clear();
         this.#booted = true;
         this.#logging = false;
-        this.#blindSinceNs = undefined;
+        this.#blind = this.#flooded = this.#lost = false;
+        break;
+      case "lost":
+        this.#lost = true;
         break;
       case "rule-set":
         this.#logging = event.ruleCount > 0;
-        this.#look(event.timeNs);
+        this.#look();
         break;
       case "port":
         this.#ports.set(event.id, event.name);
         if (event.event === "attached") this.#attached.add(event.id);
         if (event.event === "detached") this.#detach(event.id);
-        this.#look(event.timeNs);
+        this.#look();
         break;
       case "mac":
+        this.#count(event);
         for (const change of event.changes) this.#change(change, event);
         break;
       default:
@@ -152,7 +178,15 @@ class MacHistory {
       remarks.push(
         "the log does not reach back to the switch's start: addresses learned before its oldest record, and not moved since, are missing",
       );
-    if (this.#blindSinceNs !== undefined)
+    if (this.#flooded)
+      remarks.push(
+        `more addresses changed at a time than are logged (${changesPerTick} in 100 ms): some may be missing, or listed though they were forgotten`,
+      );
+    if (this.#lost)
+      remarks.push(
+        "records are missing in the log: addresses that were learned in them are, too, and what was forgotten may be listed",
+      );
+    if (this.#blind)
       remarks.push(
         "for some time no rule kept anything, and changes of the tables were not logged: addresses learned then are missing",
       );
@@ -174,8 +208,15 @@ class MacHistory {
     };
   }
 
-  #look(timeNs: bigint): void {
-    if (!this.#logging && this.#attached.size > 0) this.#blindSinceNs ??= timeNs;
+  #look(): void {
+    if (!this.#logging && this.#attached.size > 0) this.#blind = true;
+  }
+
+  /** A budget that is used up may have left something out: nothing else tells. */
+  #count({ timeNs, changes }: { timeNs: bigint; changes: readonly MacChange[] }): void {
+    this.#recent = this.#recent.filter((each) => timeNs - each.timeNs <= tickNs);
+    this.#recent.push({ timeNs, count: changes.length });
+    if (this.#recent.reduce((sum, { count }) => sum + count, 0) >= changesPerTick) this.#flooded = true;
   }
 
   #key(change: MacChange): string {

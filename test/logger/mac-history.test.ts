@@ -100,6 +100,24 @@ test("without rules changes are not logged, and that is said", async (t) => {
   t.regex(then.remarks.join(), /no rule kept anything/);
 });
 
+test("more addresses at a time than are logged: those that are missing are said to be", async (t) => {
+  const s = await liveSwitch(t, {}, { on: "memory" });
+  s.engine.setRules([rule("")], "[]");
+  const a = s.open("vale0:a");
+  s.open("vale0:b");
+  const stations = Array.from({ length: 2000 }, (_, i) => {
+    const bytes = Buffer.from(frame(0, 1));
+    bytes.writeUInt16BE(i + 1, 10);
+    return bytes;
+  });
+  await a.sendAll(stations);
+  await s.settled();
+  const then = await tables(t, s, { sequence: (await now(s)).sequence }, false);
+  const live = s.engine.macList("vale0").length;
+  t.true(then.entries.length < live, `${then.entries.length} of ${live}`);
+  t.regex(then.remarks.join(), /more addresses changed at a time than are logged/);
+});
+
 test("where the log was overwritten, what came later tells what was there; the rest is said to be unknown", async (t) => {
   const s = await liveSwitch(t, {}, { on: "memory", blockBytes: 64 << 10 });
   s.engine.setRules([rule("")], "[]");
