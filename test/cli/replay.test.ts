@@ -1,8 +1,10 @@
 // Replay from the command line, into a daemon.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import test from "ava";
 import { storedFrames, storeWith } from "../logger/store-tools.js";
+import { skip } from "../support/skip.js";
+import { hasTool } from "../support/tools.js";
 import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "../switch/daemon-process.js";
 import { cliPath, runCli } from "./run-cli.js";
 
@@ -76,4 +78,14 @@ test("an interrupted replay says how far it came", async (t) => {
   child.kill("SIGINT");
   t.is(await exit, 0, said);
   t.regex(said, /^\d+ frames, .*, interrupted$/m);
+});
+
+test("on a terminal, too, a wrong option ends it", async (t) => {
+  if (!hasTool("script")) return skip(t, "script, which makes a terminal, is not installed");
+  const store = await storeWith(t, frames, { ports: ["vale0:a"], folder: testFolder(t) });
+  const command = `'${process.execPath}' '${cliPath}' replay -r '${store}' -i vale0:a -x fast`;
+  // The limit only ends one that hangs.
+  const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { timeout: 60_000, encoding: "utf8" });
+  t.is(status, 2, stdout);
+  t.regex(stdout, /-x: "fast" is no number above 0/);
 });
