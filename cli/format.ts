@@ -90,7 +90,9 @@ export function formatTable(
   right: readonly string[] = [],
   width = terminalWidth(),
 ): string {
-  const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? "").length)));
+  const widths = header.map((name, column) =>
+    rows.reduce((most, row) => Math.max(most, (row[column] ?? "").length), name.length),
+  );
   const last = header.length - 1;
   const before = widths.slice(0, last).reduce((sum, column) => sum + column + 2, 0);
   const room = Math.max(leastLastColumn, width - before);

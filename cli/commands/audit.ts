@@ -68,13 +68,12 @@ async function audit(flags: AuditFlags): Promise<void> {
 async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<string> {
   const { doubtTexts } = await import("../../switch/audit.js");
   const { formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
+  const { safeName } = await import("../../logger/print/plain-text.js");
   const { findings, notJudged, counters } = report;
   const rows = findings.map((each) => [
     `${each.sequence}`,
     formatTime(each.timeNs, utc),
-    each.ingress,
-    each.was,
-    each.would,
+    ...[each.ingress, each.was, each.would].map(safeName),
   ]);
   const [was, would] = whatIf ? ["went", "would have gone"] : ["recorded", "the switch does"];
   const table = rows.length > 0 ? `${formatTable(["sequence", "time", "from", was, would], rows, ["sequence"])}` : "";

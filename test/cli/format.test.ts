@@ -51,3 +51,7 @@ for (const [title, actual, expected] of table) test(title, (t) => t.is(actual, e
 test("a local time carries its offset", (t) => {
   t.regex(formatTime(1_700_000_000_000_000_001n), /^2023-11-1[45] \d\d:\d\d:20\.000000001[+-]\d\d:\d\d$/);
 });
+test("a table of more rows than a call has arguments", (t) => {
+  const rows = Array.from({ length: 200_000 }, (_, i) => [`${i}`, "x"]);
+  t.true(formatTable(["number", "what"], rows).endsWith("199999  x\n"));
+});
