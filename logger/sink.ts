@@ -80,7 +80,7 @@ export class FileSink implements FinalSink {
 
   async #stopped(cause: NodeJS.ErrnoException): Promise<PasteError> {
     const valid = await this.#handle.truncate(this.#bytes).then(
-      () => `the file is valid up to there (${this.#bytes} bytes)`,
+      () => (this.#bytes === 0 ? "the file is empty" : `the file is valid up to there (${this.#bytes} bytes)`),
       () => `what is behind byte ${this.#bytes} of the file is incomplete`,
     );
     const full = cause.code === "ENOSPC" || cause.code === "EDQUOT" || cause.code === "EFBIG";

@@ -71,6 +71,7 @@ function checkItself({ files, frames, removedFrames }: Manifest, { problems }: V
   const sum = files.reduce((total, file) => total + BigInt(file.frames), BigInt(removedFrames));
   if (sum !== BigInt(frames))
     problems.push(`the manifest was changed: its files have ${sum} frames together, it says ${frames}`);
+  if (files.length === 0) problems.push("the manifest was changed: it names no file, and every export has one");
   if (removedFrames === "0" && files[0] && /[^0]/.test(files[0].chainBefore))
     problems.push(`the manifest was changed: in front of ${files[0].name} a file is missing, and no ring gave it up`);
   for (const [i, file] of files.entries())

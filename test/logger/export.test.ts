@@ -184,7 +184,7 @@ test("a full disk: the error says how far it went, and the file is valid up to t
   const output = join(folder, "out.pcapng");
   const error = await t.throwsAsync(exportFrames({ sources: [path], output }), { instanceOf: PasteError });
   t.is(error?.code, "RESOURCE");
-  t.regex(error!.message, /stopped after \d+ frames, the file is valid up to there .*disk is full/);
+  t.regex(error!.message, /stopped after \d+ frames, the file is (valid up to there|empty).*disk is full/);
   const kept = Number(/after (\d+) frames/.exec(error!.message)![1]);
   const found = existsSync(output) && statSync(output).size > 0 ? (await readAll(output)).frames.length : 0;
   t.is(found, kept);

@@ -51,7 +51,7 @@ test("several files: those before it are complete, the last one is valid as far 
   );
   t.regex(
     error!.message,
-    /x\.pcap2: stopped after \d+ frames, the file is valid up to there .*disk is full.*; the 2 files before it are complete$/,
+    /x\.pcap2: stopped after \d+ frames, the file is (valid up to there|empty).*disk is full.*; the 2 files before it are complete$/,
   );
   const counts = [];
   for (const name of [output, `${output}1`, `${output}2`])
@@ -66,7 +66,7 @@ test("packed: what is on the disk unpacks to whole records, as many as the messa
   const path = await storeWith(t, noise(), { sizeBytes: 64 << 20 });
   const output = join(folder, "x.pcapng.gz");
   const error = await t.throwsAsync(exportFrames({ sources: [path], output }), { instanceOf: PasteError });
-  t.regex(error!.message, /stopped after \d+ frames, the file is valid up to there .*disk is full/);
+  t.regex(error!.message, /stopped after \d+ frames, the file is (valid up to there|empty).*disk is full/);
   const { frames, error: none } = await readAll(gunzipSync(readFileSync(output)));
   t.is(none, null);
   t.true(frames.length > 0);

@@ -283,6 +283,14 @@ const changes: [string, Change, RegExp][] = [
   ["stride", file((of) => (of.stride = "0")), /numbers, times or marks in it/],
   ["marks", file((of) => of.marks.reverse()), /numbers, times or marks in it/],
   ["chain before", file((of) => (of.chainBefore = "1".repeat(64))), /in front of \S+ a file is missing/],
+  [
+    "files",
+    (all) => {
+      all.files = [];
+      all.frames = "0";
+    },
+    /it names no file/,
+  ],
   ["interfaces", (all) => all.interfaces.reverse(), /its chain is not that of the file/],
 ];
 test("tampering: each number of a manifest that its file can tell", async (t) => {
