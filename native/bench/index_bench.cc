@@ -7,7 +7,7 @@
 
 #include "core/index/builder.h"
 #include "core/index/mix.h"
-#include "core/index/run.h"
+#include "core/index/run_in_memory.h"
 #include "core/store/checksums.h"
 
 namespace paste::bench {
@@ -122,22 +122,6 @@ class NoPlaces final : public PlacedBytes {
  public:
   const uint8_t* bytes(const layout::PlacePayload&) const override { return nullptr; }
 };
-class NoNames final : public NameAnswers {
- public:
-  IndexField field(uint32_t) const override { return IndexField::kIngress; }
-  bool holds(uint32_t, std::string_view) const override { return false; }
-};
-class Memory final : public IndexSource {
- public:
-  explicit Memory(const std::vector<uint8_t>& bytes) : bytes_(bytes) {}
-  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
-    std::memcpy(to, bytes_.data() + offset, size_bytes);
-    return true;
-  }
-
- private:
-  const std::vector<uint8_t>& bytes_;
-};
 
 IndexNode host(IndexField field, uint32_t address) {
   IndexNode node{};
@@ -181,7 +165,7 @@ Status run_index_bench(const IndexBenchOptions& options, IndexBenchResult* resul
   }
   seal_run(bytes, 1);
   result->run_bytes = bytes.size();
-  Memory memory(bytes);
+  RunInMemory memory(bytes.data(), static_cast<uint32_t>(bytes.size()));
   std::unique_ptr<IndexRun> run;
   if (Status status = IndexRun::open(memory, static_cast<uint32_t>(bytes.size()), 1, &run); !status.ok()) return status;
   for (uint32_t field = 1; field < 19; field++)

@@ -9,7 +9,7 @@
 
 #include "core/base/status.h"
 #include "core/index/builder.h"
-#include "core/index/run.h"
+#include "core/index/run_in_memory.h"
 #include "core/store/checksums.h"
 #include "core/store/index_check.h"
 
@@ -95,26 +95,6 @@ std::vector<std::string> unowned_buffers(const std::vector<uint8_t>& image, cons
 
 namespace {
 
-class MemorySource final : public IndexSource {
- public:
-  MemorySource(const uint8_t* at, uint32_t bytes) : at_(at), bytes_(bytes) {}
-  bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
-    if (offset > bytes_ || size_bytes > bytes_ - offset) return false;
-    std::memcpy(to, at_ + offset, size_bytes);
-    return true;
-  }
-
- private:
-  const uint8_t* at_;
-  uint32_t bytes_;
-};
-
-class NoNames final : public NameAnswers {
- public:
-  IndexField field(uint32_t) const override { return IndexField::kRule; }
-  bool holds(uint32_t, std::string_view) const override { return false; }
-};
-
 IndexNode node_of(IndexField field, uint64_t value) {
   IndexNode node{IndexOp::kRange, static_cast<uint8_t>(field), 0, 0, {}, {}};
   for (uint32_t i = 0; i < 8; ++i) node.low[15 - i] = node.high[15 - i] = static_cast<uint8_t>(value >> 8 * i);
@@ -153,7 +133,7 @@ std::vector<std::string> wrong_runs(const std::vector<uint8_t>& image, uint64_t*
     uint32_t at = layout::kLine;
     for (uint32_t i = 0; i < check.runs; ++i) {
       const uint32_t bytes = sealed_run_bytes(block_at(index) + at, geometry.block_bytes - at, serial);
-      MemorySource source(block_at(index) + at, bytes);
+      RunInMemory source(block_at(index) + at, bytes);
       at = layout::next_run_offset(at, bytes);
       std::unique_ptr<IndexRun> run;
       if (!IndexRun::open(source, bytes, serial, &run).ok()) continue;  // check_index_block() said so
