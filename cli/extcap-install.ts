@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import { packageRoot } from "../native/load.js";
 
@@ -44,7 +44,7 @@ unset NODE_EXTRA_CA_CERTS
 exec ${quoted(process.execPath)} ${quoted(join(packageRoot(), "dist", "cli", "extcap-main.js"))} "$@"
 `;
   try {
-    mkdirSync(resolve(folder), { recursive: true });
+    makeFolder(resolve(folder));
     writeFileSync(path, text);
     chmodSync(path, 0o755);
   } catch (cause) {
@@ -68,4 +68,11 @@ export function uninstallExtcap(folder = extcapFolder()): string {
 
 function isOurs(path: string): boolean {
   return readFileSync(path, "utf8").includes(mark);
+}
+
+/** Level by level: Node's own `recursive` never comes back where a folder is there that takes none, as in /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
 }

@@ -269,3 +269,9 @@ test("tshark: frames as they are logged, and as they pass a port, from a running
     t.true(lengths.every(expected));
   }
 });
+
+test("a folder that cannot be made is an error, also where Node's own way of making it would not end", async (t) => {
+  const { status, stderr } = await runCli(["extcap", "--install", "--dir", "/proc/none-such/extcap"]);
+  t.is(status, 1);
+  t.regex(stderr, /cannot be written \(E[A-Z]+\): choose another folder with --dir/);
+});
