@@ -96,6 +96,8 @@ export class QueryReading {
     for (const source of sources) kinds.set(source, await sourceKind(source));
     checkAnswerable(filter, kinds);
     const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
+    if ((fromSequence ?? toSequence) !== undefined && ![...kinds.values()].includes("store"))
+      throw new PasteError("USAGE", `${capture}: a capture has no sequences: leave out --from and --to, or import it`);
     if (options.reverse && capture !== undefined)
       throw new PasteError(
         "USAGE",

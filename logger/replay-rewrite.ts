@@ -34,7 +34,8 @@ function refused(text: string, what: string, hint: string): PasteError {
 
 function sides(text: string, noun: string): [string, string] {
   const parts = text.split("=");
-  if (parts.length !== 2 || parts.includes("")) throw refused(text, `no pair of ${noun}s`, "write FROM=TO");
+  if (parts.length !== 2 || parts.includes(""))
+    throw refused(text, `no pair of ${noun.endsWith("s") ? `${noun}es` : `${noun}s`}`, "write FROM=TO");
   return [parts[0]!.trim(), parts[1]!.trim()];
 }
 

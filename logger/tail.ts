@@ -60,7 +60,10 @@ const writerLookMs = 100;
 export async function tailStore(options: TailOptions): Promise<TailReport> {
   const { fromSequence, last } = options;
   if (last !== undefined && fromSequence !== undefined)
-    throw new PasteError("USAGE", "`last` and `fromSequence` exclude each other: give one");
+    throw new PasteError(
+      "USAGE",
+      "how many are the newest (-n) and a first sequence (--from) exclude each other: give one",
+    );
   if (last !== undefined && !(Number.isSafeInteger(last) && last >= 0))
     throw new PasteError("USAGE", `last must be an integer from 0 on, it is ${last}`);
   const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
