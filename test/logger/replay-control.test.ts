@@ -91,15 +91,18 @@ test("a step over a gap longer than any machine is up: the rest keeps its own pa
 });
 
 test("stopped before it began: no frame, no marker", async (t) => {
-  const { engine, socket, open } = await liveSwitch(t);
+  const { settled, socket, open } = await liveSwitch(t);
   const sink = open("vale0:sink");
   const store = await storeWith(t, numbered(3, 1n), { ports: ["vale0:a"] });
-  const abort = new AbortController();
   const beginAtNs = BigInt(Date.now() + 3_600_000) * 1_000_000n;
-  const done = replayFrames(options(store, socket, { beginAtNs, marker: "never", signal: abort.signal }));
-  await until(() => engine.stats().ports.some(({ name }) => name === "vale0:a"), "attached");
-  abort.abort();
-  t.is((await done).sentFrames, 0);
+  // Its thread had met the first frame, and waited for its time, where the report has that time.
+  for (let waitMs = 1, waited = false; !waited; waitMs *= 2) {
+    const signal = AbortSignal.timeout(waitMs);
+    const report = await replayFrames(options(store, socket, { beginAtNs, marker: "never", signal }));
+    t.is(report.sentFrames, 0);
+    waited = report.beganNs > 0n;
+  }
+  await settled();
   t.deepEqual(texts(sink), []);
 });
 
