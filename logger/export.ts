@@ -14,7 +14,7 @@ import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { checkSources, Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
-import { checkAnswerable, type SourceKind, sourceKind } from "./query-source.js";
+import { checkAnswerable, checkSequences, type SourceKind, sourceKind } from "./query-source.js";
 
 export interface ExportOptions {
   /** Stores and captures; "-" is a capture on standard input. */
@@ -144,6 +144,7 @@ class Export {
     const kinds = new Map<string, SourceKind>();
     for (const source of this.#options.sources) kinds.set(source, await sourceKind(source));
     checkAnswerable(this.#filter, kinds);
+    checkSequences(this.#options, kinds);
     const range = {
       ...(fromSequence !== undefined && { fromSequence }),
       ...(toSequence !== undefined && { toSequence }),

@@ -13,7 +13,7 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
-import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
+import { checkAnswerable, checkSequences, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
 import { FrameBatch, NameTable, nativeOptions, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
 
@@ -95,9 +95,8 @@ export class QueryReading {
     const kinds = new Map<string, SourceKind>();
     for (const source of sources) kinds.set(source, await sourceKind(source));
     checkAnswerable(filter, kinds);
+    checkSequences(options, kinds);
     const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
-    if ((fromSequence ?? toSequence) !== undefined && ![...kinds.values()].includes("store"))
-      throw new PasteError("USAGE", `${capture}: a capture has no sequences: leave out --from and --to, or import it`);
     if (options.reverse && capture !== undefined)
       throw new PasteError(
         "USAGE",

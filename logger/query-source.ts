@@ -60,6 +60,19 @@ export function checkAnswerable(filter: CompiledFilter | undefined, kinds: Reado
     );
 }
 
+/** Throws USAGE when a range of sequences is asked of captures alone, which have none. */
+export function checkSequences(
+  range: { fromSequence?: bigint | undefined; toSequence?: bigint | undefined },
+  kinds: ReadonlyMap<string, SourceKind>,
+): void {
+  if ((range.fromSequence ?? range.toSequence) === undefined || [...kinds.values()].includes("store")) return;
+  const [capture] = kinds.keys();
+  throw new PasteError(
+    "USAGE",
+    `${capture === "-" ? "standard input" : capture}: a capture has no sequences: leave the range out, or import it into a store`,
+  );
+}
+
 /** A capture's batches, each with the frames that a filter selects; null: all of them. */
 export async function* selectedBatches(
   capture: CaptureReader,

@@ -6,7 +6,7 @@ import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
-import { checkAnswerable, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
+import { checkAnswerable, checkSequences, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
 import { nativeOptions } from "./reader.js";
 import type { ReplayControl } from "./replay-control.js";
 import { nativeRewrite, type ReplayRewrite } from "./replay-rewrite.js";
@@ -170,6 +170,7 @@ class Replay {
     const loops = this.#options.loops === 0 ? Number.POSITIVE_INFINITY : (this.#options.loops ?? 1);
     for (const source of sources) this.#kinds.set(source, await sourceKind(source));
     checkAnswerable(this.#filter, this.#kinds);
+    checkSequences(this.#options, this.#kinds);
     await this.#call(() => this.#replay.open(socket, ports, slots));
     const stop = () => this.#replay.stop();
     signal?.addEventListener("abort", stop, { once: true });

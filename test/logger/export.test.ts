@@ -160,6 +160,15 @@ for (const [what, options, code, message] of wrong)
     t.false(existsSync(output), "nothing was made");
   });
 
+test("a range of sequences is refused where only captures are read", async (t) => {
+  const path = await storeWith(t, awkwardFrames(37, 10));
+  const capture = `${path}.pcapng`;
+  await exportFrames({ sources: [path], output: capture });
+  const range = exportFrames({ sources: [capture], output: `${path}.out`, fromSequence: 3n });
+  t.regex((await t.throwsAsync(range, { instanceOf: PasteError }))!.message, /pcapng: a capture has no sequences/);
+  t.false(existsSync(`${path}.out`), "nothing was made");
+});
+
 test("a damaged capture: what is whole is written and finished, then the error says where", async (t) => {
   const path = await storeWith(t, awkwardFrames(36, 100));
   const capture = `${path}.pcap`;

@@ -148,6 +148,8 @@ test("a capture replays as a store does, by its interfaces", async (t) => {
   t.deepEqual(both.portFrames, [20, 20]);
   const one = await replayFrames({ sources: [capture], socket, ports: ["vale0:z"], topSpeed: true, loops: 2 });
   t.deepEqual(one.portFrames, [80]);
+  const range = replayFrames({ sources: [capture], socket, ports: ["vale0:z"], toSequence: 5n });
+  t.regex((await t.throwsAsync(range, { instanceOf: PasteError }))!.message, /in\.pcapng: a capture has no sequences/);
 });
 
 test("replay into a switch that logs: the log holds the same frames", async (t) => {
@@ -216,4 +218,19 @@ test("refused or ended with a clear error", async (t) => {
   const gone = await t.throwsAsync(send({ onProgress: detach }), { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after \d+ frames/);
+});
+
+test("a port that goes while nothing is due is missed then, not when the next frame is", async (t) => {
+  const { socket, engine } = await liveSwitch(t);
+  const store = await storeWith(t, numbered(2, 3_600_000_000_000n), { ports: ["vale0:a"] });
+  let detached = false;
+  const detach = (sent: number) => {
+    if (sent === 0 || detached) return;
+    detached = true;
+    engine.detach("vale0:a");
+  };
+  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detach });
+  const gone = await t.throwsAsync(replayed, { instanceOf: PasteError });
+  t.is(gone?.code, "PORT");
+  t.regex(gone!.message, /vale0:a disappeared after 1 frame was sent/);
 });

@@ -1,3 +1,5 @@
+#include <poll.h>
+
 #include "core/ports/client/client.h"
 #include "core/ports/frame.h"
 #include "core/replay/sink.h"
@@ -24,6 +26,11 @@ class ClientSink final : public ReplaySink {
       default:  // a replay that was torn apart is no replay: it does not come back
         return Wait::kGone;
     }
+  }
+  // A daemon says nothing on the connection unless it detaches the port; then, and when it is gone, there is something to read.
+  bool alive() override {
+    pollfd watched = {client_->connection(), POLLIN | POLLRDHUP, 0};
+    return watched.fd >= 0 && poll(&watched, 1, 0) == 0;
   }
   bool sent_all() override { return client_->sent_all(); }
 

@@ -73,6 +73,7 @@ class DeviceSink final : public ReplaySink {
     port_->complete();
     return port_->alive() ? Wait::kReady : Wait::kGone;
   }
+  bool alive() override { return port_->alive(); }
   // Nothing tells of a device's ring that all of it has left: it is given some looks, which complete() what has.
   bool sent_all() override {
     port_->complete();

@@ -63,6 +63,7 @@ class InterfaceSink final : public ReplaySink {
     if (ready > 0) usleep(20);
     return ready > 0 ? Wait::kReady : Wait::kTimeout;
   }
+  bool alive() override { return !gone_; }
   bool sent_all() override { return true; }  // the kernel's by now
   uint64_t refused() const override { return refused_; }
 

@@ -23,6 +23,8 @@ constexpr uint64_t kSpinNs = 100'000;
 // Sleeping is cut into pieces, so that stop() is noticed.
 constexpr uint64_t kSleepNsMax = 50'000'000;
 constexpr uint32_t kBurst = 64;
+// How often ports are looked after while nothing is due.
+constexpr uint64_t kLookNs = 10'000'000;
 constexpr int kRingWaitMs = 50;
 constexpr uint64_t kDrainNs = 2'000'000'000;
 
@@ -267,7 +269,10 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
     const uint64_t now = now_ns();
     if (now >= deadline_ns) return Turn::kDue;
     const uint64_t rest = deadline_ns - now;
-    if (rest > kSpinNs) {
+    if (rest > kLookNs && now - looked_ns_ > kLookNs) {
+      looked_ns_ = now;
+      if (!all_alive()) return Turn::kStopped;
+    } else if (rest > kSpinNs) {
       sleep_until(now + std::min(rest - kSpinNs, kSleepNsMax));
     } else {
       relax();
@@ -352,11 +357,17 @@ bool Pacer::send_markers(const char* what) {
   return true;
 }
 
+bool Pacer::all_alive() {
+  for (uint32_t port = 0; port < ports_.size(); ++port)
+    if (!ports_[port]->alive()) return gone(port);
+  return true;
+}
+
 bool Pacer::flush(uint32_t port) { return ports_[port]->flush() || gone(port); }
 
 bool Pacer::gone(uint32_t port) {
   status_ = Status(Code::kPort, "port " + ports_[port]->name() + " disappeared after " + std::to_string(report_.sent_frames) +
-                                    " frames were sent: whoever held it stopped, or detached it");
+                                    (report_.sent_frames == 1 ? " frame was" : " frames were") + " sent: whoever held it stopped, or detached it");
   return false;
 }
 
@@ -373,12 +384,15 @@ bool Pacer::wait_for_ring(uint32_t port) {
 // A client that closes takes what the switch has not read yet with it.
 void Pacer::drain_rings() {
   const uint64_t until = now_ns() + kDrainNs;
-  for (const std::unique_ptr<ReplaySink>& port : ports_) {
-    while (!port->sent_all() && now_ns() < until) {
-      if (!port->flush()) break;
+  for (uint32_t i = 0; i < ports_.size(); ++i) {
+    ReplaySink& port = *ports_[i];
+    while (!port.sent_all() && now_ns() < until) {
+      if (!port.flush() || !port.alive()) break;
       sleep_until(now_ns() + 100'000);
     }
-    report_.unconfirmed += !port->sent_all();
+    if (port.sent_all()) continue;
+    ++report_.unconfirmed;
+    if (!port.alive()) gone(i);
   }
 }
 

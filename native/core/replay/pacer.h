@@ -114,6 +114,7 @@ class Pacer {
   bool send(const PacedBatch& batch, uint32_t first, uint32_t count);
   bool send_run(uint32_t port, const uint8_t* data, uint32_t count);
   bool send_markers(const char* what);
+  bool all_alive();
   bool flush(uint32_t port);
   bool wait_for_ring(uint32_t port);
   bool gone(uint32_t port);
@@ -141,6 +142,7 @@ class Pacer {
   // A step over a gap that is longer than the machine is up puts them before its start.
   int64_t start_ns_ = 0, last_deadline_ns_ = 0;
   uint64_t first_time_ns_ = 0, last_sent_ns_ = 0;
+  uint64_t looked_ns_ = 0;  // when the ports were looked after last, between frames
   uint64_t planned_frames_ = 0, planned_bits_ = 0;
   bool begun_ = false, marked_ = false;
   std::vector<uint32_t> offsets_, lengths_;

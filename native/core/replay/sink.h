@@ -23,6 +23,8 @@ class ReplaySink {
   // False: it is gone.
   virtual bool flush() = 0;
   virtual Wait wait_for_room(int timeout_ms) = 0;
+  // Looks whether it is still there, for who sends nothing for a while.
+  virtual bool alive() = 0;
   // The other side has taken everything.
   virtual bool sent_all() = 0;
   // Frames that it took and the other side refused: a device that is down, or says that they are too long.
