@@ -21,7 +21,9 @@ export function define(command: Command): void {
     .action(info);
   command
     .command("verify")
-    .description("Check every record of a store against its checksums, or an export against its manifest. Reads only.")
+    .description(
+      "Check every record of a store and its index against their checksums, or an export against its manifest. Reads only.",
+    )
     .argument("[path]", "a store, also one in use")
     .option(
       "--manifest <file>",

@@ -220,6 +220,9 @@ for (const [name, place] of harms)
     bytes[blocksOffset + index!.block * blockBytes + place(index!)]! ^= 0x40;
     writeFileSync(path, bytes);
     t.false(indexOf(path)[0]!.whole);
+    const { problems } = await openStore(path).verify();
+    t.is(problems.length, 1);
+    t.regex(problems[0]!.what, /^the index is damaged \(checksum\): what it covers is scanned/);
     const dry = await recoverStore(path, { dryRun: true });
     t.is(dry.indexBlocksDamaged, 1);
     t.true(readFileSync(path).equals(bytes), "a dry run writes nothing");
@@ -230,6 +233,7 @@ for (const [name, place] of harms)
     t.is(next.counters().indexLagBlocks, 0);
     next.close();
     t.true(indexOf(path).every(({ whole }) => whole));
+    t.deepEqual((await openStore(path).verify()).problems, []);
     t.deepEqual(uncovered(path), []);
 
     const damaged = readFileSync(path);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/store/checksums.h"
+#include "core/store/index_check.h"
 #include "core/store/reader_block.h"
 
 namespace paste {
@@ -66,6 +67,7 @@ class Verifier {
       part_due_ = 0;
       for (const BlockRef& block : view_.blocks(lane)) check_block(lane, block);
     }
+    for (const IndexBlockRef& block : view_.index_blocks()) check_index(block);
     return std::move(problems_);
   }
 
@@ -73,6 +75,20 @@ class Verifier {
   void report(const BlockRef& block, uint32_t offset, std::string what) {
     ++counters_->corrupt;
     if (problems_.size() < limit_) problems_.push_back(BlockProblem{block.index, offset, std::move(what)});
+  }
+
+  // Records are all there without it: a damaged index costs time only, and is said all the same.
+  void check_index(const IndexBlockRef& block) {
+    layout::DirectoryEntry entry;
+    std::vector<uint8_t> bytes(view_.superblock().block_bytes);
+    if (!view_.read_entry(block.index, &entry) || entry.word != layout::entry_word(block.serial, layout::kIndex)) return;
+    if (!view_.source().read(view_.block_offset(block.index), bytes.data(), bytes.size())) return;
+    const IndexCheck check = check_index_block(bytes.data(), view_.superblock().block_bytes, entry);
+    if (check.whole || view_.entry_word(block.index) != entry.word) return;
+    ++counters_->runs_damaged;
+    if (problems_.size() < limit_)
+      problems_.push_back(BlockProblem{block.index, check.end, "the index is damaged (checksum): what it covers is scanned until "
+                                                               "the next writer makes it anew"});
   }
 
   void check_block(uint32_t lane, const BlockRef& block) {
