@@ -43,6 +43,14 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
   const reader = openStore(path);
   const info = await reader.info();
   reader.close();
+  // Nothing of the store was overwritten, and all of it is later.
+  if ("timeNs" in moment && info.firstSequence === 1n && moment.timeNs < info.oldestTimeNs)
+    return {
+      entries: [],
+      complete: true,
+      remarks: ["the store begins later: no switch had written to it by then"],
+      knownFromNs: info.oldestTimeNs,
+    };
   const history = new MacHistory();
   const before = (event: StoreEvent) =>
     "timeNs" in moment ? event.timeNs <= moment.timeNs : event.sequence < moment.sequence;

@@ -162,5 +162,8 @@ test("behind the end of a log entries may have aged; before its beginning there 
   const later = await macTablesAt(s.storePath, { timeNs: timeNs + 3_600_000_000_000n });
   t.regex(later.remarks.join(), /log ends before/);
   t.is((await macTablesAt(s.storePath, { sequence: 1n })).entries.length, 0);
+  const earlier = await macTablesAt(s.storePath, { timeNs: timeNs - 86_400_000_000_000n });
+  t.deepEqual([earlier.entries.length, earlier.complete], [0, true]);
+  t.regex(earlier.remarks.join(), /^the store begins later: no switch had written to it by then$/);
   t.is((await macTablesAt(s.storePath, { sequence })).entries[0]?.mayHaveAged, false);
 });
