@@ -71,7 +71,6 @@ interface Field {
   type: string;
   default?: string | number;
   range?: string;
-  placeholder?: string;
   mustexist?: string;
   /** Of a selector; the first is the default. */
   values?: Iterable<readonly [string, string]>;
@@ -87,9 +86,8 @@ const instanceField = (): Field => ({
 const filterField: Field = {
   call: "--filter",
   display: "Filter",
-  tooltip: "pcap-filter(7) and the words of paste-switch",
+  tooltip: "pcap-filter(7) and the words of paste-switch, such as: tcp port 443 and dropped",
   type: "string",
-  placeholder: "tcp port 443 and dropped",
 };
 const snaplenField: Field = {
   call: "--snaplen",
@@ -166,9 +164,8 @@ function fieldsOf(name: string): Field[] {
       display: "From",
       tooltip: "A time, such as 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z",
       type: "string",
-      placeholder: "15m ago",
     },
-    { call: "--to", display: "To", tooltip: "A time; frames before it", type: "string", placeholder: "14:00" },
+    { call: "--to", display: "To", tooltip: "A time, such as 14:05; frames before it", type: "string" },
     { call: "--in-port", display: "In by port", tooltip: "A port's name; * and ? stand for others", type: "string" },
     { call: "--rule", display: "Kept by rule", tooltip: "A rule's name; * and ? stand for others", type: "string" },
     {
