@@ -1,7 +1,6 @@
 #include "bench/forward.h"
 
 #include <sched.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,17 +8,12 @@
 
 #include "bench/marking_port.h"
 #include "bench/traffic.h"
+#include "core/base/system_time.h"
 #include "core/ports/vale/vale_port.h"
 #include "core/switch/worker.h"
 
 namespace paste::bench {
 namespace {
-
-uint64_t now_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 constexpr uint32_t kAhead = 8;  // slots whose buffers are fetched before their turn
 
@@ -193,9 +187,9 @@ class Forward {
     const WorkerCounters before = worker_->counters();
     const uint64_t medium_before = medium_bytes();
     received_ = wrong_ = 0;
-    const uint64_t start = now_ns();
+    const uint64_t start = monotonic_ns();
     const uint64_t sent = one_round(number == 0);
-    const uint64_t elapsed = now_ns() - start;
+    const uint64_t elapsed = monotonic_ns() - start;
     if (number == 0) return;
     const WorkerCounters& after = worker_->counters();
     result->ns_per_frame.push_back(static_cast<double>(elapsed) / static_cast<double>(sent));

@@ -1,10 +1,9 @@
 #include "bench/index_bench.h"
 
-#include <time.h>
-
 #include <cstring>
 #include <memory>
 
+#include "core/base/system_time.h"
 #include "core/index/builder.h"
 #include "core/index/mix.h"
 #include "core/index/run_in_memory.h"
@@ -16,11 +15,7 @@ namespace {
 using layout::kLine;
 
 // Of this thread's processor time: what one core does, also on a machine that others use.
-double seconds() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
+double seconds() { return static_cast<double>(clock_ns(CLOCK_THREAD_CPUTIME_ID)) * 1e-9; }
 
 // Numbers that look random and are the same each time.
 class Numbers {

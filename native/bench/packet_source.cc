@@ -5,7 +5,6 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "bench/arrivals.h"
+#include "core/base/system_time.h"
 #include "core/devices/netns.h"
 #include "core/ports/offload.h"
 
@@ -23,12 +23,6 @@ namespace {
 constexpr uint32_t kFramesPerCall = 64;
 constexpr uint16_t kEtherType = 0x0800;
 constexpr uint64_t kPatienceNs = 20'000'000;   // longer than a scheduler lets a thread wait for its core here
-
-uint64_t monotonic() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 void put_station(uint8_t* at, uint64_t station) {
   at[0] = 2;
@@ -68,12 +62,12 @@ class Sink {
   // Waits until some may be sent, or `end` is there (then 0).
   uint32_t room(uint64_t sent, uint64_t end) {
     if (window_ == 0) return kFramesPerCall;
-    for (changed_ns_ = monotonic();; sched_yield()) {
+    for (changed_ns_ = monotonic_ns();; sched_yield()) {
       look();
       const uint64_t under_way = sent - std::min(sent, arrived_ + given_up_);
       // Half a window at least, so that one question is for many frames.
       if (under_way <= window_ / 2) return std::min(static_cast<uint32_t>(window_ - under_way), kFramesPerCall);
-      const uint64_t now = monotonic();
+      const uint64_t now = monotonic_ns();
       if (now >= end) return 0;
       if (now - changed_ns_ > kPatienceNs) given_up_ += under_way;
     }
@@ -81,7 +75,7 @@ class Sink {
   // Waits until all of them have arrived, or no more do.
   void settle(uint64_t sent, PacketSourceResult* result) {
     if (!counts_) return;
-    for (changed_ns_ = monotonic(); arrived_ < sent && monotonic() - changed_ns_ < kPatienceNs; sched_yield()) look();
+    for (changed_ns_ = monotonic_ns(); arrived_ < sent && monotonic_ns() - changed_ns_ < kPatienceNs; sched_yield()) look();
     result->arrived = arrived_;
   }
   uint64_t changed_ns() const { return changed_ns_; }
@@ -92,7 +86,7 @@ class Sink {
     uint64_t counted;
     if (!arrivals_.count(&counted) || counted - start_ == arrived_) return;
     arrived_ = counted - start_;
-    changed_ns_ = monotonic();
+    changed_ns_ = monotonic_ns();
   }
 
   Arrivals arrivals_;
@@ -140,7 +134,7 @@ Status run_packet_source(const PacketSourceOptions& options, PacketSourceResult*
     message.msg_hdr.msg_iov = &part;
     message.msg_hdr.msg_iovlen = 1;
   }
-  const uint64_t start = monotonic(), end = start + options.duration_ms * uint64_t{1'000'000};
+  const uint64_t start = monotonic_ns(), end = start + options.duration_ms * uint64_t{1'000'000};
   const uint64_t most = options.frames_max == 0 ? ~uint64_t{0} : options.frames_max;
   uint64_t now = start;
   while (result->frames < most && now < end) {
@@ -155,7 +149,7 @@ Status run_packet_source(const PacketSourceOptions& options, PacketSourceResult*
       close(fd);
       return {Code::kPort, options.interface + ": nothing can be sent: " + reason};
     }
-    now = monotonic();
+    now = monotonic_ns();
   }
   sink.settle(result->frames, result);
   result->elapsed_ns = (sink.counts() && result->arrived != 0 ? sink.changed_ns() : now) - start;

@@ -1,13 +1,13 @@
 #include "bench/processes.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "bench/traffic.h"
+#include "core/base/system_time.h"
 #include "core/ports/client/client.h"
 #include "core/ports/frame.h"
 
@@ -15,12 +15,6 @@ namespace paste::bench {
 namespace {
 
 constexpr uint32_t kBurst = 64;
-
-uint64_t now_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 uint64_t address(uint64_t station) {
   uint64_t load = 0x02;
@@ -69,9 +63,9 @@ Status run_source(const EndOptions& options, EndResult* result) {
   const NumberedFrame frame(options.frame_bytes);
   Burst burst(options.frame_bytes, kBurst);
   const uint64_t to = address(options.to), from = address(options.from);
-  const uint64_t start = now_ns(), end = start + uint64_t{options.duration_ms} * 1'000'000;
+  const uint64_t start = monotonic_ns(), end = start + uint64_t{options.duration_ms} * 1'000'000;
   result->first_ns = start;
-  for (uint64_t now = start; now < end && result->frames < options.frames_max; now = now_ns()) {
+  for (uint64_t now = start; now < end && result->frames < options.frames_max; now = monotonic_ns()) {
     uint64_t due = kBurst;
     if (options.frames_per_second > 0)
       due = static_cast<uint64_t>(static_cast<double>(now - start) / 1e9 * options.frames_per_second) + 1 - result->frames;
@@ -84,7 +78,7 @@ Status run_source(const EndOptions& options, EndResult* result) {
       return {Code::kPort, options.name + ": the daemon is gone"};
   }
   result->bytes = result->frames * options.frame_bytes;
-  result->last_ns = now_ns();
+  result->last_ns = monotonic_ns();
   while (!client->sent_all())
     if (!client->flush() || !wait(*client, true, true, 1, result)) break;
   return {};
@@ -100,11 +94,11 @@ Status run_sink(const EndOptions& options, EndResult* result) {
     client->send(burst.data.data(), burst.offsets, burst.lengths, 1);
     client->flush();
   }
-  uint64_t next = 0, idle_since = now_ns();
+  uint64_t next = 0, idle_since = monotonic_ns();
   for (;;) {
     const uint32_t count =
         client->receive(burst.data.data(), burst.data.size(), burst.offsets, burst.lengths, kBatchFrames);
-    const uint64_t now = now_ns();
+    const uint64_t now = monotonic_ns();
     if (count == 0) {
       if (now - idle_since > uint64_t{options.idle_ms} * 1'000'000) break;
       if (!wait(*client, false, options.busy, 50, result)) break;

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <string>
@@ -18,11 +17,13 @@
 #include <sys/mman.h>
 #include <vector>
 
+#include "core/base/system_time.h"
 #include "core/ports/netmap_abi.h"
 
 namespace {
 
 using namespace paste::netmap;
+using paste::monotonic_ns;
 
 constexpr uint32_t kSlotsPerSync = 128;
 constexpr uint32_t kSequenceAt = 16;     // in a frame
@@ -31,12 +32,6 @@ constexpr uint8_t kSender[6] = {2, 0, 0, 0, 0, 1}, kReceiver[6] = {2, 0, 0, 0, 0
 [[noreturn]] void fail(const std::string& what) {
   std::fprintf(stderr, "netmap_bench: %s: %s\n", what.c_str(), std::strerror(errno));
   std::exit(1);
-}
-
-uint64_t now_ns() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
 // One port with its first ring in each direction.
@@ -99,8 +94,8 @@ uint64_t sequence_in(NetmapPort& port, uint32_t slot) {
 
 void send(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
   uint64_t sequence = 0;
-  const uint64_t start = now_ns(), end = start + duration_ns;
-  while (now_ns() < end) {
+  const uint64_t start = monotonic_ns(), end = start + duration_ns;
+  while (monotonic_ns() < end) {
     uint32_t head = port.tx->head;
     for (uint32_t n = 0; n < kSlotsPerSync && head != port.tx->tail; n++, head = NetmapPort::next(port.tx, head))
       fill(port, head, kReceiver, kSender, length, sequence++);
@@ -111,7 +106,7 @@ void send(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
       port.sync_tx();
   }
   port.sync_tx();
-  std::printf("{\"frames\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n", sequence, now_ns() - start);
+  std::printf("{\"frames\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n", sequence, monotonic_ns() - start);
 }
 
 // The switch learns where the receiver is from a frame of its own.
@@ -142,7 +137,7 @@ void receive(NetmapPort& port, uint32_t length, int idle_ms) {
       frames++;
     }
     port.rx->head = port.rx->cur = head;
-    last_ns = now_ns();
+    last_ns = monotonic_ns();
     if (first_ns == 0) first_ns = last_ns;
   }
   std::printf("{\"frames\":%" PRIu64 ",\"ns\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"wrong\":%" PRIu64 "}\n", frames,
@@ -152,9 +147,9 @@ void receive(NetmapPort& port, uint32_t length, int idle_ms) {
 void ping(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
   std::vector<uint64_t> round_trips;
   uint64_t unanswered = 0;
-  const uint64_t end = now_ns() + duration_ns;
-  for (uint64_t sequence = 1; now_ns() < end; sequence++) {
-    const uint64_t sent = now_ns();
+  const uint64_t end = monotonic_ns() + duration_ns;
+  for (uint64_t sequence = 1; monotonic_ns() < end; sequence++) {
+    const uint64_t sent = monotonic_ns();
     fill(port, port.tx->head, kReceiver, kSender, length, sequence);
     port.tx->head = port.tx->cur = NetmapPort::next(port.tx, port.tx->head);
     port.sync_tx();
@@ -165,7 +160,7 @@ void ping(NetmapPort& port, uint32_t length, uint64_t duration_ns) {
       port.rx->head = port.rx->cur = head;
     }
     if (answered)
-      round_trips.push_back(now_ns() - sent);
+      round_trips.push_back(monotonic_ns() - sent);
     else
       unanswered++;
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/base/cpu.h"
+#include "core/base/system_time.h"
 
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -19,12 +20,6 @@ constexpr uint64_t kSlewOverNs = 1'000'000'000;   // a slew is spread over the s
 constexpr uint64_t kRateNsMin = 50'000'000;       // shorter spans tell the rate too badly to change it
 // At the start somebody waits: a pair is read to 25 ns, so that the rate is wrong by 25 ppm until the first calibration.
 constexpr timespec kFirstSpan = {0, 2'000'000};
-
-uint64_t read_ns(clockid_t id) {
-  timespec t;
-  clock_gettime(id, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
-}
 
 uint64_t read_ticks() {
 #if defined(__x86_64__)
@@ -48,7 +43,7 @@ Pair read_pair(clockid_t id) {
   uint64_t best_span = ~0ull;
   for (int i = 0; i < 8; ++i) {
     const uint64_t before = read_ticks();
-    const uint64_t ns = read_ns(id);
+    const uint64_t ns = clock_ns(id);
     const uint64_t span = read_ticks() - before;
     if (span >= best_span) continue;
     best_span = span;
@@ -90,7 +85,7 @@ Clock::Clock() : counter_usable_(cpu_features().invariant_counter) {
 uint64_t Clock::now_ns() const {
   const uint64_t held = held_ns_.load(std::memory_order_relaxed);
   if (held != 0) [[unlikely]] return held;
-  if (!counter_usable_) [[unlikely]] return read_ns(CLOCK_REALTIME);
+  if (!counter_usable_) [[unlikely]] return clock_ns(CLOCK_REALTIME);
   for (;;) {
     const uint32_t version = version_.load(std::memory_order_acquire);
     const Slot& slot = slots_[version & 1];

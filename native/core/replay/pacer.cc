@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "core/base/system_time.h"
 #include "core/ports/frame.h"
 #include "core/replay/marker.h"
 
@@ -27,14 +28,6 @@ constexpr uint32_t kBurst = 64;
 constexpr uint64_t kLookNs = 10'000'000;
 constexpr int kRingWaitMs = 50;
 constexpr uint64_t kDrainNs = 2'000'000'000;
-
-uint64_t read_ns(clockid_t clock) {
-  timespec now;
-  clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-uint64_t now_ns() { return read_ns(CLOCK_MONOTONIC); }
 
 void sleep_until(uint64_t time_ns) {
   timespec until;
@@ -178,7 +171,7 @@ uint64_t Pacer::deadline_of(const PacedBatch::Item& item) {
 void Pacer::begin(uint64_t first_time_ns) {
   begun_ = true;
   first_time_ns_ = first_time_ns;
-  const uint64_t wall = read_ns(CLOCK_REALTIME), now = now_ns();
+  const uint64_t wall = wall_ns(), now = monotonic_ns();
   const uint64_t later = options_.begin_at_ns > wall ? options_.begin_at_ns - wall : 0;
   origin_ns_ = now + later;
   start_ns_ = last_deadline_ns_ = static_cast<int64_t>(origin_ns_);
@@ -187,7 +180,7 @@ void Pacer::begin(uint64_t first_time_ns) {
 
 // A step before the time that the replay was to begin at.
 void Pacer::begin_now() {
-  const uint64_t now = now_ns();
+  const uint64_t now = monotonic_ns();
   if (now >= origin_ns_) return;
   report_.began_ns -= origin_ns_ - now;
   origin_ns_ = now;
@@ -219,7 +212,7 @@ bool Pacer::play(const Entry& entry) {
       if (turn == Turn::kStopped) return false;
       alone = turn == Turn::kOne;
     }
-    uint64_t now = paced ? now_ns() : 0;
+    uint64_t now = paced ? monotonic_ns() : 0;
     uint32_t count = 0;
     while (count < (alone ? 1 : kBurst) && at + count < entry.count) {
       const PacedBatch::Item& item = batch.items[at + count];
@@ -230,7 +223,7 @@ bool Pacer::play(const Entry& entry) {
         if (turn == Turn::kStopped) return false;
         alone = turn == Turn::kOne;
         deadline = deadline_of(item);  // a pause moved it
-        now = now_ns();
+        now = monotonic_ns();
       }
       deadlines[count++] = deadline;
       last_deadline_ns_ = static_cast<int64_t>(deadline);
@@ -238,7 +231,7 @@ bool Pacer::play(const Entry& entry) {
       planned_bits_ += uint64_t{item.length} * 8;
     }
     if (!send(batch, at, count)) return false;
-    last_sent_ns_ = now_ns();
+    last_sent_ns_ = monotonic_ns();
     if (paced) count_errors(deadlines, count);
     at += count;
     alone = false;
@@ -258,15 +251,15 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
   for (;;) {
     if (stop_.load(std::memory_order_relaxed)) return Turn::kStopped;
     if (paused_.load(std::memory_order_relaxed)) {
-      const uint64_t begun = now_ns();
+      const uint64_t begun = monotonic_ns();
       const Turn turn = wait_paused(deadline_ns);
-      const uint64_t now = now_ns();
+      const uint64_t now = monotonic_ns();
       report_.paused_ns += now - begun;
       if (turn == Turn::kDue) deadline_ns += now - begun;  // goes on with what was left
       if (turn == Turn::kDue) continue;
       return turn;
     }
-    const uint64_t now = now_ns();
+    const uint64_t now = monotonic_ns();
     if (now >= deadline_ns) return Turn::kDue;
     const uint64_t rest = deadline_ns - now;
     if (rest > kLookNs && now - looked_ns_ > kLookNs) {
@@ -282,11 +275,11 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
 
 // Until the replay goes on, or one frame is asked for: then that one is due now.
 Pacer::Turn Pacer::wait_paused(uint64_t deadline_ns) {
-  const uint64_t begun = now_ns();
+  const uint64_t begun = monotonic_ns();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return stop_ || !paused_ || steps_ > 0; });
   if (stop_) return Turn::kStopped;
-  const auto now = static_cast<int64_t>(now_ns());
+  const auto now = static_cast<int64_t>(monotonic_ns());
   if (!paused_) {
     shift(now - static_cast<int64_t>(begun));
     return Turn::kDue;
@@ -347,7 +340,7 @@ bool Pacer::send_run(uint32_t port, const uint8_t* data, uint32_t count) {
 }
 
 bool Pacer::send_markers(const char* what) {
-  const uint64_t time_ns = read_ns(CLOCK_REALTIME);
+  const uint64_t time_ns = wall_ns();
   const MarkerFrame frame = make_marker(options_.marker, what, time_ns, report_.sent_frames);
   for (uint32_t port = 0; port < ports_.size(); ++port) {
     offsets_[0] = 0;
@@ -383,12 +376,12 @@ bool Pacer::wait_for_ring(uint32_t port) {
 
 // A client that closes takes what the switch has not read yet with it.
 void Pacer::drain_rings() {
-  const uint64_t until = now_ns() + kDrainNs;
+  const uint64_t until = monotonic_ns() + kDrainNs;
   for (uint32_t i = 0; i < ports_.size(); ++i) {
     ReplaySink& port = *ports_[i];
-    while (!port.sent_all() && now_ns() < until) {
+    while (!port.sent_all() && monotonic_ns() < until) {
       if (!port.flush() || !port.alive()) break;
-      sleep_until(now_ns() + 100'000);
+      sleep_until(monotonic_ns() + 100'000);
     }
     if (port.sent_all()) continue;
     ++report_.unconfirmed;

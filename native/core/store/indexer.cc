@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/base/system_time.h"
 #include "core/store/checksums.h"
 #include "core/store/index_check.h"
 
@@ -27,18 +27,6 @@ constexpr uint32_t kFreshBlocksMin = 16;
 constexpr uint32_t kSmallBlocksMax = 4;            // index blocks of small runs before they are made one
 constexpr uint32_t kRunBlocksMax = 4096;           // as many as a run may cover (run_layout.h)
 constexpr double kFirstBytesPerRecord = 16;
-
-uint64_t monotonic_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-uint64_t wall_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Bytes of frames that were marked in place, copied: their block may be given to somebody else while the frame is looked at.
 class CopiedPlaces final : public PlacedBytes {

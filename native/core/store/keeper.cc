@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "core/base/system_time.h"
+
 namespace paste {
 namespace {
 
@@ -14,12 +16,6 @@ constexpr uint32_t kIdleMs = 20;          // longest sleep: heartbeat, and what 
 constexpr uint32_t kStepsPerRound = 64;
 constexpr uint64_t kHollowRetryNs = 1'000'000'000;  // blocks that had no space: how long until they are tried again
 constexpr uint64_t kNoTail = uint64_t{layout::kNoBlock} << 32;
-
-uint64_t wall_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 

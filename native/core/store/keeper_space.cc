@@ -4,23 +4,13 @@
 // quarters of the blocks), and the index has a sixteenth at most, so none can starve the other: the log keeps three sixteenths to
 // itself, and buffer and index blocks come free as the log blocks that they serve are retired. Within the bounds the division
 // follows the traffic.
-#include <time.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "core/base/system_time.h"
 #include "core/store/keeper.h"
 
 namespace paste {
-namespace {
-
-uint64_t wall_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 // Spare blocks that a lane is short of, those under way counted as there.
 uint32_t Keeper::lacking(uint32_t lane) const {

@@ -1,11 +1,10 @@
 #include "core/store/log_lane.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/store/checksums.h"
 
 namespace paste {
@@ -17,12 +16,6 @@ constexpr size_t kFilterBytesMax = 8192;
 // The largest group that must lie in one block: a part, and the descriptions that its block may lack.
 static_assert(layout::kPartBytes + kFilterBytesMax + 3 * (kNameBytesMax + 3 * layout::kLine) + 2 * layout::kLine <
               layout::kBlockBytesMin);
-
-uint64_t monotonic_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Lines of a frame's first record.
 uint32_t first_lines(const FrameRecord& frame) {

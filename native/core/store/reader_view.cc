@@ -1,10 +1,9 @@
 #include "core/store/reader_view.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/store/checksums.h"
 #include "core/store/superblock.h"
 
@@ -15,12 +14,6 @@ namespace {
 constexpr uint64_t kHeartbeatNs = 300'000'000;
 constexpr uint64_t kLockCheckNs = 100'000'000;
 constexpr uint32_t kTailTries = 16;
-
-uint64_t clock_ns(clockid_t clock) {
-  timespec now;
-  clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -35,9 +28,9 @@ Status ReaderView::read_superblock() {
 
 bool ReaderView::look_alive(const layout::LivePage& page) {
   if (superblock_.clean || page.writer_epoch == 0) return false;
-  const uint64_t now = clock_ns(CLOCK_REALTIME);
+  const uint64_t now = wall_ns();
   if (now - page.heartbeat_ns < kHeartbeatNs) return true;
-  const uint64_t monotonic = clock_ns(CLOCK_MONOTONIC);
+  const uint64_t monotonic = monotonic_ns();
   if (lock_checked_ns_ == 0 || monotonic - lock_checked_ns_ > kLockCheckNs) {
     lock_held_ = source_.lock_listed();
     lock_checked_ns_ = monotonic;

@@ -1,12 +1,12 @@
 #include "core/store/store.h"
 
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/store/buffer_pool.h"
 #include "core/store/indexer.h"
 #include "core/store/keeper.h"
@@ -19,12 +19,6 @@ namespace {
 
 constexpr uint32_t kIndexShare = 16;        // one of so many blocks may hold runs
 constexpr uint64_t kSpareBytes = 4u << 20;  // a lane's head start, where the store is large enough
-
-uint64_t wall_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 class OpenStore final : public Store {
  public:

@@ -1,12 +1,12 @@
 #include "core/store/superblock.h"
 
 #include <sys/random.h>
-#include <time.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/store/checksums.h"
 
 namespace paste {
@@ -141,9 +141,7 @@ Status create_superblock(Domain& domain, uint8_t* head, const Geometry& geometry
   fresh.lane_count = 1;
   const uint32_t chosen = std::min(kSegmentBytes / geometry.block_bytes, geometry.block_count / 8);
   fresh.segment_blocks = std::clamp(segment_blocks != 0 ? segment_blocks : chosen, 1u, geometry.block_count);
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  fresh.created_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+  fresh.created_ns = wall_ns();
   fresh.clean = 1;
   fresh.next_sequence = fresh.next_serial = fresh.next_id = 1;
   for (int copy = 0; copy < 2; ++copy)

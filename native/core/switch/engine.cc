@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/switch/engine_impl.h"
 #include "core/switch/scratch.h"
 

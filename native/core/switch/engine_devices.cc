@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/base/system_time.h"
 #include "core/ports/vale/vale_region.h"
 #include "core/ports/xdp/xdp_umem.h"
 #include "core/switch/engine_impl.h"

@@ -1,6 +1,7 @@
 // The first half of a batch's way, but for classify.cc: receive, select and plan, reserve, append.
 #include <algorithm>
 
+#include "core/base/system_time.h"
 #include "core/switch/flow_hash.h"
 #include "core/switch/scratch.h"
 #include "core/switch/worker.h"

@@ -18,7 +18,6 @@ struct Worker::Scratch {
   bool strict = false;
 };
 
-uint64_t monotonic_ns();
 uint32_t mac_tick();
 
 }  // namespace paste

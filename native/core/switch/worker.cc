@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/system_time.h"
 #include "core/switch/scratch.h"
 
 namespace paste {
@@ -48,18 +48,9 @@ void pause_briefly() {
 
 }  // namespace
 
-uint64_t monotonic_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
 // A few ns, and exact to one scheduler tick: enough for stamps of kMacTickMs.
 uint32_t mac_tick() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<uint32_t>((static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000) /
-                               kMacTickMs);
+  return static_cast<uint32_t>(clock_ns(CLOCK_MONOTONIC_COARSE) / (uint64_t{kMacTickMs} * 1'000'000));
 }
 
 struct Worker::Command {

@@ -1,11 +1,11 @@
 #include "core/tree/file.h"
 
 #include <sys/random.h>
-#include <time.h>
 
 #include <cstring>
 
 #include "core/base/crc32c.h"
+#include "core/base/system_time.h"
 
 namespace paste::tree {
 namespace {
@@ -13,12 +13,6 @@ namespace {
 std::string number(uint64_t value) { return std::to_string(value); }
 
 uint32_t superblock_crc(const Superblock& s) { return crc32c(0, &s, offsetof(Superblock, crc)); }
-
-uint64_t now_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // What a copy turned out to be, from the least to the most promising: the best one names the refusal.
 enum class Copy { kForeign, kNewer, kDamaged, kMisshapen, kValid };
@@ -77,7 +71,7 @@ Status File::create(Region& region) {
     return {Code::kResource, "the system gives no random bytes for the tree's uuid"};
   fresh.uuid[6] = static_cast<uint8_t>((fresh.uuid[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
   fresh.uuid[8] = static_cast<uint8_t>((fresh.uuid[8] & 0x3f) | 0x80);  // variant 10
-  fresh.created_ns = now_ns();
+  fresh.created_ns = wall_ns();
   fresh.crc = superblock_crc(fresh);
   Root empty{};
   empty.generation = 1;

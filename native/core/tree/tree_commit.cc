@@ -1,9 +1,9 @@
 // The file's side of a writer: opening, and the order of a commit.
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/system_time.h"
 #include "core/tree/tree.h"
 
 namespace paste::tree {
@@ -12,12 +12,6 @@ namespace {
 constexpr uint32_t kRunPages = 256;           // written at once, at most
 constexpr uint32_t kRunsUnsynced = 1024;      // so that a disk domain's list of what to write stays short
 constexpr uint32_t kChunkPages = 256;         // populated at once
-
-uint64_t now_ns() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -158,7 +152,7 @@ Status Tree::publish(Root root) {
   if (!status.ok()) return failed_ = status;
   unsynced_ = 0;
   root.generation = root_.generation + 1;
-  root.committed_ns = now_ns();
+  root.committed_ns = wall_ns();
   root.crc = root_crc(root, file_->seed());
   uint8_t* const to = head_ + (kRootPage + (root.generation & 1)) * uint64_t{kPageBytes};
   domain.store(to, &root, sizeof root);

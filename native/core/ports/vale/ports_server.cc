@@ -18,6 +18,7 @@
 #include <unordered_map>
 
 #include "core/base/descriptor_packet.h"
+#include "core/base/system_time.h"
 #include "core/ports/vale/netmap_control.h"
 #include "core/ports/vale/ports_listener.h"
 #include "core/ports/vale/ports_protocol.h"
@@ -32,11 +33,7 @@ constexpr uint32_t kSilentMax = 64;        // connections that asked for nothing
 constexpr int kAcceptsPerWake = 64;
 constexpr uint64_t kListener = 0, kWaker = 1, kFirstSession = 2;
 
-uint64_t now_ms() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1000 + static_cast<uint64_t>(time.tv_nsec) / 1'000'000;
-}
+uint64_t now_ms() { return monotonic_ns() / 1'000'000; }
 
 struct Connection {
   int fd = -1;
