@@ -3,3 +3,6 @@ import { requirePackage } from "../native/packages.js";
 
 export type { Command } from "commander";
 export const { Command: Program, CommanderError, Option } = requirePackage("commander") as typeof import("commander");
+
+/** For options that may be given several times. */
+export const repeated = (value: string, previous: string[] = []) => [...previous, value];

@@ -6,7 +6,7 @@ import { compileFilter } from "../logger/filter/compile.js";
 import { parseWhole } from "../switch/units.js";
 import type { ExtcapArguments } from "./extcap-main.js";
 import { interruption } from "./progress.js";
-import { readSources } from "./sources.js";
+import { readSources, readStore } from "./sources.js";
 
 const say = (text: string) => process.stderr.write(`paste-switch: ${text}\n`);
 
@@ -89,7 +89,7 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
     return report.ended;
   }
   const { tailStore } = await import("../logger/tail.js");
-  const [store = ""] = await readSources(undefined, instanceOf(asked));
+  const store = await readStore(instanceOf(asked));
   const report = await tailStore({
     store,
     last: parseWhole(asked.get("--last") || "0", "--last", 0, 1_000_000),

@@ -1,25 +1,83 @@
-// What a command reads: the stores and captures of -r, by default the running daemon's store.
-import { existsSync } from "node:fs";
-import { PasteError } from "../logger/errors.js";
-import { ControlClient } from "../switch/control-client.js";
-import { type InstanceOptions, locateInstance } from "../switch/instance.js";
+// What a command reads: the stores and captures of -r, by default the running daemon's store, and what of them.
+import { type Command, repeated } from "./commander.js";
+import type { InstanceFlags } from "./connect.js";
 
-export async function readSources(named: string[] | undefined, flags: InstanceOptions): Promise<string[]> {
+export interface CaptureFlags {
+  synthEthernet?: boolean;
+  allowTruncated?: boolean;
+}
+export interface SourceFlags extends InstanceFlags, CaptureFlags {
+  read?: string[];
+}
+export interface RangeFlags {
+  snaplen?: string;
+  from?: string;
+  to?: string;
+}
+
+export const filterArgument = ["[filter...]", "pcap-filter(7), and words about records; none: every frame"] as const;
+
+/** The filter and -r; addCaptureOptions() has the rest of SourceFlags. */
+export function addSourceOptions(command: Command): Command {
+  return command
+    .argument(...filterArgument)
+    .option(
+      "-r, --read <source>",
+      "a store or a capture; may be repeated (default: the running daemon's store)",
+      repeated,
+    );
+}
+
+export function addCaptureOptions(command: Command): Command {
+  return command
+    .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
+    .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error");
+}
+
+export function captureOptions({ synthEthernet, allowTruncated }: CaptureFlags) {
+  return {
+    ...(synthEthernet && { synthesizeEthernet: true }),
+    ...(allowTruncated && { allowTruncated: true }),
+  };
+}
+
+export async function sourceOptions(words: string[], flags: SourceFlags) {
+  return { filter: words.join(" "), sources: await readSources(flags.read, flags), ...captureOptions(flags) };
+}
+
+/** Which frames of a store, and how much of each. Throws USAGE. */
+export async function rangeOptions({ snaplen, from, to }: RangeFlags) {
+  const { parseSequence, parseWhole } = await import("../switch/units.js");
+  return {
+    ...(snaplen !== undefined && { snaplen: parseWhole(snaplen, "-s", 1, 262144) }),
+    ...(from !== undefined && { fromSequence: parseSequence(from, "--from") }),
+    ...(to !== undefined && { toSequence: parseSequence(to, "--to") }),
+  };
+}
+
+/** The store of a command that reads one. */
+export async function readStore(flags: InstanceFlags & { read?: string }): Promise<string> {
+  const [store] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
+  return store!;
+}
+
+export async function readSources(named: string[] | undefined, flags: InstanceFlags): Promise<string[]> {
   if (named !== undefined && named.length > 0) return named;
+  const { existsSync } = await import("node:fs");
+  const { PasteError } = await import("../logger/errors.js");
+  const { withDaemon } = await import("./connect.js");
+  const { locateInstance } = await import("../switch/instance.js");
   const instance = locateInstance(flags);
-  let reason: PasteError;
   try {
-    const client = await ControlClient.connect(instance.control);
-    const { storePath } = await client.call("stats", {}).finally(() => client.close());
+    const { storePath } = await withDaemon(flags, (client) => client.call("stats", {}));
     if (storePath !== "") return [storePath];
-    reason = new PasteError("STORE", `the daemon at ${instance.control} runs without a store: name one with -r`);
   } catch (error) {
     if (!(error instanceof PasteError)) throw error;
     // Its store may be read without it.
     if (existsSync(instance.store)) return [instance.store];
-    reason = new PasteError(error.code, `nothing to read: name a store or a capture with -r (${error.message})`, {
+    throw new PasteError(error.code, `nothing to read: name a store or a capture with -r (${error.message})`, {
       cause: error,
     });
   }
-  throw reason;
+  throw new PasteError("STORE", `the daemon at ${instance.control} runs without a store: name one with -r`);
 }

@@ -1,5 +1,5 @@
 import type { AuditReport } from "../../switch/audit.js";
-import type { Command } from "../commander.js";
+import { type Command, repeated } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 interface AuditFlags extends InstanceFlags {
@@ -16,11 +16,7 @@ export function define(command: Command): void {
   addInstanceOptions(command)
     .option("-r, --read <store>", "the store to check (default: the running daemon's)")
     .option("-f, --config <file>", "the configuration it was logged with (default: the daemon's, if there is a file)")
-    .option(
-      "--port <spec>",
-      "a port's options then, such as vale0:a,access=5; may be repeated",
-      (value, previous: string[] = []) => [...previous, value],
-    )
+    .option("--port <spec>", "a port's options then, such as vale0:a,access=5; may be repeated", repeated)
     .option("--what-if <file>", "what a switch with this configuration would have done instead")
     .option("-n, --limit <n>", "frames to list at most (1000); all are counted")
     .option("--json", "the whole report as JSON")
@@ -49,11 +45,11 @@ async function audit(flags: AuditFlags): Promise<void> {
   const { parseWhole } = await import("../../switch/units.js");
   const { formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
-  const { readSources } = await import("../sources.js");
-  const [source] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
+  const { readStore } = await import("../sources.js");
+  const source = await readStore(flags);
   const progress = new Progress("checked");
   const report = await auditStore({
-    source: source!,
+    source,
     recorded: await auditConfig(flags.config, locateInstance(flags).config, flags.port),
     ...(flags.whatIf === undefined ? {} : { other: await auditConfig(flags.whatIf) }),
     ...(flags.limit === undefined ? {} : { limit: parseWhole(flags.limit, "-n", 0, 1e6) }),

@@ -1,4 +1,4 @@
-import { type Command, Option } from "../commander.js";
+import { type Command, Option, repeated } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 interface DaemonFlags extends InstanceFlags {
@@ -16,8 +16,6 @@ interface DaemonFlags extends InstanceFlags {
   user?: string;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
-
 export function define(command: Command): void {
   addInstanceOptions(command)
     .option(
@@ -29,9 +27,9 @@ export function define(command: Command): void {
     .option(
       "--port <spec>",
       "attach a port: vale0:NAME, tap:IF, xdp:IF, pcap:FILE..., see `port --help`; may be repeated",
-      collect,
+      repeated,
     )
-    .option("--log <filter>", "a rule that logs what the filter matches; may be repeated", collect)
+    .option("--log <filter>", "a rule that logs what the filter matches; may be repeated", repeated)
     .addOption(new Option("--full <policy>", "when the store is full").choices(["overwrite", "stop", "block"]))
     .addOption(new Option("--durability <mode>", "strict: durable before it leaves").choices(["strict", "relaxed"]))
     .addOption(new Option("--persist <how>", "copy into the log, or keep the buffer").choices(["auto", "pack", "mark"]))

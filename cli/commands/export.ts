@@ -1,16 +1,20 @@
 import type { SplitOptions } from "../../logger/export/file-names.js";
 import type { SanitizeOptions } from "../../logger/export/sanitize.js";
-import { type Command, Option } from "../commander.js";
-import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+import { type Command, Option, repeated } from "../commander.js";
+import { addInstanceOptions } from "../connect.js";
+import {
+  addCaptureOptions,
+  addSourceOptions,
+  type RangeFlags,
+  rangeOptions,
+  type SourceFlags,
+  sourceOptions,
+} from "../sources.js";
 
-interface ExportFlags extends InstanceFlags {
+interface ExportFlags extends SourceFlags, RangeFlags {
   write: string;
-  read?: string[];
   format: "pcapng" | "pcap" | "nsecpcap";
   count?: string;
-  snaplen?: string;
-  from?: string;
-  to?: string;
   append?: boolean;
   fileSize?: string;
   fileCount?: string;
@@ -24,21 +28,10 @@ interface ExportFlags extends InstanceFlags {
   manifest?: boolean;
   sign?: string;
   comments: boolean;
-  synthEthernet?: boolean;
-  allowTruncated?: boolean;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
-
 export function define(command: Command): void {
-  addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
-    .requiredOption("-w, --write <file>", "where to; - is standard output")
-    .option(
-      "-r, --read <source>",
-      "a store or a capture; may be repeated (default: the running daemon's store)",
-      collect,
-    )
+  addSourceOptions(addInstanceOptions(command).requiredOption("-w, --write <file>", "where to; - is standard output"))
     .addOption(new Option("-F, --format <format>", "format").choices(["pcapng", "pcap", "nsecpcap"]).default("pcapng"))
     .option("-c, --count <n>", "so many frames at most")
     .option("-s, --snaplen <bytes>", "so many bytes of a frame at most")
@@ -51,7 +44,7 @@ export function define(command: Command): void {
     .option(
       "-b, --ring-buffer <what>",
       "as dumpcap: filesize:KB, duration:S, packets:N, files:N; may be repeated",
-      collect,
+      repeated,
     )
     .option("-z, --compress <how>", "gzip or zstd, with a level: gzip:9 (default: by FILE's ending, .gz or .zst)")
     .option("--sanitize [words]", "map addresses, cut payloads and what is not understood; keep-payload,keep-oui")
@@ -63,9 +56,8 @@ export function define(command: Command): void {
     )
     .option("--sign <key>", "sign the manifest with this Ed25519 key (PEM)")
     .option("--no-comments", "pcapng without the comments that say rule, way and outcome")
-    .option("--utc", "times in file names are UTC")
-    .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
-    .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
+    .option("--utc", "times in file names are UTC");
+  addCaptureOptions(command)
     .addHelpText(
       "after",
       `
@@ -103,20 +95,19 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const { exportFrames } = await import("../../logger/export.js");
   const { readSigningKey } = await import("../../logger/export/manifest-signature.js");
   const { parseCompression } = await import("../../logger/export/compress.js");
-  const { parseSequence, parseWhole } = await import("../../switch/units.js");
+  const { parseWhole } = await import("../../switch/units.js");
   const { formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
-  const { readSources } = await import("../sources.js");
   if (flags.write === "-" && process.stdout.isTTY)
     throw new PasteError("USAGE", "standard output is a terminal: captures are binary, use -w FILE or a pipe");
   const split = await splitOf(flags);
   const sanitize = await sanitizeOf(flags);
   const progress = new Progress("exported");
   const report = await exportFrames({
-    sources: await readSources(flags.read, flags),
+    ...(await sourceOptions(words, flags)),
+    ...(await rangeOptions(flags)),
     output: flags.write,
     format: flags.format,
-    filter: words.join(" "),
     plain: !flags.comments,
     ...(flags.append ? { order: "append" as const } : {}),
     ...(split ? { split } : {}),
@@ -128,11 +119,6 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
     ...(flags.count === undefined ? {} : { limit: parseWhole(flags.count, "-c", 1, Number.MAX_SAFE_INTEGER) }),
-    ...(flags.snaplen === undefined ? {} : { snaplen: parseWhole(flags.snaplen, "-s", 1, 262144) }),
-    ...(flags.from === undefined ? {} : { fromSequence: parseSequence(flags.from, "--from") }),
-    ...(flags.to === undefined ? {} : { toSequence: parseSequence(flags.to, "--to") }),
-    ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
-    ...(flags.allowTruncated ? { allowTruncated: true } : {}),
   }).finally(() => progress.end());
   const say = (text: string) => process.stderr.write(`${text}\n`);
   for (const line of [...report.notes, ...report.warnings]) say(line);

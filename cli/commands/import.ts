@@ -1,13 +1,12 @@
 import { type Command, Option } from "../commander.js";
+import { type CaptureFlags, captureOptions } from "../sources.js";
 
-interface ImportFlags {
+interface ImportFlags extends CaptureFlags {
   store: string;
   size?: string;
   full?: "overwrite" | "stop" | "block";
   count?: string;
   filter?: string;
-  synthEthernet?: boolean;
-  allowTruncated?: boolean;
   index: boolean;
 }
 
@@ -61,8 +60,7 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
     ...limit,
     ...(flags.full === undefined ? {} : { full: flags.full }),
     ...(flags.filter === undefined ? {} : { filter: flags.filter }),
-    ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
-    ...(flags.allowTruncated ? { allowTruncated: true } : {}),
+    ...captureOptions(flags),
   }).finally(() => progress.end());
   for (const { path, notes, warnings, problem } of report.captures) {
     for (const line of [...notes, ...warnings]) say(line.startsWith(path) ? line : `${path}: ${line}`);

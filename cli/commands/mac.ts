@@ -78,11 +78,11 @@ async function listThen(at: string, flags: MacFlags): Promise<void> {
   const { parseTimeOption } = await import("../../logger/filter/times.js");
   const { macTablesAt } = await import("../../logger/mac-history.js");
   const { interruption } = await import("../progress.js");
-  const { readSources } = await import("../sources.js");
+  const { readStore } = await import("../sources.js");
   const { tablesJson, tablesText } = await import("../mac-text.js");
   const timeNs = parseTimeOption(at, "--at");
-  const [store] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
-  const tables = await macTablesAt(store!, { timeNs }, interruption());
+  const store = await readStore(flags);
+  const tables = await macTablesAt(store, { timeNs }, interruption());
   const { utc = false, switch: only } = flags;
   if (flags.json) {
     process.stdout.write(tablesJson(tables, timeNs, only, utc));

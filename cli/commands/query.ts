@@ -1,15 +1,19 @@
 import type { LineFormat, QueryReport } from "../../logger/query.js";
 import type { TallyOptions } from "../../logger/query-tally.js";
 import { type Command, Option } from "../commander.js";
-import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+import { addInstanceOptions } from "../connect.js";
 import { addTextOptions, type TextFlags } from "../print-options.js";
+import {
+  addCaptureOptions,
+  addSourceOptions,
+  type RangeFlags,
+  rangeOptions,
+  type SourceFlags,
+  sourceOptions,
+} from "../sources.js";
 
-interface QueryFlags extends InstanceFlags, TextFlags {
-  read?: string[];
+interface QueryFlags extends SourceFlags, RangeFlags, TextFlags {
   limit?: string;
-  snaplen?: string;
-  from?: string;
-  to?: string;
   reverse?: boolean;
   index: boolean;
   count?: boolean;
@@ -22,20 +26,10 @@ interface QueryFlags extends InstanceFlags, TextFlags {
   explain?: boolean;
   nano?: boolean;
   number?: boolean;
-  synthEthernet?: boolean;
-  allowTruncated?: boolean;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
-
 export function define(command: Command): void {
-  addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
-    .option(
-      "-r, --read <source>",
-      "a store or a capture; may be repeated (default: the running daemon's store)",
-      collect,
-    )
+  addSourceOptions(addInstanceOptions(command))
     .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows")
     .option("--reverse", "newest first (stores)")
     .option("-s, --snaplen <bytes>", "so many bytes of a packet at most")
@@ -53,9 +47,8 @@ export function define(command: Command): void {
     .addOption(new Option("--sort <order>", "of --flows and --top").choices(["first", "last", "packets", "bytes"]))
     .option("--rows <n>", "rows that --flows and --top may keep in memory (default 1048576)")
     .option("--no-index", "scan, even where the index could answer")
-    .option("--explain", "say what was looked at")
-    .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
-    .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
+    .option("--explain", "say what was looked at");
+  addCaptureOptions(command)
     .addHelpText(
       "after",
       `
@@ -105,18 +98,7 @@ function checkFlags(flags: QueryFlags, PasteError: typeof import("../../logger/e
 }
 
 async function selection(words: string[], flags: QueryFlags): Promise<Omit<TallyOptions, "rowsMax">> {
-  const { parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { readSources } = await import("../sources.js");
-  return {
-    filter: words.join(" "),
-    index: flags.index,
-    sources: await readSources(flags.read, flags),
-    ...(flags.snaplen === undefined ? {} : { snaplen: parseWhole(flags.snaplen, "-s", 1, 262144) }),
-    ...(flags.from === undefined ? {} : { fromSequence: parseSequence(flags.from, "--from") }),
-    ...(flags.to === undefined ? {} : { toSequence: parseSequence(flags.to, "--to") }),
-    ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
-    ...(flags.allowTruncated ? { allowTruncated: true } : {}),
-  };
+  return { ...(await sourceOptions(words, flags)), ...(await rangeOptions(flags)), index: flags.index };
 }
 
 async function limitOf({ limit }: QueryFlags): Promise<number | undefined> {

@@ -1,10 +1,10 @@
 import type { ReplayOptions, ReplayReport } from "../../logger/replay.js";
-import type { Command } from "../commander.js";
-import { addInstanceOptions, type InstanceFlags } from "../connect.js";
+import { type Command, repeated } from "../commander.js";
+import { addInstanceOptions } from "../connect.js";
+import { addCaptureOptions, addSourceOptions, type SourceFlags, sourceOptions } from "../sources.js";
 
-interface ReplayFlags extends InstanceFlags {
+interface ReplayFlags extends SourceFlags {
   interface: string[];
-  read?: string[];
   map?: string[];
   speed?: string;
   pps?: string;
@@ -23,26 +23,17 @@ interface ReplayFlags extends InstanceFlags {
   preload?: boolean;
   stats?: boolean;
   json?: boolean;
-  synthEthernet?: boolean;
-  allowTruncated?: boolean;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
-
 export function define(command: Command): void {
-  addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
-    .requiredOption(
+  addSourceOptions(
+    addInstanceOptions(command).requiredOption(
       "-i, --interface <port>",
       "a port to attach and send into, such as vale1:a, or a device: eth0, tap:t0, xdp:eth0; may be repeated",
-      collect,
-    )
-    .option(
-      "-r, --read <source>",
-      "a store or a capture; may be repeated (default: the running daemon's store)",
-      collect,
-    )
-    .option("--map <from=to>", "frames that came from this port go into that one; may be repeated", collect)
+      repeated,
+    ),
+  )
+    .option("--map <from=to>", "frames that came from this port go into that one; may be repeated", repeated)
     .option("-x, --speed <factor>", "times the frames' own timing (default 1)")
     .option("-p, --pps <rate>", "so many frames a second")
     .option("-M, --mbps <rate>", "so many megabits a second")
@@ -53,15 +44,18 @@ export function define(command: Command): void {
     .option("--start-at <time>", "the first frame goes at this time of the clock")
     .option("--realtime", "run the sending thread ahead of others on its core (CAP_SYS_NICE)")
     .option("--marker [text]", "a frame of type 0x88b5 before the first and after the last one")
-    .option("--rewrite-mac <from=to>", "change Ethernet addresses, also in ARP; may be repeated", collect)
-    .option("--rewrite-ip <from=to>", "change addresses or networks, 10.0.0.0/8=172.16.0.0/8; may be repeated", collect)
-    .option("--rewrite-port <from=to>", "change ports; may be repeated", collect)
+    .option("--rewrite-mac <from=to>", "change Ethernet addresses, also in ARP; may be repeated", repeated)
+    .option(
+      "--rewrite-ip <from=to>",
+      "change addresses or networks, 10.0.0.0/8=172.16.0.0/8; may be repeated",
+      repeated,
+    )
+    .option("--rewrite-port <from=to>", "change ports; may be repeated", repeated)
     .option("--rewrite-vlan <n|strip|add:n>", "change, take away or add the outermost VLAN tag")
     .option("-K, --preload", "read everything into memory first")
     .option("--stats", "say how well the times were kept")
-    .option("--json", "the whole report as JSON")
-    .option("--synth-ethernet", "give frames of captures without Ethernet headers some")
-    .option("--allow-truncated", "a capture that ends inside a frame is a warning, not an error")
+    .option("--json", "the whole report as JSON");
+  addCaptureOptions(command)
     .addHelpText(
       "after",
       `
@@ -92,11 +86,10 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const { parseRate, parseSequence, parseWhole } = await import("../../switch/units.js");
   const { formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
-  const { readSources } = await import("../sources.js");
   const paces = [flags.speed, flags.pps, flags.mbps, flags.topspeed].filter((pace) => pace !== undefined);
   if (paces.length > 1) throw new PasteError("USAGE", "-x, -p, -M and -t exclude each other: choose one");
   for (const name of flags.interface) if (name.startsWith("vale")) checkPortName(name);
-  const sources = await readSources(flags.read, flags);
+  const read = await sourceOptions(words, flags);
   const progress = new Progress("replayed");
   const control = new ReplayControl();
   const end = new AbortController();
@@ -114,7 +107,6 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
       ...(flags.rewriteVlan !== undefined && { vlan: flags.rewriteVlan }),
     },
     ports: flags.interface,
-    filter: words.join(" "),
     ...(flags.map === undefined ? {} : { map: parseMap(flags.map, PasteError) }),
     ...(flags.speed === undefined ? {} : { speed: parseRate(flags.speed, "-x") }),
     ...(flags.pps === undefined ? {} : { framesPerSecond: parseRate(flags.pps, "-p") }),
@@ -123,9 +115,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     ...(flags.loops === undefined ? {} : { loops: parseWhole(flags.loops, "-l", 0, 2 ** 31) }),
     ...(flags.limit === undefined ? {} : { limit: parseWhole(flags.limit, "-L", 1, Number.MAX_SAFE_INTEGER) }),
     ...(flags.preload ? { preload: true } : {}),
-    ...(flags.synthEthernet ? { synthesizeEthernet: true } : {}),
-    ...(flags.allowTruncated ? { allowTruncated: true } : {}),
-    sources,
+    ...read,
     signal: AbortSignal.any([interruption(), end.signal]),
     onProgress: (frames) => progress.show(frames),
   };

@@ -1,4 +1,4 @@
-import type { Command } from "../commander.js";
+import { type Command, repeated } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface AddFlags {
@@ -16,8 +16,6 @@ interface AddFlags {
   save?: boolean;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
-
 export function define(command: Command): void {
   command.addHelpText(
     "after",
@@ -31,8 +29,8 @@ Changes last until the daemon stops, or for good with --save. No frame is lost b
     .argument("[filter...]", "pcap-filter(7), unquoted; none: every frame")
     .option("--name <rule>", "its name (default: the next of r1, r2, ...)")
     .option("--before <rule>", "put it in front of that rule (default: behind all)")
-    .option("--in <port>", "only frames that came in by this port, or vale0:*; may be repeated", collect)
-    .option("--out <port>", "only frames that go out by this port; may be repeated", collect)
+    .option("--in <port>", "only frames that came in by this port, or vale0:*; may be repeated", repeated)
+    .option("--out <port>", "only frames that go out by this port; may be repeated", repeated)
     .option("-s, --snaplen <bytes>", "keep so many bytes of a frame (default: all)")
     .option("--sample <n>", "keep one frame in N")
     .option("--strict", "these frames leave when they are durable, whatever the store's mode")

@@ -1,6 +1,7 @@
 import { type Command, Option } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 import { addPrintOptions, type PrintFlags } from "../print-options.js";
+import { filterArgument } from "../sources.js";
 
 interface TailFlags extends InstanceFlags, PrintFlags {
   interface?: string;
@@ -18,7 +19,7 @@ interface TailFlags extends InstanceFlags, PrintFlags {
 
 export function define(command: Command): void {
   addInstanceOptions(command)
-    .argument("[filter...]", "pcap-filter(7), and words about records; none: every frame")
+    .argument(...filterArgument)
     .option("-r, --read <store>", "which store (default: the running daemon's)")
     .option("-n, --lines <n>", "the newest n first (default: only what comes)")
     .option("--from <sequence>", "instead: from this sequence on")
@@ -96,8 +97,8 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
   const { tailStore } = await import("../../logger/tail.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
   const { formatOf } = await import("../format.js");
-  const { readSources } = await import("../sources.js");
-  const [store = ""] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
+  const { readStore } = await import("../sources.js");
+  const store = await readStore(flags);
   const report = await tailStore({
     store,
     ...(await commonOptions(words, flags)),

@@ -31,12 +31,12 @@ Examples:
 async function trace(text: string, flags: TraceFlags): Promise<void> {
   const { traceFrame } = await import("../../logger/trace.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { readSources } = await import("../sources.js");
+  const { readStore } = await import("../sources.js");
   const { storyJson, storyText } = await import("../trace-text.js");
   const { interruption } = await import("../progress.js");
   const sequence = parseSequence(text, "the sequence");
-  const [store] = await readSources(flags.read === undefined ? undefined : [flags.read], flags);
-  const story = await traceFrame(store!, sequence, {
+  const store = await readStore(flags);
+  const story = await traceFrame(store, sequence, {
     signal: interruption(),
     ...(flags.neighbours === undefined ? {} : { neighbours: parseWhole(flags.neighbours, "-N", 0, 1000) }),
   });
