@@ -316,7 +316,8 @@ Napi::Value mac_change(const Info& info, Held& held, bool add) {
 
 Napi::Value mac_list(const Info& info, Held& held) {
   Napi::Env env = info.Env();
-  const std::vector<MacInfo> entries = held.engine->mac_list(text(info[0]));
+  std::vector<MacInfo> entries;
+  if (Status status = held.engine->mac_list(text(info[0]), &entries); !status.ok()) return throw_status(env, status);
   Napi::Array list = Napi::Array::New(env, entries.size());
   for (uint32_t i = 0; i < entries.size(); i++) {
     const MacInfo& entry = entries[i];

@@ -97,6 +97,9 @@ test("forwards, learns and counts; every sum is exact", async (t) => {
   t.is((await daemon.cli("mac", "flush")).stderr, "2 forgotten\n");
   t.is((await daemon.cli("mac", "remove", "02:00:00:00:00:03")).status, 0);
   t.deepEqual(JSON.parse((await daemon.cli("mac", "list", "--json")).stdout), []);
+  const unknown = await daemon.cli("mac", "list", "--switch", "vale9");
+  t.is(unknown.status, 2);
+  t.is(unknown.stderr, "paste-switch: no switch vale9: a switch comes with its first port; there is vale0\n");
   t.is(await daemon.end(), 0);
 });
 

@@ -45,6 +45,7 @@ test("a standing port waits for its client, serves it, and waits again", async (
   const state = () => s.engine.stats().ports.find((p) => p.name === "vale0:a")?.state;
   s.engine.attach("vale0:a", "");
   t.is(state(), "waiting for its client");
+  t.deepEqual(s.engine.macList("vale0"), []);
   const client = s.open("vale0:a");
   t.is(state(), "up");
   t.is(s.engine.stats().ports[0]?.clientPid, process.pid);
@@ -104,7 +105,7 @@ test("tables refuse what makes no sense", async (t) => {
   refused(t, "USAGE", /VLAN id/, add("vale0", "02:00:00:00:00:01", 4096, "vale0:a"));
   refused(t, "USAGE", /no port vale0:b/, add("vale0", "02:00:00:00:00:01", 0, "vale0:b"));
   refused(t, "USAGE", /not in the table/, () => s.engine.macRemove("vale0", "02:00:00:00:00:01", 0));
-  t.deepEqual(s.engine.macList("vale9"), []);
+  refused(t, "USAGE", /no switch vale9: .*; there is vale0$/, () => s.engine.macList("vale9"));
 });
 
 test("an address ages out and floods again; its frames keep it", async (t) => {

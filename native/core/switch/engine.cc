@@ -214,7 +214,12 @@ SwitchEngine::Switch* SwitchEngine::find_switch(const std::string& name) const {
 Status SwitchEngine::check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port,
                                      Switch** home, Attached** attached) {
   *home = find_switch(switch_name);
-  if (*home == nullptr) return {Code::kUsage, "no switch " + switch_name + ": a switch comes with its first port"};
+  if (*home == nullptr) {
+    std::string there;
+    for (const auto& [name, each] : switches_) there += (there.empty() ? "" : ", ") + name;
+    return {Code::kUsage, "no switch " + switch_name + ": a switch comes with its first port" +
+                              (there.empty() ? "" : "; there is " + there)};
+  }
   if (mac != nullptr && (mac_is_group(mac[0]) || mac_key(mac, 0) == 0))
     return {Code::kUsage, mac_text(mac) + " is no station's address: it is a group address or all zero"};
   if (port.empty()) return {};
@@ -263,22 +268,29 @@ Status SwitchEngine::mac_flush(const std::string& switch_name, const std::string
   return {};
 }
 
-std::vector<MacInfo> SwitchEngine::mac_list(const std::string& switch_name) {
+Status SwitchEngine::mac_list(const std::string& switch_name, std::vector<MacInfo>* list) {
   const std::lock_guard lock(mutex_);
-  std::vector<MacInfo> list;
-  const Switch* home = find_switch(switch_name);
-  if (home == nullptr) return list;
+  Switch* home = nullptr;
+  Attached* none = nullptr;
+  // A switch all of whose ports still wait for their programs has learned nothing.
+  const auto waits = standing_.lower_bound(switch_name + ":");
+  if (find_switch(switch_name) == nullptr && waits != standing_.end() && waits->first.starts_with(switch_name + ":")) return {};
+  if (Status status = check_mac_entry(switch_name, nullptr, "", &home, &none); !status.ok()) return status;
+  std::map<uint32_t, const std::string*> names;
+  for (const auto& [name, port] : ports_)
+    if (port.home == home) names[port.number] = &name;
   home->table.each(mac_tick(), [&](const MacEntry& entry) {
+    const auto port = names.find(entry.port);
+    if (port == names.end()) return;
     MacInfo info;
     std::memcpy(info.mac, &entry.key, 6);
     info.fid = static_cast<uint16_t>(entry.key >> 48);
+    info.port = *port->second;
     info.is_static = entry.is_static;
     info.age_ms = entry.is_static ? 0 : entry.age_ms;
-    for (const auto& [name, port] : ports_)
-      if (port.home == home && port.number == entry.port) info.port = name;
-    if (!info.port.empty()) list.push_back(info);
+    list->push_back(std::move(info));
   });
-  return list;
+  return {};
 }
 
 // Table changes are worth a record while rules keep anything at all.

@@ -108,7 +108,7 @@ class Engine {
   virtual Status mac_remove(const std::string& switch_name, const uint8_t mac[6], uint16_t fid) = 0;
   // Empty `port` = all; static ones stay. `count` gets how many there were.
   virtual Status mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) = 0;
-  virtual std::vector<MacInfo> mac_list(const std::string& switch_name) = 0;
+  virtual Status mac_list(const std::string& switch_name, std::vector<MacInfo>* list) = 0;
   virtual EngineStats stats() = 0;
   virtual Store* store() = 0;           // null without one, and after drain()
   virtual StoreCounters store_counters() = 0;  // the last ones after drain()

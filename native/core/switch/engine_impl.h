@@ -32,7 +32,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   Status mac_add(const std::string& switch_name, const uint8_t mac[6], uint16_t fid, const std::string& port) override;
   Status mac_remove(const std::string& switch_name, const uint8_t mac[6], uint16_t fid) override;
   Status mac_flush(const std::string& switch_name, const std::string& port, uint64_t* count) override;
-  std::vector<MacInfo> mac_list(const std::string& switch_name) override;
+  Status mac_list(const std::string& switch_name, std::vector<MacInfo>* list) override;
   EngineStats stats() override;
   Store* store() override { return store_.get(); }
   StoreCounters store_counters() override { return store_ ? store_->counters() : last_store_counters_; }
