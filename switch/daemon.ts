@@ -49,7 +49,8 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   // A daemon outlives whoever read its first lines.
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error").on("error", () => {});
-  const daemon = await Daemon.start(options).catch((error: unknown) => {
+  const daemon = new Daemon(options);
+  await daemon.start().catch((error: unknown) => {
     throw explainDenied(error);
   });
   return daemon.ended;
@@ -58,10 +59,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 class Daemon {
   readonly ended: Promise<number>;
   #end!: (status: number) => void;
-  #options: DaemonOptions;
-  #instance: Instance;
-  #configPath: string;
-  #config: DaemonConfig;
+  readonly #options: DaemonOptions;
+  readonly #instance: Instance;
+  readonly #configPath: string;
+  #config!: DaemonConfig;
+  #lock!: FileLock;
   #startedMs = Date.now();
   #switch!: Switch;
   #server!: ControlServer;
@@ -74,41 +76,44 @@ class Daemon {
   #broken = new Set<number>();
   /** Names of ports that are down, as far as that was said. */
   #down = new Set<string>();
-  #ending = false;
+  #ready = false;
+  /** The signal that ends it; while it starts, what was begun is done first, so that there is one way to leave. */
+  #ending = "";
+  #reloadWanted = false;
 
-  private constructor(options: DaemonOptions, instance: Instance, configPath: string, config: DaemonConfig) {
+  constructor(options: DaemonOptions) {
     this.#options = options;
-    this.#instance = instance;
-    this.#configPath = configPath;
-    this.#config = config;
+    this.#instance = locateInstance(options, process.env, startedAs());
+    this.#configPath = resolve(options.config ?? this.#instance.config);
     this.ended = new Promise((end) => {
       this.#end = end;
     });
   }
 
-  static async start(options: DaemonOptions): Promise<Daemon> {
-    const instance = locateInstance(options, process.env, startedAs());
+  async start(): Promise<void> {
+    this.#watch();
     const compile = await filterCompiler();
-    const configPath = resolve(options.config ?? instance.config);
-    const named = options.config !== undefined || existsSync(configPath);
-    const config = named ? loadConfig(configPath, compile) : defaultConfig();
-    const group = options.group ?? config.daemon.group;
+    const named = this.#options.config !== undefined || existsSync(this.#configPath);
+    this.#config = named ? loadConfig(this.#configPath, compile) : defaultConfig();
+    const group = this.#options.group ?? this.#config.daemon.group;
     const gid = group === undefined ? undefined : groupId(group);
-    const daemon = new Daemon(options, instance, configPath, config);
-    const lock = claimInstance(instance, gid);
+    this.#lock = claimInstance(this.#instance, gid);
     try {
-      await daemon.#open(gid);
+      await this.#open(gid);
     } catch (error) {
-      lock.release();
+      this.#lock.release();
       throw error;
     }
-    daemon.#announce(named);
-    daemon.#watch(lock);
+    this.#announce(named);
+    await nextTurn(); // a signal that came while this thread was busy is heard
+    if (this.#ending) return this.#close();
+    this.#ready = true;
     process.stdout.write("ready\n");
     notifySystemd(`READY=1\nMAINPID=${process.pid}\nSTATUS=forwarding`);
+    if (this.#reloadWanted) this.#readRules();
+    this.#health = setInterval(() => this.#checkHealth(), healthIntervalMs);
     // A first request that comes before waits for it as it would for the daemon to be ready later.
     setImmediate(prepareProtocol);
-    return daemon;
   }
 
   async #open(gid: number | undefined): Promise<void> {
@@ -182,16 +187,20 @@ class Daemon {
     this.#sayPortsDown(this.#switch.stats().ports);
   }
 
-  #watch(lock: FileLock): void {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.#finish(signal, lock));
+  #watch(): void {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.#finish(signal));
     process.on("SIGHUP", () => {
-      try {
-        say(`rules read again from ${this.#configPath}: ${this.#reload()} at work`);
-      } catch (error) {
-        say(`rules stay as they were: ${(error as Error).message}`);
-      }
+      this.#reloadWanted = true;
+      if (this.#ready) this.#readRules();
     });
-    this.#health = setInterval(() => this.#checkHealth(), healthIntervalMs);
+  }
+
+  #readRules(): void {
+    try {
+      say(`rules read again from ${this.#configPath}: ${this.#reload()} at work`);
+    } catch (error) {
+      say(`rules stay as they were: ${(error as Error).message}`);
+    }
   }
 
   /** Says once what nobody asked for and everybody has to know. */
@@ -231,12 +240,17 @@ class Daemon {
     this.#down = names;
   }
 
-  async #finish(signal: string, lock: FileLock): Promise<void> {
+  #finish(signal: string): void {
     if (this.#ending) {
       say(`${signal} again: leaving without waiting; the store will be recovered at the next start`);
       process.exit(1);
     }
-    this.#ending = true;
+    this.#ending = signal;
+    if (this.#ready) void this.#close();
+    else say(`${signal}: ending when the start is through; once more: at once`);
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#health);
     notifySystemd("STOPPING=1");
     try {
@@ -244,11 +258,12 @@ class Daemon {
       const { selected, logged } = this.#switch.stats();
       await this.#switch.close();
       if (existsSync(this.#instance.ports)) unlinkSync(this.#instance.ports);
-      lock.release();
-      say(`${signal}: closed clean; ${selected} frames selected, ${logged} logged`);
+      this.#lock.release();
+      const before = this.#ready ? "" : ", before it was ready";
+      say(`${this.#ending}: closed clean${before}; ${selected} frames selected, ${logged} logged`);
       this.#end(0);
     } catch (error) {
-      say(`${signal}: not closed clean: ${(error as Error).message}`);
+      say(`${this.#ending}: not closed clean: ${(error as Error).message}`);
       this.#end(1);
     }
   }
@@ -352,6 +367,8 @@ class Daemon {
     return new ConfigEditor(this.#configPath);
   }
 }
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function* inParts(name: "ports" | "macs", items: unknown[], size: number): Generator<Answer> {
   for (let at = 0; at === 0 || at < items.length; at += size)

@@ -10,6 +10,13 @@ interface Teardown {
   teardown(undo: () => void | Promise<void>): void;
 }
 
+export interface DaemonProcessOptions {
+  name?: string;
+  env?: Record<string, string>;
+  /** The words that run it, instead of node alone. */
+  before?: readonly string[];
+}
+
 /** A folder for one test's sockets and store: in memory where there is room for it, gone when the test ends. */
 export function testFolder(t: Teardown): string {
   const path = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "paste-test-"));
@@ -53,18 +60,24 @@ export class DaemonProcess {
     this.ended = new Promise((resolve) => this.child.on("close", (status, signal) => resolve(status ?? signal ?? "")));
   }
 
-  /** Starts one and waits until it is ready; throws with what it said when it ends before. */
-  static async start(
-    t: Teardown,
-    folder: string,
-    args: string[] = [],
-    options: { name?: string; env?: Record<string, string>; before?: readonly string[] } = {},
-  ): Promise<DaemonProcess> {
+  /** Starts one; it is not ready yet. */
+  static begin(t: Teardown, folder: string, args: string[] = [], options: DaemonProcessOptions = {}): DaemonProcess {
     const daemon = new DaemonProcess(folder, args, options.name ?? "c", options.env, options.before);
     t.teardown(async () => {
       daemon.child.kill("SIGKILL");
       await daemon.ended;
     });
+    return daemon;
+  }
+
+  /** Starts one and waits until it is ready; throws with what it said when it ends before. */
+  static async start(
+    t: Teardown,
+    folder: string,
+    args: string[] = [],
+    options: DaemonProcessOptions = {},
+  ): Promise<DaemonProcess> {
+    const daemon = DaemonProcess.begin(t, folder, args, options);
     await daemon.said("stdout", /^ready$/m);
     return daemon;
   }

@@ -1,11 +1,25 @@
 // The daemon as a service: systemd, groups, many ports, stores that are full or on a disk.
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
+import { hasFileCapabilities } from "../../native/host.js";
 import { emptyRule } from "../../switch/rules.js";
+import { until } from "../support/live-switch.js";
+import { launcherPath } from "../support/native-devices.js";
 import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
@@ -37,6 +51,55 @@ test("tells systemd that it is ready, and that it stops", async (t) => {
   t.is(await daemon.end(), 0);
   await hears("STOPPING=1");
   t.pass();
+});
+
+/** A pipe as a configuration: who opens it is held there until the other end was written and closed. */
+async function openPipe(path: string): Promise<number> {
+  let fd = -1;
+  await until(() => {
+    try {
+      fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw error; // nobody reads
+    }
+    return fd >= 0;
+  }, "somebody reads the configuration");
+  return fd;
+}
+
+test("signals before it is ready: the start is finished, and what it made is closed", async (t) => {
+  const folder = testFolder(t);
+  const config = join(folder, "pipe.toml");
+  execFileSync("mkfifo", [config]);
+  const daemon = DaemonProcess.begin(t, folder, [
+    "-f",
+    config,
+    "--store",
+    "s.store",
+    "--size",
+    "16M",
+    "--port",
+    "vale0:a",
+  ]);
+  const launched = () => readFileSync(`/proc/${daemon.child.pid}/environ`, "latin1").includes("PASTE_SWITCH_BROKER=");
+  // Where it has capabilities to give up, the configuration is read before that, too.
+  if (process.getuid!() === 0 || hasFileCapabilities(launcherPath)) {
+    const early = await openPipe(config);
+    closeSync(early);
+    await until(launched, "the launcher");
+  }
+  const pipe = await openPipe(config);
+  daemon.child.kill("SIGHUP");
+  daemon.child.kill("SIGTERM");
+  writeSync(pipe, '[store]\nfull = "stop"\n');
+  closeSync(pipe);
+  t.is(await daemon.ended, 0, daemon.stderr);
+  t.is(daemon.stdout, "");
+  t.regex(daemon.stderr, /^SIGTERM: closed clean, before it was ready; 0 frames selected, 0 logged$/m);
+  for (const path of [daemon.control, daemon.ports]) t.false(existsSync(path), path);
+  const store = await openStore(join(folder, "s.store"));
+  t.true((await store.info()).clean);
+  store.close();
 });
 
 test("a group may use the sockets and read the store when it is named", async (t) => {
