@@ -1,7 +1,7 @@
 // From arguments to an exit status: 0 done, 1 the job failed, 2 wrong usage. Errors are one line on stderr; a reader that
 // closes the pipe early is no error; stacks are for --debug or PASTE_SWITCH_DEBUG=1 only.
 
-import { PasteError } from "../logger/errors.js";
+import { PasteError, writeProblem } from "../logger/errors.js";
 import { packageVersion } from "../switch/version.js";
 import { type Command, CommanderError, Program } from "./commander.js";
 import { commands } from "./commands.js";
@@ -25,10 +25,13 @@ export async function run(argv: readonly string[]): Promise<void> {
   const rest = argv.filter((argument, index) => argument !== "--debug" || (end >= 0 && index > end));
 
   // Both streams can be closed by their reader at any time, also after the command is done.
-  for (const stream of [process.stdout, process.stderr])
+  for (const [name, stream] of Object.entries({ "standard output": process.stdout, "standard error": process.stderr }))
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0);
-      process.exitCode = fail(error, debug);
+      // Who listens as well says it with what was written so far.
+      if (stream.listenerCount("error") > 1) return;
+      const problem = new PasteError("RESOURCE", `${name}: ${writeProblem(error)}`, { cause: error });
+      process.exitCode = fail(problem, debug);
     });
   process.on("uncaughtException", (error) => process.exit(fail(error, debug)));
   process.on("unhandledRejection", (error) => process.exit(fail(error, debug)));
@@ -48,7 +51,7 @@ async function build(argv: readonly string[]): Promise<Command> {
     .version(packageVersion(), "-V, --version", "print the version")
     .usage("COMMAND [options]")
     .helpOption("-h, --help", "print help")
-    .helpCommand("help [COMMAND]", "print a command's help")
+    .helpCommand(false)
     .addHelpText("after", after)
     .exitOverride()
     .showSuggestionAfterError()
@@ -62,6 +65,21 @@ async function build(argv: readonly string[]): Promise<Command> {
       .description(upperFirst(`${entry.summary}.`));
     if (name === called) (await entry.load()).define(command);
   }
+  // Commander's own help command knows one word, and prints the help of `mac` for `help mac list`.
+  program
+    .command("help")
+    .summary("print a command's help")
+    .argument("[command...]")
+    .helpOption(false)
+    .action((words: string[]) => {
+      let found: Command = program;
+      for (const [index, word] of words.entries()) {
+        const next = found.commands.find((command) => command.name() === word);
+        if (next === undefined) return program.error(`error: unknown command '${words.slice(0, index + 1).join(" ")}'`);
+        found = next;
+      }
+      found.help();
+    });
   return program;
 }
 

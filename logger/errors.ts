@@ -21,3 +21,9 @@ export class PasteError extends Error {
     this.code = code;
   }
 }
+
+/** Why bytes could not be written, and what to do; without the name of the place. */
+export function writeProblem({ code, message }: NodeJS.ErrnoException): string {
+  const full = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
+  return full ? "the disk is full: make room, or choose another place" : `writing failed (${code ?? message})`;
+}

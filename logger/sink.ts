@@ -4,7 +4,7 @@ import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
-import { PasteError } from "./errors.js";
+import { PasteError, writeProblem } from "./errors.js";
 
 export interface Sink {
   readonly name: string;
@@ -83,11 +83,8 @@ export class FileSink implements FinalSink {
       () => (this.#bytes === 0 ? "the file is empty" : `the file is valid up to there (${this.#bytes} bytes)`),
       () => `what is behind byte ${this.#bytes} of the file is incomplete`,
     );
-    const full = cause.code === "ENOSPC" || cause.code === "EDQUOT" || cause.code === "EFBIG";
-    const what = full ? "the disk is full: make room, or choose another place" : `writing failed (${cause.code})`;
-    return new PasteError("RESOURCE", `${this.name}: stopped after ${this.#frames} frames, ${valid}; ${what}`, {
-      cause,
-    });
+    const text = `${this.name}: stopped after ${this.#frames} frames, ${valid}; ${writeProblem(cause)}`;
+    return new PasteError("RESOURCE", text, { cause });
   }
 }
 
@@ -96,6 +93,7 @@ class StreamSink implements FinalSink {
   readonly #stream: Writable;
   readonly #hash: Hash | undefined;
   #bytes = 0;
+  #frames = 0;
   #problem: NodeJS.ErrnoException | null = null;
   readonly #onError = (error: NodeJS.ErrnoException) => {
     this.#problem ??= error;
@@ -115,7 +113,7 @@ class StreamSink implements FinalSink {
     return this.#hash?.digest();
   }
 
-  async write(bytes: Uint8Array): Promise<boolean> {
+  async write(bytes: Uint8Array, frames: number): Promise<boolean> {
     if (!this.#problem && bytes.length > 0)
       await new Promise<void>((resolve) =>
         this.#stream.write(bytes, (error) => {
@@ -126,12 +124,12 @@ class StreamSink implements FinalSink {
     if (!this.#problem) {
       this.#hash?.update(bytes);
       this.#bytes += bytes.length;
+      this.#frames += frames;
       return true;
     }
     if (this.#problem.code === "EPIPE" || this.#problem.code === "ERR_STREAM_DESTROYED") return false;
-    throw new PasteError("RESOURCE", `${this.name}: writing failed: ${this.#problem.message}`, {
-      cause: this.#problem,
-    });
+    const text = `${this.name}: stopped after ${this.#frames} frames: ${writeProblem(this.#problem)}`;
+    throw new PasteError("RESOURCE", text, { cause: this.#problem });
   }
 
   async end(): Promise<boolean> {

@@ -36,6 +36,17 @@ for (const name of Object.keys(commands))
     }
   });
 
+test("help takes a command and its subcommand, and says which one it does not know", async (t) => {
+  for (const words of [[], ["query"], ["mac", "list"], ["store", "verify"]])
+    t.deepEqual(await runCli(["help", ...words], guarded), await runCli([...words, "--help"], guarded));
+  for (const words of [["bogus"], ["mac", "bogus"], ["query", "bogus"]]) {
+    const { status, stdout, stderr } = await runCli(["help", ...words], guarded);
+    t.is(status, 2);
+    t.is(stdout, "");
+    t.is(stderr, `paste-switch: unknown command '${words.join(" ")}': see \`paste-switch --help\`\n`);
+  }
+});
+
 test("the version is the package's", async (t) => {
   t.deepEqual(await runCli(["--version"], guarded), { status: 0, stdout: "0.1.0\n", stderr: "" });
 });

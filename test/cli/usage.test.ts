@@ -1,10 +1,12 @@
 // What each wrong command line says: one line on stderr, exit 2 for usage, 1 for a job that failed, nothing on stdout.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { portKindsText } from "../../switch/port-spec.js";
-import { runCli } from "./run-cli.js";
+import { skip } from "../support/skip.js";
+import { cliPath, runCli } from "./run-cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "paste-usage-"));
 test.after.always(() => rmSync(folder, { recursive: true }));
@@ -94,5 +96,64 @@ test("stacks are for --debug only", async (t) => {
     const { status, stderr } = await runCli([...args], { env });
     t.is(status, 1);
     t.regex(stderr, /^paste-switch: no daemon answers[^\n]*\nPasteError: [^\n]*\n {4}at /);
+  }
+});
+
+test("a capture where a store is needed is called one", async (t) => {
+  const capture = join(folder, "c.pcap");
+  for (const [title, magic, bytes] of [
+    ["pcap", "d4c3b2a1", 20 << 20],
+    ["pcap, nanoseconds, big-endian", "a1b23c4d", 20],
+    ["pcapng", "0a0d0d0a", 100_000],
+  ] as const) {
+    writeFileSync(capture, Buffer.concat([Buffer.from(magic, "hex"), Buffer.alloc(bytes)]));
+    for (const args of [
+      ["trace", "-r", capture, "1"],
+      ["tail", "-r", capture],
+      ["store", "info", capture],
+    ])
+      t.deepEqual(
+        await runCli(args),
+        {
+          status: 1,
+          stdout: "",
+          stderr:
+            `paste-switch: ${capture} is a capture, and this needs a store: make one of it with ` +
+            "`paste-switch import`, or look into it with `paste-switch query -r`\n",
+        },
+        title,
+      );
+  }
+});
+
+test("a full output is said once, with what was written", async (t) => {
+  if (!existsSync("/dev/full")) return skip(t, "no /dev/full");
+  const capture = join(folder, "one.pcap");
+  const header = Buffer.alloc(24);
+  header.write("d4c3b2a102000400", "hex");
+  header.writeUInt32LE(65535, 16);
+  header.writeUInt32LE(1, 20);
+  const frame = Buffer.alloc(16 + 60);
+  frame.writeUInt32LE(60, 8);
+  frame.writeUInt32LE(60, 12);
+  writeFileSync(capture, Buffer.concat([header, frame]));
+  const full = openSync("/dev/full", "w");
+  t.teardown(() => closeSync(full));
+  for (const [args, stopped] of [
+    [["export", "-r", capture, "-w", "-"], "stopped after 0 frames: "],
+    [["query", "-r", capture], "stopped after 0 frames: "],
+    [["query", "--count", "-r", capture], ""],
+    [["help"], ""],
+  ] as const) {
+    const { status, stderr } = spawnSync(process.execPath, [cliPath, ...args], {
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+    });
+    t.is(status, 1);
+    t.deepEqual(
+      stderr.split("\n").filter((line) => line.startsWith("paste-switch: ")),
+      [`paste-switch: standard output: ${stopped}the disk is full: make room, or choose another place`],
+      args.join(" "),
+    );
   }
 });

@@ -22,7 +22,8 @@ Status ReaderView::open() { return read_superblock(); }
 Status ReaderView::read_superblock() {
   alignas(8) uint8_t copies[2 * layout::kSuperblockBytes];
   const Region& region = source_.region();
-  if (region.size_bytes() >= layout::kDirectoryOffset && !source_.read(0, copies, sizeof copies)) return source_.status();
+  // Of a file too small for a store as much as there is: its first bytes tell what it is.
+  if (!source_.read(0, copies, std::min<uint64_t>(sizeof copies, region.size_bytes()))) return source_.status();
   return paste::read_superblock(copies, region.size_bytes(), region.path(), &superblock_);
 }
 

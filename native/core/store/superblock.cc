@@ -79,6 +79,11 @@ Copy examine(const Superblock& s, uint64_t region_bytes, const std::string& path
   return status->ok() ? Copy::kValid : Copy::kMisshapen;
 }
 
+// Captures are given to commands that need a store: the magic numbers of pcap, nanosecond pcap and pcapng in either byte order.
+bool is_capture(uint32_t magic) {
+  return magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d || magic == 0x4d3cb2a1 || magic == 0x0a0d0d0a;
+}
+
 }  // namespace
 
 uint32_t default_block_bytes(uint64_t region_bytes) {
@@ -108,8 +113,14 @@ Status plan_geometry(uint64_t region_bytes, uint32_t block_bytes, const std::str
 }
 
 Status read_superblock(const uint8_t* base, uint64_t region_bytes, const std::string& path, Superblock* superblock) {
+  uint32_t magic = 0;
+  if (region_bytes >= sizeof magic) std::memcpy(&magic, base, sizeof magic);
+  if (is_capture(magic))
+    return {Code::kStore, path + " is a capture, and this needs a store: make one of it with `paste-switch import`, or "
+                                 "look into it with `paste-switch query -r`"};
   if (region_bytes < layout::kDirectoryOffset)
-    return {Code::kStore, path + " is no paste-switch store: it has only " + number(region_bytes) + " bytes"};
+    return {Code::kStore, path + " is no paste-switch store (it has only " + number(region_bytes) +
+                              " bytes): name another file, or make a store with `paste-switch store create`"};
   Copy best = Copy::kForeign;
   Status refusal;
   for (const uint64_t offset : layout::kSuperblockOffset) {
