@@ -1,19 +1,22 @@
 // The log once more through the switch: did it do with each frame what it says (audit), and what would another configuration have
 // done (what-if)? The frames go through the real forwarding code, in this process, without a port.
-import { existsSync } from "node:fs";
 import { PasteError } from "../logger/errors.js";
 import { decodeEvents, type RuleSetEvent } from "../logger/events.js";
 import { sourceKind } from "../logger/query-source.js";
 import { type AuditDoubts, createNativeAudit, type NativeAuditOptions, type NativeFinding } from "../native/audit.js";
-import { asPasteError, native, outcomes } from "../native/engine.js";
+import { asPasteError, native, outcomes, type PortInfo } from "../native/engine.js";
 import { openNativeReader, type ReadCounters } from "../native/reader.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
 import { filterCompiler } from "./filter-compiler.js";
-import { parsePortSpec } from "./port-spec.js";
+import { buildPortOptions } from "./port-options.js";
+import type { PortSpec } from "./port-spec.js";
 import type { RuleText } from "./rules.js";
 import { nativeOptions } from "./switch.js";
 
-export type AuditConfig = Pick<DaemonConfig, "ports" | "switch">;
+export type AuditPort = Pick<PortSpec, "name" | "options">;
+export interface AuditConfig extends Pick<DaemonConfig, "switch"> {
+  ports: readonly AuditPort[];
+}
 
 export interface AuditOptions {
   /** A store; it may be written meanwhile. */
@@ -110,20 +113,22 @@ export async function auditStore(options: AuditOptions): Promise<AuditReport> {
   }
 }
 
-/**
- * The configuration of a file, or of `fallback` where that exists, or of a switch without one; `ports` are further ports' specifications,
- * which come before the file's. Throws USAGE.
- */
-export async function auditConfig(
-  file?: string,
-  fallback?: string,
-  ports: readonly string[] = [],
-): Promise<AuditConfig> {
-  const path = file ?? (fallback !== undefined && existsSync(fallback) ? fallback : undefined);
-  const config = path === undefined ? defaultConfig() : loadConfig(path, await filterCompiler());
-  const named = ports.map((text) => parsePortSpec(text));
-  const rest = config.ports.filter(({ name }) => !named.some((port) => port.name === name));
-  return { switch: config.switch, ports: [...rest, ...named] };
+/** The configuration of a file, or of a switch without one; `ports` replace the file's of the same name. Throws USAGE. */
+export async function auditConfig(file?: string, ports: readonly AuditPort[] = []): Promise<AuditConfig> {
+  const config = file === undefined ? defaultConfig() : loadConfig(file, await filterCompiler());
+  const rest = config.ports.filter(({ name }) => !ports.some((port) => port.name === name));
+  return { switch: config.switch, ports: [...rest, ...ports] };
+}
+
+/** The ports of a running daemon with the options that they have now: its file does not know those that were added since. */
+export function portsAtWork(
+  ports: readonly Pick<PortInfo, "name" | "vlan" | "mirror" | "mirrorDirection">[],
+): AuditPort[] {
+  return ports.map(({ name, vlan, mirror, mirrorDirection }) => {
+    const pairs = vlan === "" ? [] : vlan.split(", ").map((option) => option.split(" ") as [string, string]);
+    if (mirror.length > 0) pairs.push(["mirror", mirror.join("+")], ["mirror-direction", mirrorDirection]);
+    return { name, options: buildPortOptions(name, pairs) };
+  });
 }
 
 function missed({ overtaken, corrupt }: ReadCounters): number {

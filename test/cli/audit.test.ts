@@ -26,6 +26,12 @@ test("audit reproduces a store, exits 1 when it cannot, and tells what another c
     await receiveFrames(a!, 1);
     await c!.sendAll([numberedFrame(3, 1, 2, 64)]);
     await new Promise((resolve) => setTimeout(resolve, 300));
+    if (life === 1) {
+      await daemon.cli("port", "add", "vale0:later,trunk=5+10-20,native=5");
+      const running = await daemon.cli("audit");
+      t.is(running.stdout, "6 frames: 6 as recorded, 0 differ\n");
+      t.is(running.stderr, `configuration: ${recorded}, the running daemon's ports\n`);
+    }
     for (const port of [a, b, c]) port!.close();
     t.is(await daemon.end(), 0);
   }
@@ -35,6 +41,8 @@ test("audit reproduces a store, exits 1 when it cannot, and tells what another c
   const right = await audit("-f", recorded);
   t.is(right.status, 0, right.stdout + right.stderr);
   t.is(right.stdout, "6 frames: 6 as recorded, 0 differ\n");
+  t.is(right.stderr, `configuration: ${recorded}\n`);
+  t.is((await audit()).stderr.split(":")[1], " none, so ports are taken as transparent");
 
   const wrong = await audit("-f", planned, "--utc");
   t.is(wrong.status, 1);

@@ -2,7 +2,14 @@ import test, { type ExecutionContext } from "ava";
 import { PasteError } from "../../logger/errors.js";
 import type { NativePortOptions } from "../../native/engine.js";
 import type { PortClient } from "../../native/port-client.js";
-import { type AuditConfig, type AuditReport, auditConfig, auditStore, keepsEveryFrame } from "../../switch/audit.js";
+import {
+  type AuditConfig,
+  type AuditReport,
+  auditConfig,
+  auditStore,
+  keepsEveryFrame,
+  portsAtWork,
+} from "../../switch/audit.js";
 import { defaultConfig } from "../../switch/config.js";
 import { parsePortSpec } from "../../switch/port-spec.js";
 import { nativeOptions } from "../../switch/switch.js";
@@ -314,11 +321,19 @@ const sets: [string, boolean][] = [
 for (const [text, every] of sets)
   test(`every frame is logged by ${text}: ${every}`, (t) => t.is(keepsEveryFrame(text), every));
 
-test("the configuration: a file's, the fallback's, none; ports of the command line come first", async (t) => {
-  const made = await auditConfig(undefined, "/nonexistent.toml", ["vale0:a,access=5"]);
+test("the configuration: a file's, or none; ports that are named come first", async (t) => {
+  const made = await auditConfig(undefined, [parsePortSpec("vale0:a,access=5")]);
   t.deepEqual(
     made.ports.map(({ name, options }) => [name, options.access]),
     [["vale0:a", 5]],
   );
   await t.throwsAsync(auditConfig("/nonexistent.toml"), { instanceOf: PasteError });
+});
+
+test("a running switch's ports are what was configured", async (t) => {
+  const watch = "vale0:m,mirror=vale0:a+vale0:b,mirror-direction=in";
+  const specs = ["vale0:a", "vale0:b,access=5", watch, "vale0:t,trunk=5+10-20,native=5", "vale0:u,trunk=all"];
+  const { engine } = await logged(t, specs);
+  const wanted = specs.map((text) => parsePortSpec(text)).map(({ name, options }) => ({ name, options }));
+  t.deepEqual(portsAtWork(engine.stats().ports), wanted);
 });
