@@ -1,5 +1,5 @@
 // What a daemon needs of the operating system and Node does not offer: a file lock that dies with its process, a datagram to
-// systemd, and becoming another program.
+// systemd, whether its broker lives, and becoming another program.
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
 import { PasteError } from "../logger/errors.js";
 import { native } from "./engine.js";
@@ -8,6 +8,7 @@ import { loadAddon } from "./load.js";
 interface HostAddon {
   tryLock(fd: number): boolean;
   sendDatagram(path: string, text: string): boolean;
+  brokerGone(): boolean;
   hasFileCapabilities(path: string): boolean;
   becomeProgram(path: string, args: readonly string[]): never;
 }
@@ -55,6 +56,9 @@ export function lockFile(path: string): FileLock | undefined {
 export function notifySystemd(text: string, socket = process.env.NOTIFY_SOCKET): boolean {
   return socket ? native(() => addon().sendDatagram(socket, text)) : false;
 }
+
+/** Whether the launcher left a broker for this process that has ended since. */
+export const brokerGone = (): boolean => native(() => addon().brokerGone());
 
 /** Whether setcap(8) gave capabilities to a file. */
 export const hasFileCapabilities = (path: string): boolean => native(() => addon().hasFileCapabilities(path));

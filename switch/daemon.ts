@@ -3,7 +3,7 @@ import { existsSync, statSync, unlinkSync } from "node:fs";
 import { resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import type { Durability, FullPolicy, PersistMode, PortInfo, WaitMode } from "../native/engine.js";
-import { type FileLock, notifySystemd } from "../native/host.js";
+import { brokerGone, type FileLock, notifySystemd } from "../native/host.js";
 import type { StoreCounters } from "../native/store.js";
 import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
@@ -69,6 +69,7 @@ class Daemon {
   #server!: ControlServer;
   #health: NodeJS.Timeout | undefined;
   #syncFailed = false;
+  #brokerGone = false;
   #indexDamaged = 0;
   #indexSkipped = 0;
   #indexBehind = false;
@@ -211,6 +212,12 @@ class Daemon {
     this.#broken = new Set(broken.map(({ id }) => id));
     this.#sayPortsDown(ports);
     if (store) this.#sayIndex(store);
+    if (!this.#brokerGone && brokerGone()) {
+      this.#brokerGone = true;
+      say(
+        "FAILED: the broker that opens devices is gone (killed?): what is attached goes on; restart the daemon to attach devices again",
+      );
+    }
     if (this.#syncFailed || !store?.syncFailed) return;
     this.#syncFailed = true;
     say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);

@@ -1,5 +1,5 @@
-// Two things of the operating system that Node does not offer and a daemon needs: a lock that dies with its process, and
-// the datagram by which systemd learns that a service is ready.
+// What a daemon needs of the operating system and Node does not offer: a lock that dies with its process, the datagram by which
+// systemd learns that a service is ready, and whether its broker lives.
 #include <napi.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstring>
 #include <string>
+
+#include "core/devices/devices.h"
 
 namespace {
 
@@ -49,9 +51,12 @@ Napi::Value send_datagram(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sent == static_cast<ssize_t>(text.size()));
 }
 
+Napi::Value broker_gone(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), paste::process_broker_gone()); }
+
 }  // namespace
 
 void init_host(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New(env, try_lock, "tryLock"));
   exports.Set("sendDatagram", Napi::Function::New(env, send_datagram, "sendDatagram"));
+  exports.Set("brokerGone", Napi::Function::New(env, broker_gone, "brokerGone"));
 }

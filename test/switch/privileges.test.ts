@@ -84,7 +84,9 @@ test("with its broker killed the daemon forwards, and says why no device can be 
     "--port",
     `tap:t0,netns=${space.name},address=10.9.0.1/24`,
   ]);
+  t.notRegex(daemon.stderr, /broker/);
   process.kill(brokerOf(daemon), "SIGKILL");
+  await daemon.said("stderr", /^FAILED: the broker that opens devices is gone .*; restart the daemon/m);
   const { status, stderr } = await daemon.cli("port", "add", `tap:t1,netns=${space.name}`);
   t.is(status, 1);
   t.regex(stderr, /the broker that opens devices for the daemon is gone \(killed\?\)/);

@@ -83,5 +83,7 @@ std::unique_ptr<Devices> process_devices();
 inline constexpr char kBrokerVariable[] = "PASTE_SWITCH_BROKER";
 // The descriptor of that broker, or -1.
 int process_broker();
+// There was one, and its process is gone: what needs it fails from now on. Asks nobody, and does not wait.
+bool process_broker_gone();
 
 }  // namespace paste

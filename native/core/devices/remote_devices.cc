@@ -1,5 +1,6 @@
 // Devices opened by the broker.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -194,6 +195,11 @@ int process_broker() {
     return -1;
   fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
   return static_cast<int>(fd);
+}
+
+bool process_broker_gone() {
+  pollfd other_end = {process_broker(), 0, 0};
+  return other_end.fd >= 0 && poll(&other_end, 1, 0) == 1 && (other_end.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 std::unique_ptr<Devices> process_devices() {
