@@ -3,11 +3,13 @@ import { native, outcomes } from "../native/engine.js";
 import {
   createTally,
   type FlowRow,
+  type FlowTotals,
   type NativeTally,
   type RowOrder,
   rowOrders,
   type TallySum,
   type TopRow,
+  type TopTotals,
 } from "../native/query.js";
 import { PasteError } from "./errors.js";
 import type { KnownNames } from "./filter/name-check.js";
@@ -57,31 +59,17 @@ export interface TallyReport extends QueryReport {
 }
 
 /** One conversation. Its source is where the first frame that was met came from. */
-export interface Flow {
+export interface Flow extends FlowTotals {
   sourceIp: string;
   destinationIp: string;
   sourcePort?: number;
   destinationPort?: number;
   icmpType?: number;
   protocol: number;
-  communityId: string;
-  firstNs: bigint;
-  lastNs: bigint;
-  /** 0n in captures. */
-  firstSequence: bigint;
-  packets: number;
-  packetsBack: number;
-  bytes: number;
-  bytesBack: number;
-  /** All flags that its segments had, each way; 0 of other protocols. */
-  tcpFlags: number;
-  tcpFlagsBack: number;
 }
 
-export interface TopEntry extends TallySum {
+export interface TopEntry extends TopTotals {
   value: string;
-  firstNs: bigint;
-  lastNs: bigint;
 }
 
 const rowsMaxDefault = 1 << 20;
@@ -162,7 +150,7 @@ const comparisons: Record<RowOrder, (a: TopEntry, b: TopEntry) => number> = {
   bytes: (a, b) => b.bytes - a.bytes,
 };
 
-function sumsOf({ packets, bytes, firstNs, lastNs }: TopRow): Omit<TopEntry, "value"> {
+function sumsOf({ packets, bytes, firstNs, lastNs }: TopRow): TopTotals {
   return { packets, bytes, firstNs, lastNs };
 }
 

@@ -8,12 +8,9 @@ export interface TallySum {
   bytes: number;
 }
 
-export interface FlowRow {
-  /** What its Community ID is made of (native/core/store/community_id.h, FlowTuple). */
-  tuple: Uint8Array;
+/** What is counted of one conversation. */
+export interface FlowTotals {
   communityId: string;
-  /** Its first frame went from the tuple's second end to its first. */
-  swapped: boolean;
   firstNs: bigint;
   lastNs: bigint;
   /** 0n in captures. */
@@ -23,16 +20,27 @@ export interface FlowRow {
   packetsBack: number;
   bytes: number;
   bytesBack: number;
+  /** All flags that its segments had, each way; 0 of other protocols. */
   tcpFlags: number;
   tcpFlagsBack: number;
 }
 
-export interface TopRow extends TallySum {
+export interface FlowRow extends FlowTotals {
+  /** What its Community ID is made of (native/core/store/community_id.h, FlowTuple). */
+  tuple: Uint8Array;
+  /** Its first frame went from the tuple's second end to its first. */
+  swapped: boolean;
+}
+
+export interface TopTotals extends TallySum {
+  firstNs: bigint;
+  lastNs: bigint;
+}
+
+export interface TopRow extends TopTotals {
   /** 16 bytes (native/core/query/tally.h, TopRow). */
   value: Uint8Array;
   kind: number;
-  firstNs: bigint;
-  lastNs: bigint;
 }
 
 export const rowOrders = ["first", "last", "packets", "bytes"] as const;
