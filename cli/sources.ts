@@ -9,7 +9,7 @@ export interface CaptureFlags {
 export interface SourceFlags extends InstanceFlags, CaptureFlags {
   read?: string[];
 }
-export interface RangeFlags {
+export interface RangeFlags extends SourceFlags {
   snaplen?: string;
   from?: string;
   to?: string;
@@ -45,10 +45,12 @@ export async function sourceOptions(words: string[], flags: SourceFlags) {
   return { filter: words.join(" "), sources: await readSources(flags.read, flags), ...captureOptions(flags) };
 }
 
-/** Which frames of a store, and how much of each. Throws USAGE. */
-export async function rangeOptions({ snaplen, from, to }: RangeFlags) {
+/** sourceOptions() with which frames of a store, and how much of each. Throws USAGE. */
+export async function rangeOptions(words: string[], flags: RangeFlags) {
+  const { snaplen, from, to } = flags;
   const { parseSequence, parseWhole } = await import("../switch/units.js");
   return {
+    ...(await sourceOptions(words, flags)),
     ...(snaplen !== undefined && { snaplen: parseWhole(snaplen, "-s", 1, 262144) }),
     ...(from !== undefined && { fromSequence: parseSequence(from, "--from") }),
     ...(to !== undefined && { toSequence: parseSequence(to, "--to") }),

@@ -2,16 +2,9 @@ import type { SplitOptions } from "../../logger/export/file-names.js";
 import type { SanitizeOptions } from "../../logger/export/sanitize.js";
 import { type Command, Option, repeated } from "../commander.js";
 import { addInstanceOptions } from "../connect.js";
-import {
-  addCaptureOptions,
-  addSourceOptions,
-  type RangeFlags,
-  rangeOptions,
-  type SourceFlags,
-  sourceOptions,
-} from "../sources.js";
+import { addCaptureOptions, addSourceOptions, type RangeFlags, rangeOptions } from "../sources.js";
 
-interface ExportFlags extends SourceFlags, RangeFlags {
+interface ExportFlags extends RangeFlags {
   write: string;
   format: "pcapng" | "pcap" | "nsecpcap";
   count?: string;
@@ -104,8 +97,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const sanitize = await sanitizeOf(flags);
   const progress = new Progress("exported");
   const report = await exportFrames({
-    ...(await sourceOptions(words, flags)),
-    ...(await rangeOptions(flags)),
+    ...(await rangeOptions(words, flags)),
     output: flags.write,
     format: flags.format,
     plain: !flags.comments,

@@ -3,16 +3,9 @@ import type { TallyOptions } from "../../logger/query-tally.js";
 import { type Command, Option } from "../commander.js";
 import { addInstanceOptions } from "../connect.js";
 import { addTextOptions, type TextFlags } from "../print-options.js";
-import {
-  addCaptureOptions,
-  addSourceOptions,
-  type RangeFlags,
-  rangeOptions,
-  type SourceFlags,
-  sourceOptions,
-} from "../sources.js";
+import { addCaptureOptions, addSourceOptions, type RangeFlags, rangeOptions } from "../sources.js";
 
-interface QueryFlags extends SourceFlags, RangeFlags, TextFlags {
+interface QueryFlags extends RangeFlags, TextFlags {
   limit?: string;
   reverse?: boolean;
   index: boolean;
@@ -98,7 +91,7 @@ function checkFlags(flags: QueryFlags, PasteError: typeof import("../../logger/e
 }
 
 async function selection(words: string[], flags: QueryFlags): Promise<Omit<TallyOptions, "rowsMax">> {
-  return { ...(await sourceOptions(words, flags)), ...(await rangeOptions(flags)), index: flags.index };
+  return { ...(await rangeOptions(words, flags)), index: flags.index };
 }
 
 async function limitOf({ limit }: QueryFlags): Promise<number | undefined> {
