@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { loadAddon } from "../../native/load.js";
+import type { StoreCounters } from "../../native/store.js";
 
 export interface DriverOptions {
   lanes?: number;
@@ -45,6 +46,11 @@ export interface Written {
   ticket?: bigint;
 }
 
+export type DriverCounters = Omit<
+  StoreCounters,
+  "commits" | "durableSequence" | "oldestTimeNs" | "indexLagNs" | "syncFailed"
+>;
+
 export interface StoreDriver {
   epoch: number;
   wasClean: boolean;
@@ -66,25 +72,7 @@ export interface StoreDriver {
   indexRound(all: boolean): void;
   trim(sequence: bigint): number;
   takeId(): number;
-  counters(): {
-    blocksFree: number;
-    blocksLog: number;
-    blocksBuffers: number;
-    retiredBlocks: number;
-    retiredFrames: number;
-    mediumBytes: number;
-    frameBytes: number;
-    firstSequence: bigint;
-    nextSequence: bigint;
-    blocksIndex: number;
-    indexRuns: number;
-    indexBytes: number;
-    indexedBlocks: number;
-    indexedFrames: number;
-    indexSkippedBlocks: number;
-    indexDamaged: number;
-    indexLagBlocks: number;
-  };
+  counters(): DriverCounters;
   close(): void;
   /** As if the process had died, but for the memory: nothing is sealed, no clean mark. */
   abandon(): void;
