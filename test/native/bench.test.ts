@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "ava";
 import { createStore } from "../../logger/store.js";
 import { benchForward, benchSink, benchSource, type ForwardSide } from "../../native/bench.js";
-import { liveSwitch } from "../support/live-switch.js";
+import { liveSwitch, until } from "../support/live-switch.js";
 
 test("forward: two sizes in turn, no frame lost or wrong, one figure a round", async (t) => {
   const sides: ForwardSide[] = [{ framesPerRound: 5000 }, { framesPerRound: 5000, frameBytes: 1514 }];
@@ -44,7 +44,8 @@ test("options that make no sense are refused", async (t) => {
 test("source and sink: numbered frames arrive in order, losses are seen", async (t) => {
   const s = await liveSwitch(t);
   const sink = benchSink({ socket: s.socket, name: "vale0:sink", durationMs: 5000, framesMax: 20_000, slots: 4096 });
-  while (s.engine.macList("vale0").length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const attached = () => s.engine.stats().ports.length > 0; // before, there is no vale0
+  await until(() => attached() && s.engine.macList("vale0").length > 0, "the sink announced itself");
   const sent = await benchSource({
     socket: s.socket,
     name: "vale0:source",
