@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { compileFilter } from "../../logger/filter/compile.js";
 import type { NativeEngine } from "../../native/engine.js";
 import type { RawForwarderOptions } from "../../native/index.js";
 import { cpuTimeNs } from "./cpu-time.js";
+import { rule } from "./engine-options.js";
 import type { OpenVSwitch } from "./open-vswitch.js";
 import { ip, type Medium, type Wires } from "./wires.js";
 
@@ -60,17 +60,6 @@ export function raw(wires: Wires, kind: "xdp" | "tap"): Forwarder {
   };
 }
 
-const everything = {
-  name: "all",
-  filter: "",
-  program: compileFilter("").bytes,
-  inPorts: [],
-  outPorts: [],
-  snaplen: 262_144,
-  sample: 1,
-  skip: false,
-};
-
 export interface SwitchOptions {
   what: string;
   against: string;
@@ -92,7 +81,7 @@ export function theSwitch(wires: Wires, engine: NativeEngine, given: SwitchOptio
     against,
     medium: kind === "xdp" ? "veth" : "tap",
     open() {
-      engine.setRules(logged ? [everything] : [], "");
+      engine.setRules(logged ? [rule("", { name: "all" })] : [], "");
       for (const [i, spec] of specs.entries()) engine.attach(`vale0:${i}`, spec);
     },
     cpuNs: () => cpuTimeNs(process.pid, "paste-forward"),

@@ -6,6 +6,7 @@ import { createStore } from "../../logger/store.js";
 import type { PersistMode } from "../../native/engine.js";
 import { createEngine, type NativeEngine } from "../../native/engine.js";
 import type { Bench, Effort } from "./bench.js";
+import { engineDefaults } from "./engine-options.js";
 import { type Forwarder, linuxBridge, openVSwitch, raw, theSwitch } from "./forwarders.js";
 import { OpenVSwitch } from "./open-vswitch.js";
 import type { Row } from "./report.js";
@@ -17,17 +18,8 @@ async function engineWith(persist: PersistMode, effort: Effort): Promise<NativeE
   const path = join(effort.folder, `ports-${persist}.store`);
   await createStore(path, { sizeBytes: effort.quick ? storeBytes / 4 : storeBytes });
   const engine = await createEngine({
-    threads: 1,
-    wait: "adaptive",
-    durability: "strict",
+    ...engineDefaults,
     persist,
-    markBytesMin: 0,
-    macEntries: 1024,
-    macEntriesPerPort: 1024,
-    macAgeMs: 300_000,
-    portsSocket: "",
-    socketMode: 0o600,
-    socketGid: -1,
     store: { path, full: "overwrite", blockTimeoutMs: 1000 },
   });
   engine.start();

@@ -2,12 +2,12 @@
 // the record is durable, so the time includes what that takes; a port's line comes beside it.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { compileFilter } from "../../logger/filter/compile.js";
 import { createStore } from "../../logger/store.js";
 import { createEngine } from "../../native/engine.js";
 import { packageRoot } from "../../native/load.js";
 import { openPort, type PortClient } from "../../native/port-client.js";
 import type { Bench } from "./bench.js";
+import { engineDefaults, rule } from "./engine-options.js";
 import type { Row } from "./report.js";
 
 const storeBytes = 64 << 20;
@@ -93,31 +93,11 @@ export const tail: Bench = {
     await createStore(store, { sizeBytes: storeBytes });
     const control = join(folder, "control.sock");
     const engine = await createEngine({
-      threads: 1,
-      wait: "adaptive",
-      durability: "strict",
-      persist: "auto",
-      markBytesMin: 0,
-      macEntries: 1024,
-      macEntriesPerPort: 1024,
-      macAgeMs: 300_000,
+      ...engineDefaults,
       portsSocket: join(folder, "ports.sock"),
-      socketMode: 0o600,
-      socketGid: -1,
       store: { path: store, full: "overwrite", blockTimeoutMs: 1000 },
     });
-    const { bytes: program } = compileFilter("");
-    const rule = {
-      name: "all",
-      filter: "",
-      program,
-      inPorts: [],
-      outPorts: [],
-      snaplen: 262_144,
-      sample: 1,
-      skip: false,
-    };
-    engine.setRules([rule], "[]");
+    engine.setRules([rule("", { name: "all" })], "[]");
     engine.start();
     const open = (name: string) => openPort({ socket: join(folder, "ports.sock"), name, reconnectMs: 0 });
     const ports = [open("vale0:a"), open("vale0:b")] as const;

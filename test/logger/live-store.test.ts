@@ -5,12 +5,11 @@ import test, { type ExecutionContext } from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
 import { PcapngWriter } from "../../logger/capture/pcapng-writer.js";
 import { exportFrames } from "../../logger/export.js";
-import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import type { EngineOptions, FullPolicy } from "../../native/engine.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
-import { frame, type LiveSwitch, liveSwitch, textOf, until } from "../support/live-switch.js";
+import { frame, type LiveSwitch, liveSwitch, rule, textOf, until } from "../support/live-switch.js";
 import { skipPart } from "../support/skip.js";
 import { hasTool, runTool } from "../support/tools.js";
 import { firstDifference, storedFrames, testFolder } from "./store-tools.js";
@@ -25,9 +24,7 @@ async function loggingSwitch(
   const log = join(testFolder(t), "live.store");
   await createStore(log, { sizeBytes });
   const live = await liveSwitch(t, { ...options, store: { path: log, full, blockTimeoutMs: 1000 } });
-  const { bytes } = compileFilter("");
-  const all = { name: "all", filter: "", program: bytes, inPorts: [], outPorts: [], snaplen: 0xffffffff, sample: 1 };
-  live.engine.setRules([{ ...all, skip: false }], "[]");
+  live.engine.setRules([rule("", { name: "all", snaplen: 0xffffffff })], "[]");
   return { ...live, log };
 }
 

@@ -9,7 +9,7 @@ import { replayFrames } from "../../logger/replay.js";
 import { createStore } from "../../logger/store.js";
 import type { PortClient } from "../../native/port-client.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
-import { frame, liveSwitch, until } from "../support/live-switch.js";
+import { frame, liveSwitch, rule, until } from "../support/live-switch.js";
 import { firstDifference, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 /** Frames from host 1 to host 2, numbered, `gapNs` apart. */
@@ -159,22 +159,7 @@ test("replay into a switch that logs: the log holds the same frames", async (t) 
   const { socket, engine, open } = await liveSwitch(t, {
     store: { path: log, full: "overwrite", blockTimeoutMs: 1000 },
   });
-  const { compileFilter } = await import("../../logger/filter/compile.js");
-  engine.setRules(
-    [
-      {
-        name: "all",
-        filter: "",
-        program: compileFilter("").bytes,
-        inPorts: [],
-        outPorts: [],
-        snaplen: 0xffffffff,
-        sample: 1,
-        skip: false,
-      },
-    ],
-    "[]",
-  );
+  engine.setRules([rule("", { name: "all", snaplen: 0xffffffff })], "[]");
   open("vale0:sink", { slots: 4096 });
   const frames = awkwardFrames(61, 1500, { cuts: false, lengthMax: 9000 }).filter((each) => each.data.length >= 14);
   const store = await storeWith(t, frames, { ports: ["vale0:a"] });

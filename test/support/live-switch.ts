@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import { compileFilter } from "../../logger/filter/compile.js";
 import { type FrameBatch, StoreReader } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import {
@@ -13,23 +12,11 @@ import {
   type FullPolicy,
   type NativeEngine,
   type PortCounters,
-  type RuleSpec,
 } from "../../native/engine.js";
 import { openPort, type PortClient, type PortOptions } from "../../native/port-client.js";
+import { engineDefaults } from "../bench/engine-options.js";
 
-export const engineDefaults: EngineOptions = {
-  threads: 1,
-  wait: "adaptive",
-  durability: "strict",
-  persist: "auto",
-  markBytesMin: 0,
-  macEntries: 1024,
-  macEntriesPerPort: 1024,
-  macAgeMs: 300_000,
-  portsSocket: "",
-  socketMode: 0o600,
-  socketGid: -1,
-};
+export { engineDefaults, rule } from "../bench/engine-options.js";
 
 export interface LiveSwitch {
   engine: NativeEngine;
@@ -181,21 +168,5 @@ function loggedFrame(batch: FrameBatch, i: number): LoggedFrame {
     flowHash: batch.flowHash(i),
     vlanTci: batch.vlanTci(i),
     timeNs: batch.timeNs(i),
-  };
-}
-
-/** A rule as the engine takes it; `filter` in the language of pcap-filter(7). */
-export function rule(filter: string, more: Partial<RuleSpec> = {}): RuleSpec {
-  const program = compileFilter(filter).bytes;
-  return {
-    name: filter,
-    filter,
-    program,
-    inPorts: [],
-    outPorts: [],
-    snaplen: 262_144,
-    sample: 1,
-    skip: false,
-    ...more,
   };
 }
