@@ -1,22 +1,11 @@
 // A reading that asks the index gives exactly what one that looks at every record gives, in either direction.
 import test from "ava";
 import fc from "fast-check";
-import { PasteError } from "../../logger/errors.js";
-import { type CompiledFilter, compileFilter } from "../../logger/filter/compile.js";
 import { type FrameOptions, openStore, type StoreReader } from "../../logger/reader.js";
+import { seed } from "./filter/frames.js";
+import { compiledOrRefused } from "./filter/random-filter.js";
 import { variedFilter, variedStore } from "./filter/varied-store.js";
 import { testFolder } from "./store-tools.js";
-
-const seed = Number(process.env.PASTE_SEED ?? 20261122);
-
-function compiled(text: string): CompiledFilter | undefined {
-  try {
-    return compileFilter(text, { record: "store" });
-  } catch (error) {
-    if (error instanceof PasteError && error.code === "FILTER") return undefined;
-    throw error;
-  }
-}
 
 async function sequences(reader: StoreReader, options: FrameOptions): Promise<bigint[]> {
   const list: bigint[] = [];
@@ -37,7 +26,7 @@ for (const [what, options] of Object.entries({
     let [indexed, saved] = [0, 0];
     await fc.assert(
       fc.asyncProperty(variedFilter, fc.nat(2000), async (text, from) => {
-        const filter = compiled(text);
+        const filter = compiledOrRefused(text, { record: "store" });
         if (!filter) return;
         const expected = await sequences(reader, { filter, index: false });
         const scanned = reader.counters.records;

@@ -3,7 +3,7 @@ import test from "ava";
 import fc from "fast-check";
 import { FrameSelector } from "../../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../../logger/filter/compile.js";
-import { batchOf } from "./frames.js";
+import { batchOf, seed } from "./frames.js";
 import {
   addressBytes,
   addresses4,
@@ -14,8 +14,6 @@ import {
   layeredFrames,
   portsUsed,
 } from "./layered-frames.js";
-
-const seed = Number(process.env.PASTE_SEED ?? 20261122);
 
 interface AnyTest {
   text: string;

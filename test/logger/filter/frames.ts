@@ -8,6 +8,9 @@ export interface TestFrame {
   wireLength: number;
 }
 
+/** Another seed: PASTE_SEED=N npm test. */
+export const seed = Number(process.env.PASTE_SEED ?? 20261122);
+
 /** A small generator of its own (mulberry32), so that nothing else can change the frames. */
 export class Dice {
   constructor(private state: number) {}

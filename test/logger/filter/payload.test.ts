@@ -3,9 +3,7 @@ import test from "ava";
 import fc from "fast-check";
 import { FrameSelector } from "../../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../../logger/filter/compile.js";
-import { batchOf } from "./frames.js";
-
-const seed = Number(process.env.PASTE_SEED ?? 20261122);
+import { batchOf, seed } from "./frames.js";
 
 /** An Ethernet header of a type that nothing is known of: its payload is what follows. */
 const plain = (payload: Buffer): Buffer => Buffer.concat([Buffer.alloc(12, 2), Buffer.from([0x88, 0xb5]), payload]);

@@ -1,25 +1,16 @@
 // What the planner asks of an index: never too little. An index's answer to a filter's plan has every record that the filter selects.
 import test from "ava";
 import fc from "fast-check";
-import { PasteError } from "../../../logger/errors.js";
 import { type CompiledFilter, compileFilter } from "../../../logger/filter/compile.js";
 import { explainPlan } from "../../../logger/filter/explain.js";
 import { planText } from "../../../logger/filter/index-expression.js";
 import { askRun, type IndexedStore, indexStore } from "../../support/native-index.js";
 import { storedFrames, testFolder } from "../store-tools.js";
+import { seed } from "./frames.js";
+import { compiledOrRefused } from "./random-filter.js";
 import { variedFilter, variedStore } from "./varied-store.js";
 
-const seed = Number(process.env.PASTE_SEED ?? 20261122);
 const nameFields = { "in-port": 12, "out-port": 13, rule: 14 } as const;
-
-function compiled(text: string): CompiledFilter | undefined {
-  try {
-    return compileFilter(text, { record: "store" });
-  } catch (error) {
-    if (error instanceof PasteError && error.code === "FILTER") return undefined;
-    throw error;
-  }
-}
 
 /** Times of the frames that the runs name, and how many that are. */
 function named({ runs, blocks }: IndexedStore, filter: CompiledFilter): Set<bigint> {
@@ -52,7 +43,7 @@ for (const [what, options] of Object.entries({
     let [asked, few] = [0, 0];
     await fc.assert(
       fc.asyncProperty(variedFilter, async (text) => {
-        const filter = compiled(text);
+        const filter = compiledOrRefused(text, { record: "store" });
         if (!filter?.plan) return;
         const answer = named(store, filter);
         const selected = await storedFrames(path, { filter, index: false });

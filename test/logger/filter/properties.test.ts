@@ -1,7 +1,6 @@
 // Random filters: what is compiled verifies and selects what tcpdump selects; what is no filter ends in a PasteError.
 import test from "ava";
 import fc from "fast-check";
-import { PasteError } from "../../../logger/errors.js";
 import { assemble } from "../../../logger/filter/assembler.js";
 import { selectFrames, verifyProgram } from "../../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../../logger/filter/compile.js";
@@ -13,23 +12,11 @@ import { ValueTable } from "../../../logger/filter/values.js";
 import { keywords, numbers, protocols, refusedWords } from "../../../logger/filter/words.js";
 import { skip } from "../../support/skip.js";
 import { runModel } from "./bpf-model.js";
-import { batchOf, Dice, testFrames } from "./frames.js";
+import { batchOf, Dice, seed, testFrames } from "./frames.js";
 import { noOracle, openOracle } from "./oracle.js";
-import { randomFilter } from "./random-filter.js";
+import { compiledOrRefused, randomFilter } from "./random-filter.js";
 
-/** Another seed: PASTE_SEED=N npm test. */
-const seed = Number(process.env.PASTE_SEED ?? 20261122);
 const missing = noOracle();
-
-/** The program of a filter, or undefined if it was refused in the right way; anything else thrown fails the test. */
-function compiledOrRefused(text: string): Uint8Array | undefined {
-  try {
-    return compileFilter(text).bytes;
-  } catch (error) {
-    if (error instanceof PasteError && error.code === "FILTER" && /^filter: .+/.test(error.message)) return undefined;
-    throw new Error(`${JSON.stringify(text)} threw ${error}`);
-  }
-}
 
 test("random filters compile to programs that verify, and mean the same to C++ and to the model", (t) => {
   t.log(`seed ${seed}`);
@@ -38,7 +25,7 @@ test("random filters compile to programs that verify, and mean the same to C++ a
   let compiled = 0;
   fc.assert(
     fc.property(randomFilter, (text) => {
-      const bytes = compiledOrRefused(text);
+      const bytes = compiledOrRefused(text)?.bytes;
       if (!bytes) return;
       compiled++;
       t.is(verifyProgram(bytes), undefined, text);
@@ -63,7 +50,7 @@ test("random filters select what this machine's tcpdump selects, and neither tak
   fc.assert(
     fc.property(randomFilter, (text) => {
       const expected = oracle.select(text);
-      const bytes = compiledOrRefused(text);
+      const bytes = compiledOrRefused(text)?.bytes;
       // tcpdump takes a divisor for 0 when the first number in it is one, as in `ip[2] / tcp[0]`; here that is a load.
       if (typeof expected === "string" && /(division|modulus) by zero/.test(expected)) return;
       t.is(typeof expected === "string", bytes === undefined, `${text}: ${expected}`);
@@ -100,7 +87,7 @@ test("moving branches changes nothing for frames that every load reaches", (t) =
   const rejecting = /4 - 8|[/%] [a-z]/;
   fc.assert(
     fc.property(randomFilter, (text) => {
-      const bytes = rejecting.test(text) ? undefined : compiledOrRefused(text);
+      const bytes = rejecting.test(text) ? undefined : compiledOrRefused(text)?.bytes;
       if (bytes)
         t.true(Buffer.compare(selectFrames(bytes, batch), selectFrames(compilePlainly(text), batch)) === 0, text);
     }),
@@ -184,7 +171,7 @@ test("random text never throws anything but a PasteError with code FILTER", (t) 
   let compiled = 0;
   fc.assert(
     fc.property(fc.oneof({ weight: 4, arbitrary: soup }, glued, characters, binary, bytes), (text) => {
-      const program = compiledOrRefused(text);
+      const program = compiledOrRefused(text)?.bytes;
       if (!program) return;
       compiled++;
       t.is(verifyProgram(program), undefined, text);
@@ -215,7 +202,7 @@ const hostile: Record<string, string> = {
 for (const [what, text] of Object.entries(hostile))
   test(`a hostile filter ends in a program or an error, soon: ${what}`, (t) => {
     t.timeout(20_000);
-    const program = compiledOrRefused(text);
+    const program = compiledOrRefused(text)?.bytes;
     if (program) t.is(verifyProgram(program), undefined);
     else t.pass();
   });

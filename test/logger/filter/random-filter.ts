@@ -1,5 +1,7 @@
 // Random filters that tcpdump accepts too, over the addresses and ports of `frames.ts`.
 import fc from "fast-check";
+import { PasteError } from "../../../logger/errors.js";
+import { type CompiledFilter, type CompileOptions, compileFilter } from "../../../logger/filter/compile.js";
 import { ipv4s, ipv6s, macs, ports } from "./frames.js";
 
 const pick = (...choices: (string | number)[]): fc.Arbitrary<string> => fc.constantFrom(...choices.map(String));
@@ -166,4 +168,14 @@ function chain(parts: readonly (readonly [string, string, string])[]): string {
   return parts
     .map(([join, negation, text], index) => [index > 0 ? join : "", negation, text].filter(Boolean).join(" "))
     .join(" ");
+}
+
+/** A filter compiled, or undefined if it was refused in the right way; anything else thrown fails the test. */
+export function compiledOrRefused(text: string, options?: CompileOptions): CompiledFilter | undefined {
+  try {
+    return compileFilter(text, options);
+  } catch (error) {
+    if (error instanceof PasteError && error.code === "FILTER" && /^filter: .+/.test(error.message)) return undefined;
+    throw new Error(`${JSON.stringify(text)} threw ${error}`);
+  }
 }
