@@ -95,6 +95,9 @@ export function prometheusText(stats: DaemonStats, nowMs = Date.now()): string {
   if (store) {
     out.add("store_bytes", "gauge", "Size of the store.", [[{ path: stats.storePath }, stats.storeBytes]]);
     out.add("store_free_blocks", "gauge", "Blocks that are free.", [[{}, store.blocksFree]]);
+    out.add("store_hollow_blocks", "gauge", "Blocks of a sparse store that the file system has no space for.", [
+      [{}, store.blocksHollow],
+    ]);
     out.add("store_durable_sequence", "counter", "Newest record that is durable.", [[{}, store.durableSequence]]);
     out.add("store_sync_failed", "gauge", "1 when the medium refused a write.", [[{}, store.syncFailed ? 1 : 0]]);
     out.add("store_index_blocks", "gauge", "Blocks that hold the index.", [[{}, store.blocksIndex]]);

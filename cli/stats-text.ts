@@ -84,8 +84,8 @@ function headText(stats: DaemonStats): string {
   const { store, medium } = stats;
   if (!store) lines.push("store    none: nothing can be logged");
   else {
-    const blocks = store.blocksFree + store.blocksLog + store.blocksBuffers + store.blocksIndex;
-    const used = blocks === 0 ? 0 : (stats.storeBytes * (blocks - store.blocksFree)) / blocks;
+    const blocks = store.blocksFree + store.blocksLog + store.blocksBuffers + store.blocksIndex + store.blocksHollow;
+    const used = blocks === 0 ? 0 : (stats.storeBytes * (blocks - store.blocksFree - store.blocksHollow)) / blocks;
     lines.push(
       `store    ${stats.storePath}, ${stats.durability}, when full: ${stats.full}`,
       `medium   ${medium?.name ?? "unknown"}: ${medium?.survives ?? "nothing is promised"}`,
@@ -97,7 +97,11 @@ function headText(stats: DaemonStats): string {
         : "records  none",
       indexText(store),
     );
-    if (store.syncFailed) lines.push("FAILED   the medium refused a write: nothing is acknowledged any more");
+    if (store.blocksHollow > 0)
+      lines.push(
+        `FULL     the file system has no space for ${formatCount(store.blocksHollow)} blocks of the sparse store: make room`,
+      );
+    if (store.syncFailed) lines.push(`FAILED   ${store.failure}`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -50,7 +50,11 @@ export interface StoreCounters {
   /** Sealed blocks that no run covers at present, and how long the oldest one sealed lately has been waiting. */
   indexLagBlocks: number;
   indexLagNs: number;
+  /** Blocks that the file system had no space for when they were last tried: a sparse store is that much smaller. */
+  blocksHollow: number;
   syncFailed: boolean;
+  /** Then: what failed, and what to do. */
+  failure: string;
 }
 
 export interface CreateStoreOptions {
@@ -59,7 +63,7 @@ export interface CreateStoreOptions {
   blockBytes?: number;
   /** Blocks in a segment, the unit the index is built for; absent = about 32 MiB, an eighth of the blocks at most. */
   segmentBlocks?: number;
-  /** Do not reserve the space: a full file system then kills the writer with SIGBUS. */
+  /** Do not reserve the space: on a full file system the store is then smaller (`blocksHollow`). */
   sparse?: boolean;
   /** Permissions of the file, 0o600 when absent. */
   mode?: number;

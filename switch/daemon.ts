@@ -2,15 +2,15 @@
 import { existsSync, statSync, unlinkSync } from "node:fs";
 import { resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
-import type { Durability, FullPolicy, PersistMode, PortInfo, WaitMode } from "../native/engine.js";
-import { brokerGone, type FileLock, notifySystemd } from "../native/host.js";
-import type { StoreCounters } from "../native/store.js";
+import type { Durability, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
+import { type FileLock, notifySystemd } from "../native/host.js";
 import { groupId } from "./accounts.js";
 import { type DaemonConfig, defaultConfig, loadConfig } from "./config.js";
 import { ConfigEditor } from "./config-edit.js";
 import { type DaemonStats, type Done, prepareProtocol, type Request } from "./control-protocol.js";
 import { type Answer, ControlServer } from "./control-server.js";
 import { filterCompiler } from "./filter-compiler.js";
+import { Health } from "./health.js";
 import { claimInstance, type Instance, locateInstance } from "./instance.js";
 import { explainDenied, startedAs } from "./launch.js";
 import { parsePortSpec } from "./port-spec.js";
@@ -67,16 +67,8 @@ class Daemon {
   #startedMs = Date.now();
   #switch!: Switch;
   #server!: ControlServer;
-  #health: NodeJS.Timeout | undefined;
-  #syncFailed = false;
-  #brokerGone = false;
-  #indexDamaged = 0;
-  #indexSkipped = 0;
-  #indexBehind = false;
-  /** Ids of ports that ended with an error, as far as that was said. */
-  #broken = new Set<number>();
-  /** Names of ports that are down, as far as that was said. */
-  #down = new Set<string>();
+  readonly #health = new Health(say);
+  #healthTimer: NodeJS.Timeout | undefined;
   #ready = false;
   /** The signal that ends it; while it starts, what was begun is done first, so that there is one way to leave. */
   #ending = "";
@@ -112,7 +104,7 @@ class Daemon {
     process.stdout.write("ready\n");
     notifySystemd(`READY=1\nMAINPID=${process.pid}\nSTATUS=forwarding`);
     if (this.#reloadWanted) this.#readRules();
-    this.#health = setInterval(() => this.#checkHealth(), healthIntervalMs);
+    this.#healthTimer = setInterval(() => this.#health.look(this.#switch.stats()), healthIntervalMs);
     // A first request that comes before waits for it as it would for the daemon to be ready later.
     setImmediate(prepareProtocol);
   }
@@ -185,7 +177,7 @@ class Daemon {
       if (recovery) for (const line of recoveryText(recovery)) say(line);
     }
     if (rules.length === 0) say("no rules: nothing is logged");
-    this.#sayPortsDown(this.#switch.stats().ports);
+    this.#health.look(this.#switch.stats());
   }
 
   #watch(): void {
@@ -204,49 +196,6 @@ class Daemon {
     }
   }
 
-  /** Says once what nobody asked for and everybody has to know. */
-  #checkHealth(): void {
-    const { store, ports } = this.#switch.stats();
-    const broken = ports.filter(({ state }) => state.startsWith("error"));
-    for (const { name, id, state } of broken) if (!this.#broken.has(id)) say(`port ${name} is detached, ${state}`);
-    this.#broken = new Set(broken.map(({ id }) => id));
-    this.#sayPortsDown(ports);
-    if (store) this.#sayIndex(store);
-    if (!this.#brokerGone && brokerGone()) {
-      this.#brokerGone = true;
-      say(
-        "FAILED: the broker that opens devices is gone (killed?): what is attached goes on; restart the daemon to attach devices again",
-      );
-    }
-    if (this.#syncFailed || !store?.syncFailed) return;
-    this.#syncFailed = true;
-    say(`FAILED: the medium of ${this.#switch.storePath} refused a write: nothing is acknowledged any more`);
-  }
-
-  /** Damage each time it is found; falling behind once, as long as it lasts. */
-  #sayIndex({ indexDamaged, indexSkippedBlocks }: StoreCounters): void {
-    if (indexDamaged > this.#indexDamaged)
-      say(
-        `index: ${indexDamaged - this.#indexDamaged} of its blocks damaged and given up; what they covered is indexed anew`,
-      );
-    const behind = indexSkippedBlocks > this.#indexSkipped;
-    if (behind && !this.#indexBehind)
-      say("index: it does not keep up, or has no room; blocks without an index are read by queries whole");
-    this.#indexDamaged = indexDamaged;
-    this.#indexSkipped = indexSkippedBlocks;
-    this.#indexBehind = behind;
-  }
-
-  /** Devices that are away, and those that are back, each once. */
-  #sayPortsDown(ports: readonly PortInfo[]): void {
-    const down = ports.filter(({ state }) => state === "down");
-    for (const { name, detail } of down) if (!this.#down.has(name)) say(`port ${name} is down: ${detail}`);
-    const names = new Set(down.map(({ name }) => name));
-    for (const { name, state } of ports)
-      if (this.#down.has(name) && !names.has(name)) say(`port ${name} is ${state} again`);
-    this.#down = names;
-  }
-
   #finish(signal: string): void {
     if (this.#ending) {
       say(`${signal} again: leaving without waiting; the store will be recovered at the next start`);
@@ -258,7 +207,7 @@ class Daemon {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#health);
+    clearInterval(this.#healthTimer);
     notifySystemd("STOPPING=1");
     try {
       await this.#server.close();

@@ -9,7 +9,7 @@ export function define(command: Command): void {
     .argument("<path>", "a file on DAX, tmpfs or a disk, or a device-DAX node")
     .requiredOption("--size <size>", "64M, 1G, ...; at least 16M")
     .option("--block <size>", "bytes in a block, 64K to 4M (default: by the store's size)")
-    .option("--sparse", "do not reserve the space: a full file system then ends the daemon")
+    .option("--sparse", "do not reserve the space: on a full file system the store is then smaller than its size")
     .addHelpText("after", "\nExample:\n  paste-switch store create --size 1G /dev/shm/lab.store")
     .action(create);
   command

@@ -299,7 +299,9 @@ Napi::Object counters_object(Napi::Env env, const StoreCounters& counters) {
   object.Set("indexDamaged", number(env, counters.index_damaged));
   object.Set("indexLagBlocks", number(env, counters.index_lag_blocks));
   object.Set("indexLagNs", number(env, counters.index_lag_ns));
+  object.Set("blocksHollow", number(env, counters.blocks_hollow));
   object.Set("syncFailed", counters.sync_failed);
+  object.Set("failure", counters.failure);
   return object;
 }
 

@@ -67,13 +67,14 @@ test("a sparse store takes what the file system has room for, and counts the res
   );
 });
 
-test("the daemon goes on forwarding when its sparse store has no room", async (t) => {
+test("the daemon says that the file system is full, and forwards without a log, or with a smaller store", async (t) => {
   const ran = inSmallMemory(t, [
     `${cli} store create --sparse --size 19M a.store`,
     "head -c 22M /dev/zero > fill 2>/dev/null",
     `${cli} daemon --control ../c.sock --store a.store --log '' > ../said 2>&1 & daemon=$!`,
     "until grep -q ^ready ../said; do kill -0 $daemon || break; sleep 0.05; done",
     `${cli} stats --control ../c.sock; echo status $?`,
+    "rm fill; until grep -q 'for all of its blocks' ../said; do kill -0 $daemon || break; sleep 0.05; done",
     "kill $daemon; wait $daemon; echo status $?; cat ../said",
   ]);
   if (!ran) return skip(t, "no file system can be mounted here");
@@ -82,6 +83,8 @@ test("the daemon goes on forwarding when its sparse store has no room", async (t
     ["0", "0"],
     ran.output,
   );
+  t.regex(ran.output, /^FULL +the file system has no space for (\d+) blocks of the sparse store: make room$/m);
+  t.regex(ran.output, /^store: the file system has no space for (\d+) of its \1 blocks \(it is sparse\)/m);
 });
 
 test("the oldest record's time is known before a block is full", async (t) => {

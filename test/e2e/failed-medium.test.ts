@@ -135,6 +135,10 @@ test("a write that fails is final: no strict frame leaves after it, all that lef
   const notLogged = Object.values(stats.notLogged).reduce((total, count) => total + count, 0);
   t.is(stats.selected, stats.logged + notLogged);
   t.true(stats.notLogged.sync_failed! > 0);
+  t.regex(
+    stats.store!.failure,
+    /s\.store: writing \d+ bytes at \d+: File too large; nothing is acknowledged any more: make room/,
+  );
   sender.close();
   receiver.close();
   mirror.close();

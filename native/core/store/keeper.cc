@@ -14,7 +14,6 @@ namespace {
 
 constexpr uint32_t kIdleMs = 20;          // longest sleep: heartbeat, and what a missed bell costs
 constexpr uint32_t kStepsPerRound = 64;
-constexpr uint64_t kHollowRetryNs = 1'000'000'000;  // blocks that had no space: how long until they are tried again
 constexpr uint64_t kNoTail = uint64_t{layout::kNoBlock} << 32;
 
 }  // namespace
@@ -42,12 +41,14 @@ Keeper::Keeper(const KeeperSetup& setup)
       full_(setup.full),
       sequence_counter_(setup.sequence_counter),
       lane_states_(setup.lanes),
+      backed_(setup.directory->count()),
       first_unsealed_(__atomic_load_n(setup.sequence_counter, __ATOMIC_RELAXED)) {}
 
 void Keeper::adopt() {
   std::lock_guard lock(mutex_);
   for (uint32_t index = 0; index < directory_.count(); ++index) {
     const layout::DirectoryEntry& entry = directory_.entry(index);
+    backed_[index] = layout::word_kind(entry.word) != layout::kFree;
     switch (layout::word_kind(entry.word)) {
       case layout::kFree: free_.push_back(index); break;
       case layout::kBuffers:
@@ -90,11 +91,9 @@ void Keeper::run() {
 
 void Keeper::round() {
   std::lock_guard lock(mutex_);
-  if (!failed() && !region_.intact()) fail();
-  if (!hollow_.empty() && wall_ns() - hollow_since_ns_ > kHollowRetryNs) {
-    free_.insert(free_.end(), hollow_.begin(), hollow_.end());
-    hollow_.clear();
-  }
+  if (!failed() && !region_.intact())
+    fail({Code::kStore, region_.path() + " was cut shorter while it was open; nothing is acknowledged any more: restore it from a copy"});
+  retry_hollow();
   for (uint32_t i = 0; i < kStepsPerRound && step(); ++i) continue;
   note_exhaustion();
   publish_head();
@@ -136,13 +135,14 @@ layout::BlockKind Keeper::kind_of(const Prepared& block) {
 bool Keeper::pass_barrier() {
   domain_.fence();
   ++barriers_;
-  if (domain_.sync().ok()) return true;
-  fail();
-  return false;
+  const Status status = domain_.sync();
+  if (!status.ok()) fail(status);
+  return status.ok();
 }
 
 // Final: what was not acknowledged by now never will be. A second sync may succeed without having written what the first one lost.
-void Keeper::fail() {
+void Keeper::fail(const Status& why) {
+  if (failure_.ok()) failure_ = why;
   failed_.store(true, std::memory_order_release);
   for (uint32_t lane = 0; lane < lanes_; ++lane) links_[lane].failed.store(true, std::memory_order_release);
 }
@@ -308,8 +308,13 @@ Status Keeper::drain(const std::vector<SpareBlock>& unused) {
     reclaim_buffers(&retired);
   }
   if (failed() || !pass_barrier())
-    return {Code::kStore, region_.path() + ": the medium failed; the store is left as after a crash, and recovery will say what it kept"};
+    return {failure_.code(), failure_.message() + " (the store is left as after a crash, and recovery will say what it kept)"};
   return {};
+}
+
+Status Keeper::failure() {
+  std::lock_guard lock(mutex_);
+  return failure_;
 }
 
 void Keeper::count(StoreCounters* counters) {
@@ -326,7 +331,9 @@ void Keeper::count(StoreCounters* counters) {
   counters->retired_frames = retired_frames_;
   counters->first_sequence = oldest_sequence();
   counters->oldest_time_ns = oldest_time_ns();
+  counters->blocks_hollow = hollow_.size();
   counters->sync_failed = failed();
+  counters->failure = failure_.message();
 }
 
 }  // namespace paste

@@ -54,6 +54,8 @@ class Keeper {
   // Closing, lanes finished: seals the rest, frees what never held anything. `unused`: claimed blocks without records.
   Status drain(const std::vector<SpareBlock>& unused);
   void count(StoreCounters* counters);
+  // Why, once it has.
+  Status failure();
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 
  private:
@@ -85,7 +87,7 @@ class Keeper {
   bool step();
   static layout::BlockKind kind_of(const Prepared& block);
   bool pass_barrier();
-  void fail();
+  void fail(const Status& why);
   void run();
 
   // Log side (keeper.cc)
@@ -109,6 +111,7 @@ class Keeper {
   void prepare(std::vector<Prepared>* prepared);
   bool prepare_one(uint32_t lane, std::vector<Prepared>* prepared);
   bool take_free(uint32_t* index);
+  void retry_hollow();
   uint64_t lowest_live_serial(uint32_t lane, const std::vector<Prepared>& prepared);
   void publish_retired(const std::vector<Prepared>& prepared);
   void note_exhaustion();
@@ -129,6 +132,7 @@ class Keeper {
   std::vector<LaneState> lane_states_;
   std::deque<uint32_t> free_;          // first in, first out, so that wear spreads
   std::vector<uint32_t> hollow_;       // free, but the file system has no space for them at present
+  std::vector<bool> backed_;           // by block: had its space when it was taken last
   uint64_t hollow_since_ns_ = 0;
   std::vector<Drained> to_seal_;       // durable, not sealed
   std::vector<Prepared> to_announce_;  // prepared durably, not announced
@@ -142,6 +146,7 @@ class Keeper {
   bool sync_pending_ = false;          // a step wrote something that no barrier has covered
   uint64_t retired_blocks_ = 0, retired_frames_ = 0, head_bytes_ = 0, barriers_ = 0;
   uint64_t first_unsealed_ = 0;        // sequence counter when the store was opened
+  Status failure_;
 
   std::atomic<bool> failed_{false};
   std::atomic<bool> stopping_{false};

@@ -11,6 +11,11 @@
 #include "core/store/keeper.h"
 
 namespace paste {
+namespace {
+
+constexpr uint64_t kHollowRetryNs = 1'000'000'000;  // between two looks for space that the file system did not have
+
+}  // namespace
 
 // Spare blocks that a lane is short of, those under way counted as there.
 uint32_t Keeper::lacking(uint32_t lane) const {
@@ -92,10 +97,11 @@ void Keeper::publish_retired(const std::vector<Prepared>& prepared) {
 bool Keeper::retire_oldest(std::vector<uint32_t>* retired) {
   if (sealed_.empty()) return false;
   const uint32_t index = sealed_.begin()->second;
-  if (directory_.entry(index).last_sequence == highest_sealed_ && !superblock_.refresh().ok()) {
-    fail();
-    return false;
-  }
+  if (directory_.entry(index).last_sequence == highest_sealed_)
+    if (Status status = superblock_.refresh(); !status.ok()) {
+      fail(status);
+      return false;
+    }
   retire_log(index, retired);
   return true;
 }
@@ -135,7 +141,7 @@ bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
   if (!take_free(&index)) return false;
   const uint64_t serial = superblock_.take_serial();
   if (serial == 0) {
-    fail();
+    fail(domain_.sync());  // its failure stays
     return false;
   }
   const uint64_t offset = directory_.block_offset(index);
@@ -146,16 +152,33 @@ bool Keeper::prepare_one(uint32_t lane, std::vector<Prepared>* prepared) {
   return true;
 }
 
-// The next free block that has space. In a sparse file on a full file system the others wait: the store is smaller meanwhile.
+// The next free block that has space. In a sparse file on a full file system the others wait: the store is smaller meanwhile. Each
+// try may reserve most of a block before it is refused, so one is made for all that never had space, and retry_hollow() makes the next.
 bool Keeper::take_free(uint32_t* index) {
   while (!free_.empty()) {
     *index = free_.front();
     free_.pop_front();
-    if (region_.populate(directory_.block_offset(*index), directory_.block_bytes())) return true;
-    if (hollow_.empty()) hollow_since_ns_ = wall_ns();
+    if (region_.populate(directory_.block_offset(*index), directory_.block_bytes())) {
+      backed_[*index] = true;
+      return true;
+    }
+    hollow_since_ns_ = wall_ns();
     hollow_.push_back(*index);
+    std::erase_if(free_, [this](uint32_t block) {
+      if (!backed_[block]) hollow_.push_back(block);
+      return !backed_[block];
+    });
   }
   return false;
+}
+
+void Keeper::retry_hollow() {
+  if (hollow_.empty() || wall_ns() - hollow_since_ns_ < kHollowRetryNs) return;
+  hollow_since_ns_ = wall_ns();
+  if (!region_.populate(directory_.block_offset(hollow_.front()), directory_.block_bytes())) return;
+  backed_[hollow_.front()] = true;
+  free_.insert(free_.begin(), hollow_.begin(), hollow_.end());
+  hollow_.clear();
 }
 
 // Lanes that find no spare wait for a keeper that is only late, but not for one that has nothing to give.

@@ -87,7 +87,7 @@ Status OpenStore::begin(const StoreOptions& options, RecoveryReport* report) {
   keeper_->adopt();
   keeper_->round();
   if (options.boot_record) boot(options, plan.report.last_sequence);
-  if (keeper_->failed()) return {Code::kStore, region_->path() + ": the medium failed while the store was opened"};
+  if (keeper_->failed()) return keeper_->failure();
   if (options.index && index_.blocks_max() > 0)
     indexer_ = std::make_unique<Indexer>(IndexerSetup{region_.get(), &directory_, &superblock_.current(), &index_,
                                                       keeper_.get(), &bell_, options.index_tunnels});

@@ -68,7 +68,10 @@ struct StoreCounters {
   uint64_t index_skipped_blocks = 0, index_damaged = 0;
   // As it is now: sealed log blocks that no run covers, and how long the oldest one sealed lately has been waiting.
   uint64_t index_lag_blocks = 0, index_lag_ns = 0;
+  // Blocks that the file system had no space for when they were last tried: the store is that much smaller (sparse files).
+  uint64_t blocks_hollow = 0;
   bool sync_failed = false;
+  std::string failure;                   // then: what failed, and what to do
 };
 
 class Store {
