@@ -151,10 +151,9 @@ class Export {
     };
     const capture = { allowTruncated, synthesizeEthernet };
     const anonymous = this.#options.sanitize !== undefined && !this.#options.sanitize.keepNames;
-    const ethernetOnly = this.#options.sanitize !== undefined;
     const origins = this.#options.manifest !== undefined;
     const ranges = this.#options.sources.map(() => range);
-    const sources = new Sources({ kinds, filter: this.#filter, ranges, origins, capture, anonymous, ethernetOnly });
+    const sources = new Sources({ kinds, filter: this.#filter, ranges, origins, capture, anonymous });
     await this.#output.open();
     try {
       await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));

@@ -33,7 +33,7 @@ export interface ImportOptions {
 export interface CaptureReport {
   path: string;
   frames: number;
-  /** Not Ethernet, or not selected by the filter. */
+  /** Not selected by the filter. */
   skipped: number;
   /** What was done to its frames, and what is odd about the file. */
   notes: string[];
@@ -53,8 +53,6 @@ export interface ImportReport {
   captures: CaptureReport[];
   aborted: boolean;
 }
-
-const ethernet = 1;
 
 /**
  * Imports captures; each of their interfaces becomes a port of the store, by its name, or by its file's where it has none.
@@ -129,7 +127,7 @@ class Import {
   async #batches(capture: CaptureReader, report: CaptureReport): Promise<void> {
     for await (const batch of capture) {
       const ports = Uint16Array.from(capture.interfaces.map((each, i) => this.#port(each, i, capture)));
-      const { chosen, skipped } = this.#choose(batch, capture.interfaces, ports);
+      const { chosen, skipped } = this.#choose(batch, ports);
       report.skipped += skipped;
       this.#report.skipped += skipped;
       if (chosen.count > 0) await this.#appender.append(chosen);
@@ -140,11 +138,6 @@ class Import {
       if (this.#options.signal?.aborted) this.#report.aborted = true;
       if (this.#report.aborted || this.#left <= 0) break;
     }
-    const strangers = capture.interfaces.filter((each) => each.linkType !== ethernet).length;
-    if (strangers > 0 && report.skipped > 0)
-      report.warnings.push(
-        `${capture.name}: frames of ${strangers} interfaces are not Ethernet and were left out: --synth-ethernet gives them headers`,
-      );
   }
 
   #count(): void {
@@ -165,21 +158,16 @@ class Import {
   }
 
   /**
-   * The batch's frames that are Ethernet, selected and within the limit, with the store's port numbers; and how many before the
-   * limit were not.
+   * The batch's frames that are selected and within the limit, with the store's port numbers; and how many before the limit
+   * were not.
    */
-  #choose(
-    batch: CaptureBatch,
-    interfaces: readonly CaptureInterface[],
-    ports: Uint16Array,
-  ): { chosen: CaptureBatch; skipped: number } {
+  #choose(batch: CaptureBatch, ports: Uint16Array): { chosen: CaptureBatch; skipped: number } {
     const selected = this.#selector ? this.#selector.select(batch) : null;
-    const whole = !selected && batch.count <= this.#left && interfaces.every((each) => each.linkType === ethernet);
-    if (whole) return { chosen: { ...batch, interfaces: batch.interfaces.map((each) => ports[each]!) }, skipped: 0 };
+    if (!selected && batch.count <= this.#left)
+      return { chosen: { ...batch, interfaces: batch.interfaces.map((each) => ports[each]!) }, skipped: 0 };
     const kept: number[] = [];
     let seen = 0;
-    for (; seen < batch.count && kept.length < this.#left; seen++)
-      if (interfaces[batch.interfaces[seen]!]!.linkType === ethernet && (!selected || selected[seen])) kept.push(seen);
+    for (; seen < batch.count && kept.length < this.#left; seen++) if (!selected || selected[seen]) kept.push(seen);
     const chosen = {
       data: batch.data,
       count: kept.length,

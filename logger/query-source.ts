@@ -12,7 +12,6 @@ import { filterError } from "./filter/filter-error.js";
 export type SourceKind = "store" | "capture";
 
 const storeMagic = Buffer.from("PASTESW1", "latin1");
-const ethernet = 1;
 
 /** What a path names. "-" is a capture on standard input. Throws CAPTURE where the path cannot be read. */
 export async function sourceKind(path: string): Promise<SourceKind> {
@@ -79,12 +78,5 @@ export async function* selectedBatches(
   filter: CompiledFilter | undefined,
 ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void> {
   const selector = filter && new FrameSelector(filter);
-  for await (const batch of capture) {
-    if (filter && capture.interfaces.some((each) => each.linkType !== ethernet))
-      throw new PasteError(
-        "CAPTURE",
-        `${capture.name}: filters work on Ethernet frames, and this capture has others: --synth-ethernet gives them headers`,
-      );
-    yield { batch, selected: selector ? selector.select(batch) : null };
-  }
+  for await (const batch of capture) yield { batch, selected: selector ? selector.select(batch) : null };
 }

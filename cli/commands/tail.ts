@@ -35,7 +35,11 @@ export function define(command: Command): void {
       ]),
     )
     .option("--dropped", "with -i: frames that went nowhere, too")
-    .option("--buffer <size>", "with -i: what may wait in each thread of the switch until it is read", "4M")
+    .option(
+      "--buffer <size>",
+      "with -i: what may wait in each thread of the switch until it is read, a power of two from 512K on",
+      "4M",
+    )
     .option("-c, --count <n>", "end after so many frames")
     .option("-s, --snaplen <bytes>", "so many bytes of a frame at most")
     .option("-w, --write <file>", "pcapng instead of text; - is standard output")

@@ -34,9 +34,12 @@ export class CaptureReader implements AsyncIterable<CaptureBatch> {
     return this.#source.name;
   }
 
-  /** All interfaces that were described so far; a pcapng file may add to them while it is read. */
+  /**
+   * All interfaces that were described so far; a pcapng file may add to them while it is read. Those that gave a frame are
+   * Ethernet: frames of others are an error, or are given Ethernet headers.
+   */
   get interfaces(): readonly CaptureInterface[] {
-    return this.#reader.interfaces;
+    return this.#synthesizer?.interfaces ?? this.#reader.interfaces;
   }
 
   /** What was done to the frames, to be told to the user. Complete at the end. */

@@ -1,5 +1,5 @@
 import type { CaptureBatch, CaptureInterface } from "./capture.js";
-import { linkTypeName, linkTypes } from "./link-type.js";
+import { canSynthesize, linkTypeName, linkTypes } from "./link-type.js";
 
 const ethernetHeaderSize = 14;
 const etherTypes = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd, experimental: 0x88b5 } as const;
@@ -27,6 +27,7 @@ interface LinkHeader {
  */
 export class EthernetSynthesizer {
   readonly #interfaces: readonly CaptureInterface[];
+  readonly #converted: CaptureInterface[] = [];
   readonly #counts = new Map<number, number>();
   #unknown = 0;
   readonly #header: LinkHeader = { length: 0, etherType: 0, packetType: 0, addressOffset: 0, addressLength: 0 };
@@ -34,6 +35,15 @@ export class EthernetSynthesizer {
   /** `interfaces` may grow while batches are converted. */
   constructor(interfaces: readonly CaptureInterface[]) {
     this.#interfaces = interfaces;
+  }
+
+  /** The interfaces as the converted batches mean them: Ethernet, with room for the header. */
+  get interfaces(): readonly CaptureInterface[] {
+    for (const each of this.#interfaces.slice(this.#converted.length)) {
+      const snaplen = each.snaplen && each.snaplen + ethernetHeaderSize;
+      this.#converted.push(canSynthesize(each.linkType) ? { ...each, snaplen, linkType: linkTypes.ethernet } : each);
+    }
+    return this.#converted;
   }
 
   /** What was done, one line per link type. */

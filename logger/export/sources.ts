@@ -35,8 +35,6 @@ export interface SourceOptions {
   capture: { allowTruncated: boolean; synthesizeEthernet: boolean };
   /** Sources and their interfaces are numbered instead of named. */
   anonymous: boolean;
-  /** Frames of other link types are an error. */
-  ethernetOnly: boolean;
 }
 
 export class Sources {
@@ -97,12 +95,7 @@ export class Sources {
         encoder.end(number);
         return;
       }
-      const { anonymous, ethernetOnly } = this.#options;
-      if (ethernetOnly && capture.interfaces.some((each) => each.linkType !== 1))
-        throw new PasteError(
-          "USAGE",
-          `${capture.name}: only Ethernet frames can be sanitized, and this capture has others: --synth-ethernet gives them headers`,
-        );
+      const { anonymous } = this.#options;
       const interfaces = capture.interfaces.map((each, i) => ({
         linkType: each.linkType,
         name: anonymous ? `interface ${i + 1}` : each.name,

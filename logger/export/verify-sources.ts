@@ -99,9 +99,9 @@ async function chainOf(manifest: Manifest, paths: readonly string[]): Promise<{ 
     fromSequence: BigInt(fromSequence),
     toSequence: BigInt(toSequence),
   }));
-  const capture = { allowTruncated: true, synthesizeEthernet: false };
-  const labels = { anonymous: false, ethernetOnly: false, origins: false };
-  const sources = new Sources({ kinds, filter, ranges, capture, ...labels });
+  // What is not Ethernet was given headers then, or else there would be no manifest.
+  const capture = { allowTruncated: true, synthesizeEthernet: true };
+  const sources = new Sources({ kinds, filter, ranges, capture, anonymous: false, origins: false });
   try {
     await sources.open(paths, encoder);
     for (let left = limit; left > 0; ) {

@@ -129,6 +129,42 @@ test("an abort keeps what was imported; wrong options are refused", async (t) =>
   }
 });
 
+test("a capture without Ethernet headers is imported, filtered, exported and sanitized with those that it is given", async (t) => {
+  const folder = testFolder(t);
+  const packet = Buffer.from("4500001c000100004011000000000000000000000035003500080000", "hex");
+  const frames = [1, 2, 3].map((host) => ({ data: Buffer.from(packet).fill(10, 12, 13).fill(host, 15, 16) }));
+  const writer = new PcapWriter({ linkType: 101 });
+  const capture = join(folder, "raw.pcap");
+  writeFileSync(capture, Buffer.concat([writer.header(), writer.append(batchOf(frames))]));
+  const synthesizeEthernet = true;
+  const given = (await readAll(capture, { synthesizeEthernet })).frames;
+  t.deepEqual(
+    given.map(({ data }) => data.subarray(14)),
+    frames.map(({ data }) => data),
+  );
+
+  const store = await emptyStore(folder);
+  const report = await importCaptures({ captures: [capture], store, synthesizeEthernet });
+  t.deepEqual([report.frames, report.skipped, report.captures[0]!.warnings], [3, 0, []]);
+  t.is(firstDifference(await storedFrames(store), given), -1);
+
+  const output = join(folder, "out.pcapng");
+  const filter = "ip src host 10.0.0.2";
+  await exportFrames({ sources: [capture], output, filter, synthesizeEthernet });
+  const out = await readAll(output);
+  t.is(out.reader!.interfaces[0]!.linkType, 1);
+  t.deepEqual(
+    out.frames.map(({ data }) => data),
+    [given[1]!.data],
+  );
+  t.is((await exportFrames({ sources: [capture], output, sanitize: {}, synthesizeEthernet })).frames, 3);
+  for (const refused of [
+    exportFrames({ sources: [capture], output }),
+    exportFrames({ sources: [capture], output, filter }),
+  ])
+    await t.throwsAsync(refused, { message: /link type RAW \(101\).*--synth-ethernet/ });
+});
+
 const files = existsSync(captures)
   ? readdirSync(captures, { recursive: true, withFileTypes: true })
       .filter((entry) => !entry.isDirectory() && !entry.name.endsWith(".md"))
