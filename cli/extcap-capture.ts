@@ -5,6 +5,7 @@ import { PasteError } from "../logger/errors.js";
 import { compileFilter } from "../logger/filter/compile.js";
 import { parseWhole } from "../switch/units.js";
 import type { ExtcapArguments } from "./extcap-main.js";
+import { damageText, formatOf } from "./format.js";
 import { interruption } from "./progress.js";
 import { readSources, readStore } from "./sources.js";
 
@@ -93,7 +94,7 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
   const report = await tailStore({
     store,
     last: parseWhole(asked.get("--last") || "0", "--last", 0, 1_000_000),
-    onOvertaken: (blocks) => say(`${blocks} blocks of the store overwritten before being read`),
+    onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
     ...common,
   });
   return report.ended;
@@ -109,7 +110,7 @@ async function query(asked: ExtcapArguments, common: Common): Promise<string> {
     ...common,
   });
   for (const line of [...report.notes, ...report.warnings]) say(line);
-  if (report.overtaken > 0) say(`${report.overtaken} blocks of the store overwritten while being read`);
-  if (report.corrupt > 0) say(`${report.corrupt} damaged records left out: see \`paste-switch store verify\``);
+  if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} of the store overwritten while being read`);
+  if (report.corrupt > 0) say(damageText(report.corrupt));
   return report.ended;
 }

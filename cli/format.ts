@@ -10,6 +10,11 @@ export function formatOf(value: number, noun: string): string {
   return `${formatCount(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
+/** What a reading left out because it is damaged: at one place lay a record, or all up to the next one that is whole. */
+export function damageText(places: number): string {
+  return `what lay at ${formatOf(places, "damaged place")} of the store is left out: see \`paste-switch store verify\``;
+}
+
 const sizeNames = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** Bytes with three digits that matter: "512 B", "1.5 KiB", "64 MiB". */

@@ -93,7 +93,7 @@ async function daemonsConfiguration(flags: AuditFlags): Promise<{ file?: string;
 
 async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<string> {
   const { doubtTexts } = await import("../../switch/audit.js");
-  const { formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
+  const { damageText, formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
   const { safeName } = await import("../../logger/print/plain-text.js");
   const { findings, notJudged, counters } = report;
   const rows = findings.map((each) => [
@@ -112,7 +112,7 @@ async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<s
     ...Object.entries(doubtTexts)
       .filter(([doubt]) => notJudged[doubt as keyof typeof notJudged] > 0)
       .map(([doubt, why]) => `not judged: ${formatCount(notJudged[doubt as keyof typeof notJudged])} (${why})`),
-    ...(counters.corrupt > 0 ? [`${formatOf(counters.corrupt, "damaged record")} left out`] : []),
+    ...(counters.corrupt > 0 ? [damageText(counters.corrupt)] : []),
     ...(counters.overtaken > 0 ? [`${formatOf(counters.overtaken, "block")} overwritten before being read`] : []),
   ];
   return `${table}${lines.join("\n")}\n`;

@@ -89,7 +89,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const { readSigningKey } = await import("../../logger/export/manifest-signature.js");
   const { parseCompression } = await import("../../logger/export/compress.js");
   const { parseWhole } = await import("../../switch/units.js");
-  const { formatBytes, formatOf } = await import("../format.js");
+  const { damageText, formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   if (flags.write === "-" && process.stdout.isTTY)
     throw new PasteError("USAGE", "standard output is a terminal: captures are binary, use -w FILE or a pipe");
@@ -127,11 +127,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const ending = { aborted: ", interrupted", files: ", and no more files are wanted", done: "", closed: "" };
   const size = `${formatBytes(report.bytes)}${report.files.length > 1 ? ` in ${formatOf(report.files.length, "file")}` : ""}`;
   say(`${formatOf(report.frames, "frame")}, ${size}${ending[report.ended]}`);
-  if (report.corrupt > 0)
-    throw new PasteError(
-      "STORE",
-      `${formatOf(report.corrupt, "damaged record")} left out: see \`paste-switch store verify\``,
-    );
+  if (report.corrupt > 0) throw new PasteError("STORE", damageText(report.corrupt));
 }
 
 async function splitOf(flags: ExportFlags): Promise<SplitOptions | undefined> {

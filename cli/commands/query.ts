@@ -63,16 +63,13 @@ Examples:
 async function query(words: string[], flags: QueryFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { interruption } = await import("../progress.js");
+  const { damageText } = await import("../format.js");
   const { reportLines } = await import("../query-text.js");
   checkFlags(flags, PasteError);
   const options = { ...(await selection(words, flags)), signal: interruption() };
   const report = flags.count || flags.flows || flags.top ? await tally(options, flags) : await lines(options, flags);
   for (const line of reportLines(report, flags.explain)) process.stderr.write(`${line}\n`);
-  if (report.counters.corrupt > 0)
-    throw new PasteError(
-      "STORE",
-      `damaged records left out: ${report.counters.corrupt}: see \`paste-switch store verify\``,
-    );
+  if (report.counters.corrupt > 0) throw new PasteError("STORE", damageText(report.counters.corrupt));
 }
 
 function checkFlags(flags: QueryFlags, PasteError: typeof import("../../logger/errors.js").PasteError): void {

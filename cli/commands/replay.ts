@@ -159,7 +159,7 @@ function parseMap(
 }
 
 async function reportLines(report: ReplayReport, timing: boolean, topSpeed: boolean): Promise<string[]> {
-  const { formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
+  const { damageText, formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
   const lines = [...report.notes, ...report.warnings];
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
@@ -167,7 +167,7 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
   if (report.refused > 0) lines.push(`${formatOf(report.refused, "frame")} refused by the device`);
   if (report.unmended > 0)
     lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
-  if (report.corrupt > 0) lines.push(`${formatOf(report.corrupt, "damaged record")} left out`);
+  if (report.corrupt > 0) lines.push(damageText(report.corrupt));
   if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);
   const seconds = report.elapsedNs / 1e9;
   const rate = seconds > 0 ? `, ${formatCount(Math.round(report.sentFrames / seconds))} a second` : "";

@@ -100,7 +100,7 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { tailStore } = await import("../../logger/tail.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { formatOf } = await import("../format.js");
+  const { damageText, formatOf } = await import("../format.js");
   const { readStore } = await import("../sources.js");
   const store = await readStore(flags);
   const report = await tailStore({
@@ -113,11 +113,7 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
   say(
     `${formatOf(report.frames, "frame")}${report.overtaken > 0 ? `, ${formatOf(report.overtaken, "block")} overtaken` : ""}`,
   );
-  if (report.corrupt > 0)
-    throw new PasteError(
-      "STORE",
-      `${formatOf(report.corrupt, "damaged record")} left out: see \`paste-switch store verify\``,
-    );
+  if (report.corrupt > 0) throw new PasteError("STORE", damageText(report.corrupt));
 }
 
 async function tailLive(words: string[], flags: TailFlags, port: string): Promise<void> {

@@ -47,7 +47,10 @@ test("how far, what is rewritten, what is damaged, and how it ends", async (t) =
   writeFileSync(store, bytes);
   const damaged = await replay("--stats");
   t.is(damaged.status, 0);
-  t.regex(damaged.stderr, /^1 damaged record left out\n99 frames, /m);
+  t.regex(
+    damaged.stderr,
+    /^what lay at 1 damaged place of the store is left out: see `paste-switch store verify`\n99 frames, /m,
+  );
   t.regex(damaged.stderr, /^began .*, ended /m);
 
   for (const [args, message] of [

@@ -173,7 +173,10 @@ test("verify names what is damaged", async (t) => {
   t.regex(stdout, /^[1-9] problems?\n$/m);
   const exported = await runCli(["export", "-r", copy, "-w", join(folder, "x.pcapng")]);
   t.is(exported.status, 1);
-  t.regex(exported.stderr, /^paste-switch: 1 damaged record left out: see `paste-switch store verify`$/m);
+  t.regex(
+    exported.stderr,
+    /^paste-switch: what lay at 1 damaged place of the store is left out: see `paste-switch store verify`$/m,
+  );
   t.is((await runCli(["store", "verify", store])).status, 0);
 });
 
