@@ -4,12 +4,13 @@
 
 #include <memory>
 
+#include "core/ports/polled_port.h"
 #include "core/ports/vale/vale_port.h"
 #include "core/store/lane.h"
 
 namespace paste::bench {
 
-class MarkingPort final : public Port {
+class MarkingPort final : public PolledPort {
  public:
   MarkingPort(ValePort* vale, BufferPool* pool) : vale_(vale), pool_(pool) {}
   ~MarkingPort() override {
@@ -67,11 +68,6 @@ class MarkingPort final : public Port {
   uint32_t deliver(const Batch& batch, std::span<const uint16_t> frames) override { return vale_->deliver(batch, frames); }
   void cancel(const Batch& batch, std::span<const uint16_t> frames) override { vale_->cancel(batch, frames); }
   void notify() override { vale_->notify(); }
-  int doorbell() const override { return -1; }
-  bool arm() override { return false; }
-  void disarm() override {}
-  bool alive() const override { return true; }
-  const char* state() const override { return "up"; }
 
  private:
   struct Filled {

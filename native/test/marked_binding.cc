@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/ports/polled_port.h"
 #include "core/store/store.h"
 #include "core/switch/worker.h"
 #include "test/binding.h"
@@ -17,7 +18,7 @@ struct Wanted {
 };
 
 // Gives its frames once, from a buffer block, and notes how they come back.
-class DevicePort final : public Port {
+class DevicePort final : public PolledPort {
  public:
   DevicePort(const BufferBlock& block, BufferPool* pool, bool filled_by_device, std::vector<Wanted> frames)
       : block_(block), pool_(pool), filled_by_device_(filled_by_device), wanted_(std::move(frames)) {
@@ -57,12 +58,6 @@ class DevicePort final : public Port {
   uint32_t reserve(const Batch&, std::span<const uint16_t>) override { return 0; }
   uint32_t deliver(const Batch&, std::span<const uint16_t>) override { return 0; }
   void cancel(const Batch&, std::span<const uint16_t>) override {}
-  void notify() override {}
-  int doorbell() const override { return -1; }
-  bool arm() override { return false; }
-  void disarm() override {}
-  bool alive() const override { return true; }
-  const char* state() const override { return "up"; }
 
   static constexpr uint32_t kSlotBytes = 16384, kSelectedAt = 14;
   std::vector<bool> marked;

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "core/ports/polled_port.h"
 #include "core/switch/pending.h"
 #include "core/switch/switch_view.h"
 
 namespace paste {
 
 // Gives the frames that forward() has for it, and takes every copy: who got one is noted, nothing is kept.
-class ShadowSwitch::MemoryPort final : public Port {
+class ShadowSwitch::MemoryPort final : public PolledPort {
  public:
   MemoryPort(std::string name, uint32_t place, bool sink, bool listens, std::vector<PortSet>* reached)
       : name_(std::move(name)), place_(place), sink_(sink), listens_(listens), reached_(reached) {}
@@ -42,12 +43,6 @@ class ShadowSwitch::MemoryPort final : public Port {
   }
   uint32_t deliver(const Batch&, std::span<const uint16_t> frames) override { return static_cast<uint32_t>(frames.size()); }
   void cancel(const Batch&, std::span<const uint16_t>) override {}
-  void notify() override {}
-  int doorbell() const override { return -1; }
-  bool arm() override { return false; }
-  void disarm() override {}
-  bool alive() const override { return true; }
-  const char* state() const override { return "up"; }
 
  private:
   const std::string name_;
