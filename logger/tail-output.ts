@@ -7,6 +7,25 @@ import { openSink, type Sink } from "./sink.js";
 /** A packet as the text that is written for it, with its line feed. */
 export type PacketLines = (packet: PrintablePacket) => string;
 
+/** What every tail is told, wherever its frames come from. */
+export interface TailOutputOptions {
+  /** A file, "-" for standard output, or a stream. */
+  output: string | Writable;
+  /** How a packet looks as text; absent: the output is pcapng. */
+  print?: PacketLines;
+  /** Frames to write at most. */
+  limit?: number;
+  /** Bytes of a frame at most. */
+  snaplen?: number;
+  /** End when the store's writer, or the daemon, ends, and everything was read. */
+  untilStop?: boolean;
+  /** Ends it early; what was written is whole. */
+  signal?: AbortSignal;
+}
+
+/** "limit": as many as were asked for; "stopped": the store's writer, or the daemon, ended; "closed": nobody reads the output. */
+export type TailEnd = "limit" | "stopped" | "closed" | "aborted";
+
 /** Text gathered before it is written: a batch of a million packets is not one string. */
 const chunkCharacters = 1 << 16;
 
@@ -40,6 +59,12 @@ export class TailOutput {
   }
   get done(): boolean {
     return this.closed || this.left <= 0;
+  }
+  /** Why it is over. */
+  ended(stopped: boolean): TailEnd {
+    if (this.closed) return "closed";
+    if (this.done) return "limit";
+    return stopped ? "stopped" : "aborted";
   }
 
   /** The packets in order, `left` at most. */

@@ -1,5 +1,4 @@
 // Following what is being logged: the records of a store as they become durable, as lines or as a capture. Only reads.
-import type { Writable } from "node:stream";
 import { native } from "../native/engine.js";
 import { createCaptureEncoder } from "../native/export.js";
 import { openNativeReader } from "../native/reader.js";
@@ -10,28 +9,16 @@ import { Pause } from "./follow.js";
 import { packetsOf } from "./print/packet.js";
 import { type FrameBatch, type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
 import { captureHead } from "./tail-capture.js";
-import { type PacketLines, TailOutput } from "./tail-output.js";
+import { type PacketLines, type TailEnd, TailOutput, type TailOutputOptions } from "./tail-output.js";
 
-export interface TailOptions {
+export interface TailOptions extends TailOutputOptions {
   store: string;
-  /** A file, "-" for standard output, or a stream. */
-  output: string | Writable;
-  /** How a packet looks as text; absent: the output is pcapng. */
-  print?: PacketLines;
   /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
   filter?: string;
   /** Begin with this record; default: with what comes. */
   fromSequence?: bigint;
   /** Instead of it: begin with so many of the newest frames that the filter takes. */
   last?: number;
-  /** Frames to write at most. */
-  limit?: number;
-  /** Bytes of a frame at most. */
-  snaplen?: number;
-  /** End when nobody writes the store any more, and everything was read. */
-  untilStop?: boolean;
-  /** Ends it early; what was written is whole. */
-  signal?: AbortSignal;
   /** The store was faster: so many more of its blocks were used again before they were read. */
   onOvertaken?: (blocks: number) => void;
 }
@@ -42,8 +29,7 @@ export interface TailReport {
   overtaken: number;
   /** Records whose checksum is wrong. */
   corrupt: number;
-  /** "limit": as many as were asked for; "stopped": the store's writer ended; "closed": nobody reads the output. */
-  ended: "limit" | "stopped" | "closed" | "aborted";
+  ended: TailEnd;
 }
 
 const application = "paste-switch";
@@ -154,9 +140,9 @@ class StoreTail {
   }
 
   report(): TailReport {
-    const { closed, frames } = this.#output;
-    const ended = closed ? "closed" : this.#output.done ? "limit" : this.#stopped ? "stopped" : "aborted";
-    return { frames, overtaken: this.#overtaken, corrupt: this.#corrupt, ended };
+    const output = this.#output;
+    const ended = output.ended(this.#stopped);
+    return { frames: output.frames, overtaken: this.#overtaken, corrupt: this.#corrupt, ended };
   }
 
   get #stopped(): boolean {

@@ -1,5 +1,4 @@
 // Watching a running switch: frames as they pass its ports, logged or not, as lines or as a capture. The switch does not wait for it.
-import type { Writable } from "node:stream";
 import { capturedLengthMax } from "../logger/capture/capture.js";
 import { PasteError } from "../logger/errors.js";
 import { FrameSelector } from "../logger/filter/bpf-program.js";
@@ -9,14 +8,14 @@ import { globForm } from "../logger/filter/name-check.js";
 import { Pause } from "../logger/follow.js";
 import type { PrintablePacket } from "../logger/print/packet.js";
 import { captureHead } from "../logger/tail-capture.js";
-import { type PacketLines, TailOutput } from "../logger/tail-output.js";
+import { type TailEnd, TailOutput, type TailOutputOptions } from "../logger/tail-output.js";
 import { native, outcomes } from "../native/engine.js";
 import { type CaptureEncoder, createCaptureEncoder } from "../native/export.js";
 import { egressFlooded, type NativeLiveTap, openLiveTap, type TappedBatch, tapFilterMax } from "../native/live-tap.js";
 
 export type TapDirection = "in" | "out" | "inout";
 
-export interface TapOptions {
+export interface TapOptions extends TailOutputOptions {
   /** Path of the daemon's ports.sock. */
   socket: string;
   /** A port, several by * and ?, or "any". */
@@ -25,20 +24,10 @@ export interface TapOptions {
   direction?: TapDirection;
   /** Also frames that went nowhere. */
   dropped?: boolean;
-  /** A file, "-" for standard output, or a stream. */
-  output: string | Writable;
-  /** How a packet looks as text; absent: the output is pcapng. */
-  print?: PacketLines;
   /** In the language of pcap-filter(7), and words about times; absent or empty: every frame. */
   filter?: string;
-  limit?: number;
-  /** Bytes of a frame at most. */
-  snaplen?: number;
   /** Memory for each of the switch's threads in bytes, a power of two: what comes while nobody reads. Default 4 MiB. */
   ringBytes?: number;
-  /** End when the daemon ends. */
-  untilStop?: boolean;
-  signal?: AbortSignal;
   /** The tap is open. */
   onOpen?: () => void;
   /** So many more frames passed unseen, because reading was slower. */
@@ -54,7 +43,7 @@ export interface TapReport {
   seen: number;
   /** Frames that passed and were not seen. */
   missed: number;
-  ended: "limit" | "stopped" | "closed" | "aborted";
+  ended: TailEnd;
 }
 
 const application = "paste-switch";
@@ -154,9 +143,8 @@ class PortTail {
   }
 
   report(): TapReport {
-    const { closed, done, frames } = this.#output;
-    const ended = closed ? "closed" : done ? "limit" : this.#stopped ? "stopped" : "aborted";
-    return { frames, seen: this.#seen, missed: this.#missed, ended };
+    const output = this.#output;
+    return { frames: output.frames, seen: this.#seen, missed: this.#missed, ended: output.ended(this.#stopped) };
   }
 
   get #over(): boolean {
