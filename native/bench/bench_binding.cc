@@ -32,6 +32,12 @@ std::string text(const Napi::Object& object, const char* name) {
 }
 Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 
+Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
+  Napi::Array list = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); i++) list.Set(i, values[i]);
+  return list;
+}
+
 // Runs `work` on another thread, then `answer` on this one.
 template <typename Result>
 class Job final : public Napi::AsyncWorker {
@@ -87,9 +93,7 @@ Napi::Value forward_answer(Napi::Env env, const std::vector<ForwardResult>& resu
   for (uint32_t i = 0; i < results.size(); i++) {
     const ForwardResult& result = results[i];
     Napi::Object o = Napi::Object::New(env);
-    Napi::Array rounds = Napi::Array::New(env, result.ns_per_frame.size());
-    for (uint32_t r = 0; r < result.ns_per_frame.size(); r++) rounds.Set(r, result.ns_per_frame[r]);
-    o.Set("nsPerFrame", rounds);
+    o.Set("nsPerFrame", numbers(env, result.ns_per_frame));
     o.Set("sent", number(env, result.sent));
     o.Set("received", number(env, result.received));
     o.Set("lost", number(env, result.sent - result.received));
@@ -114,12 +118,6 @@ Napi::Value bench_forward(const Info& info) {
       info.Env(), [sides, rounds](std::vector<ForwardResult>* results) { return run_forward(sides, rounds, results); },
       forward_answer);
   return job->start();
-}
-
-Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
-  Napi::Array list = Napi::Array::New(env, values.size());
-  for (uint32_t i = 0; i < values.size(); i++) list.Set(i, values[i]);
-  return list;
 }
 
 // benchIndex(options): Promise<IndexBenchResult>; see native/bench.ts
