@@ -1,33 +1,11 @@
 #include "core/frame/dissect.h"
 
+#include "core/frame/wire.h"
+
 namespace paste {
 namespace {
 
-uint16_t half(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
-uint32_t word(const uint8_t* at) { return static_cast<uint32_t>(half(at)) << 16 | half(at + 2); }
-
-constexpr uint16_t kIpv4 = 0x0800, kArp = 0x0806, kRarp = 0x8035, kIpv6 = 0x86dd, kMpls = 0x8847,
-                   kMplsMulticast = 0x8848;
-constexpr uint16_t kVlan = 0x8100, kServiceVlan = 0x88a8, kOldServiceVlan = 0x9100, kPppoeSession = 0x8864;
-constexpr uint16_t kBridged = 0x6558, kErspan2 = 0x88be, kErspan3 = 0x22eb;  // GRE's protocols for Ethernet frames
-
-// IANA's protocol numbers.
-enum Protocol : uint8_t {
-  kHopByHop = 0,
-  kIcmp = 1,
-  kIpInIp = 4,
-  kTcp = 6,
-  kUdp = 17,
-  kDccp = 33,
-  kIp6InIp = 41,
-  kRouting = 43,
-  kFragment = 44,
-  kGre = 47,
-  kAuthentication = 51,
-  kIcmp6 = 58,
-  kOptions = 60,
-  kSctp = 132
-};
+using namespace wire;
 
 // What stands at a place, still to be looked at.
 struct Next {
@@ -69,7 +47,7 @@ class Dissector {
     if (!has(at, 14)) return cut();
     if (d_.link_count == kLinkLayersMax) return odd();
     d_.links[d_.link_count++] = at;
-    return payload_of(half(frame_ + at + 12), at + 14);
+    return payload_of(big16(frame_ + at + 12), at + 14);
   }
 
   Next payload(uint16_t type, uint32_t at) {
@@ -93,8 +71,8 @@ class Dissector {
   Next tag(uint32_t at) {
     if (!has(at, 2)) return cut();
     if (d_.tag_count == kTagsMax) return odd();
-    d_.tags[d_.tag_count++] = half(frame_ + at);
-    return has(at, 4) ? payload_of(half(frame_ + at + 2), at + 4) : cut();
+    d_.tags[d_.tag_count++] = big16(frame_ + at);
+    return has(at, 4) ? payload_of(big16(frame_ + at + 2), at + 4) : cut();
   }
 
   Next mpls(uint32_t at) {
@@ -112,7 +90,7 @@ class Dissector {
   // RFC 2516, then PPP's protocol numbers (uncompressed).
   Next pppoe(uint32_t at) {
     if (!has(at, 8)) return cut();
-    switch (half(frame_ + at + 6)) {
+    switch (big16(frame_ + at + 6)) {
       case 0x0021: return payload_of(kIpv4, at + 8);
       case 0x0057: return payload_of(kIpv6, at + 8);
       case 0x0281: return payload_of(kMpls, at + 8);
@@ -139,7 +117,7 @@ class Dissector {
     if (layer == nullptr) return odd();
     layer->header_bytes = 28;
     layer->transport = layer->payload = at + 28;
-    return half(frame_ + at + 2) == kIpv4 && half(frame_ + at + 4) == 0x0604 ? Next{} : odd();
+    return big16(frame_ + at + 2) == kIpv4 && big16(frame_ + at + 4) == 0x0604 ? Next{} : odd();
   }
 
   Next ipv4(uint32_t at) {
@@ -150,10 +128,10 @@ class Dissector {
     if (layer == nullptr) return odd();
     layer->protocols[0] = layer->protocol = ip[9];
     layer->protocol_count = 1;
-    const uint16_t fragment = half(ip + 6);
+    const uint16_t fragment = big16(ip + 6);
     layer->fragment = (fragment & 0x3fff) != 0;
     layer->later = (fragment & 0x1fff) != 0;
-    layer->fragment_id = half(ip + 4);
+    layer->fragment_id = big16(ip + 4);
     if (ip[0] >> 4 != 4 || header < 20) return odd();
     return chain(*layer, at + header);
   }
@@ -172,7 +150,7 @@ class Dissector {
   static bool is_extension(const NetworkLayer& layer) {
     const uint8_t p = layer.protocol;
     if (p == kAuthentication) return true;
-    return layer.version == 6 && (p == kHopByHop || p == kRouting || p == kFragment || p == kOptions);
+    return layer.version == 6 && (p == kHopByHop || p == kRouting || p == kFragment || p == kDestinationOptions);
   }
 
   // Steps over extension headers to the transport header. IPv4 has one of them, the authentication header (RFC 4302).
@@ -184,9 +162,9 @@ class Dissector {
       const uint8_t kind = layer.protocol;
       layer.protocols[layer.protocol_count++] = layer.protocol = header[0];
       if (kind == kFragment) {
-        layer.fragment = (half(header + 2) & 0xfff9) != 0;
-        layer.later = (half(header + 2) & 0xfff8) != 0;
-        layer.fragment_id = word(header + 4);
+        layer.fragment = (big16(header + 2) & 0xfff9) != 0;
+        layer.later = (big16(header + 2) & 0xfff8) != 0;
+        layer.fragment_id = big32(header + 4);
         // BPF's protochain steps over this header by a length that is not there: reserved, 0.
         if (header[1] != 0) d_.odd = true;
       }
@@ -232,7 +210,7 @@ class Dissector {
         return {};
       case kGre: return tunnels_ ? gre(at) : Next{};
       case kIpInIp: return tunnels_ ? payload_of(kIpv4, at) : Next{};
-      case kIp6InIp: return tunnels_ ? payload_of(kIpv6, at) : Next{};
+      case kIpv6InIp: return tunnels_ ? payload_of(kIpv6, at) : Next{};
       default: return {};
     }
   }
@@ -245,11 +223,11 @@ class Dissector {
   void ports(NetworkLayer& layer, uint32_t at) {
     if (has(at, 2)) {
       layer.has_source_port = true;
-      layer.port_source = half(frame_ + at);
+      layer.port_source = big16(frame_ + at);
     }
     if (has(at, 4)) {
       layer.has_destination_port = true;
-      layer.port_destination = half(frame_ + at + 2);
+      layer.port_destination = big16(frame_ + at + 2);
     }
   }
 
@@ -272,13 +250,13 @@ class Dissector {
     if (port != 6081) return (frame_[at] & 8) != 0 ? Next{Next::What::kEthernet, 0, at + 8} : Next{};
     if (frame_[at] >> 6 != 0) return {};
     const uint32_t behind = at + 8 + (frame_[at] & 63u) * 4;
-    return encapsulated(half(frame_ + at + 2), behind);
+    return encapsulated(big16(frame_ + at + 2), behind);
   }
 
   // RFC 2784, 2890; ERSPAN as Wireshark's and Linux's headers have it (type I: no sequence number; II: 8 bytes; III: 12 or 20).
   Next gre(uint32_t at) {
     if (!has(at, 4)) return cut();
-    const uint16_t flags = half(frame_ + at), type = half(frame_ + at + 2);
+    const uint16_t flags = big16(frame_ + at), type = big16(frame_ + at + 2);
     if ((flags & 7) != 0) return {};          // version 1 is PPTP's
     if ((flags & 0x4000) != 0) return odd();  // routing, which RFC 2784 took out
     const bool numbered = (flags & 0x1000) != 0;

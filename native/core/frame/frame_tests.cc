@@ -4,16 +4,17 @@
 #include <cstring>
 #include <utility>
 
+#include "core/frame/wire.h"
+
 namespace paste {
 namespace {
+
+using namespace wire;
 
 // First fragments that are remembered of a lane, a power of two; 80 bytes each.
 constexpr uint32_t kFragments = 4096;
 
 constexpr uint16_t kVxlan = 4789, kVxlanOfLinux = 8472, kGeneve = 6081;
-constexpr uint8_t kIcmp = 1, kTcp = 6, kUdp = 17;
-
-uint32_t half(const uint8_t* at) { return static_cast<uint32_t>(at[0]) << 8 | at[1]; }
 
 bool is_address(const FrameTest& test, const uint8_t* address) {
   for (uint32_t i = 0; i < test.address_bytes; ++i)
@@ -102,8 +103,7 @@ uint32_t FrameTests::payload() {
   if (d.link_count > 0) {
     at = d.links[d.link_count - 1] + 12;
     for (uint32_t tags = 0; tags < kTagsMax && at + 6 <= length_; ++tags, at += 4) {
-      const uint32_t type = half(frame_ + at);
-      if (type != 0x8100 && type != 0x88a8 && type != 0x9100) break;
+      if (!is_tag_ever(big16(frame_ + at))) break;
     }
     at += 2;
   }
@@ -162,12 +162,12 @@ bool FrameTests::ports_of(const NetworkLayer& layer, Ports* ports) {
 // The usual frame, told without taking it apart: neither a fragment nor anything that could hold one.
 bool FrameTests::plainly_whole() const {
   if (length_ < 34) return false;
-  if (half(frame_ + 12) == 0x0806) return true;
-  if (half(frame_ + 12) != 0x0800 || frame_[14] != 0x45 || (half(frame_ + 20) & 0x3fff) != 0) return false;
+  if (big16(frame_ + 12) == kArp) return true;
+  if (big16(frame_ + 12) != kIpv4 || frame_[14] != 0x45 || (big16(frame_ + 20) & 0x3fff) != 0) return false;
   const uint8_t protocol = frame_[23];
   if (protocol == kTcp || protocol == kIcmp) return true;
   if (protocol != kUdp || length_ < 38) return false;
-  const uint32_t to = half(frame_ + 36);
+  const uint32_t to = big16(frame_ + 36);
   return to != kVxlan && to != kVxlanOfLinux && to != kGeneve;
 }
 

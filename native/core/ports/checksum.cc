@@ -3,23 +3,23 @@
 #include <cstring>
 
 #include "core/base/crc32c.h"
-#include "core/switch/flow_hash.h"
+#include "core/frame/wire.h"
 
 namespace paste {
 namespace {
 
-constexpr uint8_t kTcp = 6, kUdp = 17, kSctp = 132;
+using namespace wire;
 
 // The ones' complement sum of RFC 1071 works in either byte order, so words are summed as they lie in memory.
 uint64_t sum_words(const uint8_t* bytes, uint32_t length) {
   uint64_t sum = 0;
   for (; length >= 8; bytes += 8, length -= 8) {
-    const uint64_t word = flow::load64(bytes);
+    const uint64_t word = load64(bytes);
     sum += (word & 0xffffffff) + (word >> 32);
   }
   uint8_t rest[8] = {};
   std::memcpy(rest, bytes, length);
-  const uint64_t word = flow::load64(rest);
+  const uint64_t word = load64(rest);
   return sum + (word & 0xffffffff) + (word >> 32);
 }
 
@@ -42,15 +42,15 @@ struct Transport {
 
 bool find_ipv4(uint8_t* ip, uint32_t left, Transport* found) {
   if (left < 20 || ip[0] >> 4 != 4) return false;
-  const uint32_t header = (ip[0] & 15u) * 4, total = flow::big16(ip + 2);
-  if (header < 20 || total < header || total > left || (flow::big16(ip + 6) & 0x3fff) != 0) return false;
+  const uint32_t header = (ip[0] & 15u) * 4, total = big16(ip + 2);
+  if (header < 20 || total < header || total > left || (big16(ip + 6) & 0x3fff) != 0) return false;
   *found = {ip + header, total - header, ip[9], sum_words(ip + 12, 8)};
   return true;
 }
 
 bool find_ipv6(uint8_t* ip, uint32_t left, Transport* found) {
   if (left < 40 || ip[0] >> 4 != 6) return false;
-  const uint32_t total = 40u + flow::big16(ip + 4);
+  const uint32_t total = 40u + big16(ip + 4);
   if (total > left) return false;
   uint8_t next = ip[6];
   uint32_t at = 40;
@@ -79,7 +79,7 @@ bool finish_internet(const Transport& transport, uint32_t field) {
 }
 
 bool finish_sctp(const Transport& transport) {
-  if (transport.length < 12 || flow::load32(transport.bytes + 8) != 0) return false;
+  if (transport.length < 12 || load32(transport.bytes + 8) != 0) return false;
   const uint32_t sum = crc32c(0, transport.bytes, transport.length);
   std::memcpy(transport.bytes + 8, &sum, 4);                          // little-endian: RFC 9260, appendix A
   return true;
@@ -88,15 +88,15 @@ bool finish_sctp(const Transport& transport) {
 // The packet's IP version; 0 when there is no whole transport packet in the frame.
 uint32_t find_transport(uint8_t* frame, uint32_t length, Transport* found) {
   uint32_t at = 12;
-  uint16_t type = flow::big16(frame + at);
-  for (int i = 0; i < 4 && flow::is_tag(type) && at + 6 <= length; i++) {
+  uint16_t type = big16(frame + at);
+  for (int i = 0; i < 4 && is_tag(type) && at + 6 <= length; i++) {
     at += 4;
-    type = flow::big16(frame + at);
+    type = big16(frame + at);
   }
   at += 2;
   if (at >= length) return 0;
-  if (type == 0x0800) return find_ipv4(frame + at, length - at, found) ? 4 : 0;
-  return type == 0x86dd && find_ipv6(frame + at, length - at, found) ? 6 : 0;
+  if (type == kIpv4) return find_ipv4(frame + at, length - at, found) ? 4 : 0;
+  return type == kIpv6 && find_ipv6(frame + at, length - at, found) ? 6 : 0;
 }
 
 }  // namespace

@@ -2,25 +2,15 @@
 
 #include <cstring>
 
+#include "core/frame/wire.h"
+
 namespace paste {
 namespace {
 
-constexpr uint8_t kTcp = 6, kUdp = 17;
+using namespace wire;
+
 constexpr uint8_t kFin = 0x01, kPush = 0x08, kAck = 0x10, kCwr = 0x80;  // of TCP's flags
 constexpr uint32_t kExtensionsMax = 8;                     // headers between IPv6 and its transport
-
-uint32_t big16(const uint8_t* at) { return static_cast<uint32_t>(at[0] << 8 | at[1]); }
-uint32_t big32(const uint8_t* at) { return big16(at) << 16 | big16(at + 2); }
-void put16(uint8_t* to, uint32_t value) {
-  to[0] = static_cast<uint8_t>(value >> 8);
-  to[1] = static_cast<uint8_t>(value);
-}
-void put32(uint8_t* to, uint32_t value) {
-  put16(to, value >> 16);
-  put16(to + 2, value);
-}
-
-bool is_tag(uint32_t type) { return type == 0x8100 || type == 0x88a8; }
 
 // Every checksum that an IP header's or a transport's sum may have: a sum of 0 is written as ffff, as UDP wants it (RFC 768);
 // for TCP both mean the same.
@@ -95,9 +85,9 @@ bool Segmenter::find_network() {
   for (uint32_t tags = 0; tags < 2 && at + 4 <= length_ && is_tag(big16(frame_ + at - 2)); tags++) at += 4;
   if (at + 20 > length_) return false;
   const uint32_t type = big16(frame_ + at - 2);
-  ipv6_ = type == 0x86dd;
+  ipv6_ = type == kIpv6;
   network_ = at;
-  return (type == 0x0800 && frame_[at] >> 4 == 4) || (ipv6_ && frame_[at] >> 4 == 6 && at + 40 <= length_);
+  return (type == kIpv4 && frame_[at] >> 4 == 4) || (ipv6_ && frame_[at] >> 4 == 6 && at + 40 <= length_);
 }
 
 bool Segmenter::find_transport(uint8_t gso, uint8_t protocol) {
@@ -181,10 +171,10 @@ bool Joiner::begin(const uint8_t* frame, uint32_t length) {
   if (length < at + 40) return false;
   const uint8_t* const ip = frame + at;
   const uint32_t type = big16(frame + 12);
-  ipv6_ = type == 0x86dd;
+  ipv6_ = type == kIpv6;
   if (ipv6_) {
     if (length < at + 60 || ip[0] >> 4 != 6 || ip[6] != kTcp || 40 + big16(ip + 4) != length - at) return false;
-  } else if (type != 0x0800 || ip[0] != 0x45 || ip[9] != kTcp || big16(ip + 2) != length - at || (big16(ip + 6) & 0x3fff) != 0) {
+  } else if (type != kIpv4 || ip[0] != 0x45 || ip[9] != kTcp || big16(ip + 2) != length - at || (big16(ip + 6) & 0x3fff) != 0) {
     return false;
   }
   transport_ = at + (ipv6_ ? 40 : 20);

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "core/switch/flow_hash.h"
+#include "core/frame/wire.h"
 
 namespace paste {
 namespace {
@@ -88,7 +88,7 @@ void Audit::frame(const layout::RecordHeader& header, const uint8_t* bytes, uint
   const auto home = homes_.find(header.ingress);
   if (home != homes_.end() && home->second.first == ~0u) return not_judged(Doubt::kImported);  // nor is its time the switch's
   clock(header.time_ns);
-  const bool tagged = length >= kEthernetHeaderBytes && flow::is_tag(flow::big16(bytes + 12));
+  const bool tagged = length >= kEthernetHeaderBytes && wire::is_tag(wire::big16(bytes + 12));
   if (!recorded_.has(header.ingress)) return not_judged(Doubt::kPorts);
   const bool cut = length < header.wire_length && (length < kEthernetHeaderBytes || (tagged && length < kTagged));
   if (cut || length < kEthernetHeaderBytes) return not_judged(Doubt::kCut);
@@ -225,8 +225,8 @@ uint64_t Audit::target_key(const layout::RecordHeader& header, const ShadowFrame
   if (vlan.aware()) {
     admit_frame(vlan, admitted);
     fid = admitted.vlan;
-  } else if (flow::is_tag(flow::big16(frame.bytes + 12)) && frame.length >= 16) {
-    fid = flow::big16(frame.bytes + 14) & 0xfff;
+  } else if (wire::is_tag(wire::big16(frame.bytes + 12)) && frame.length >= 16) {
+    fid = wire::big16(frame.bytes + 14) & 0xfff;
   }
   return mac_key(frame.bytes, fid);
 }

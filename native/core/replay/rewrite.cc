@@ -3,30 +3,26 @@
 #include <cstring>
 
 #include "core/base/crc32c.h"
+#include "core/frame/wire.h"
 #include "core/ports/checksum.h"
-#include "core/switch/flow_hash.h"
 
 namespace paste {
 namespace {
 
+using namespace wire;
+
 constexpr uint32_t kMacs = 12, kTag = 4;
 constexpr int kTagsMax = 4;
-constexpr uint8_t kTcp = 6, kUdp = 17, kDccp = 33, kIcmp6 = 58, kSctp = 132, kUdpLite = 136;
-
-void put16(uint8_t* at, uint32_t value) {
-  at[0] = static_cast<uint8_t>(value >> 8);
-  at[1] = static_cast<uint8_t>(value);
-}
 
 // What a change adds to a ones' complement sum (RFC 1624, equation 3).
 class Delta {
  public:
   void change(const uint8_t* before, const uint8_t* after, uint32_t bytes) {
-    for (uint32_t i = 0; i + 2 <= bytes; i += 2) sum_ += (0xffffu ^ flow::big16(before + i)) + flow::big16(after + i);
+    for (uint32_t i = 0; i + 2 <= bytes; i += 2) sum_ += (0xffffu ^ big16(before + i)) + big16(after + i);
   }
   bool none() const { return sum_ == 0; }
   void mend(uint8_t* checksum) const {
-    uint64_t sum = (0xffffu ^ flow::big16(checksum)) + sum_;
+    uint64_t sum = (0xffffu ^ big16(checksum)) + sum_;
     while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
     put16(checksum, ~static_cast<uint32_t>(sum) & 0xffff);
   }
@@ -84,25 +80,25 @@ uint32_t Rewriter::rewrite(uint8_t* frame, uint32_t length) {
   if (options_.vlan != RewriteOptions::Vlan::kKeep) length = rewrite_tag(frame, length);
   if (!options_.nets.empty() || !options_.ports.empty() || !options_.macs.empty()) {
     uint32_t at = kMacs;
-    for (int i = 0; i < kTagsMax && at + kTag + 2 <= length && flow::is_tag(flow::big16(frame + at)); ++i) at += kTag;
-    const uint16_t type = flow::big16(frame + at);
+    for (int i = 0; i < kTagsMax && at + kTag + 2 <= length && is_tag(big16(frame + at)); ++i) at += kTag;
+    const uint16_t type = big16(frame + at);
     at += 2;
     if (type == 0x0806) rewrite_arp(frame + at, length - at);
-    const bool inside = type == 0x0800 || type == 0x86dd;
+    const bool inside = type == kIpv4 || type == kIpv6;
     if (inside) changed_ |= complete_checksum(frame, length);
-    if (type == 0x0800) rewrite_ipv4(frame + at, length - at);
-    if (type == 0x86dd) rewrite_ipv6(frame + at, length - at);
+    if (type == kIpv4) rewrite_ipv4(frame + at, length - at);
+    if (type == kIpv6) rewrite_ipv6(frame + at, length - at);
   }
   rewritten_ += changed_;
   return length;
 }
 
 uint32_t Rewriter::rewrite_tag(uint8_t* frame, uint32_t length) {
-  const bool tagged = flow::is_tag(flow::big16(frame + kMacs)) && length >= kMacs + kTag + 2;
+  const bool tagged = is_tag(big16(frame + kMacs)) && length >= kMacs + kTag + 2;
   uint8_t* tag = frame + kMacs;
   if (options_.vlan == RewriteOptions::Vlan::kAdd) {
     std::memmove(tag + kTag, tag, length - kMacs);
-    put16(tag, 0x8100);
+    put16(tag, kVlan);
     put16(tag + 2, options_.vlan_id);
     changed_ = true;
     return length + kTag;
@@ -113,7 +109,7 @@ uint32_t Rewriter::rewrite_tag(uint8_t* frame, uint32_t length) {
     changed_ = true;
     return length - kTag;
   }
-  const uint32_t before = flow::big16(tag + 2), after = (before & 0xf000) | options_.vlan_id;  // priority and DEI stay
+  const uint32_t before = big16(tag + 2), after = (before & 0xf000) | options_.vlan_id;  // priority and DEI stay
   put16(tag + 2, after);
   changed_ |= before != after;
   return length;
@@ -154,7 +150,7 @@ void Rewriter::change_ports(Packet* packet) {
   for (uint32_t at = 0; at < 4; at += 2) {
     uint8_t* port = packet->transport + at;
     for (const RewriteOptions::PortPair& each : options_.ports) {
-      if (flow::big16(port) != each.from) continue;
+      if (big16(port) != each.from) continue;
       const uint8_t before[2] = {port[0], port[1]};
       put16(port, each.to);
       packet->pseudo.change(before, port, 2);
@@ -176,7 +172,7 @@ void Rewriter::rewrite_arp(uint8_t* arp, uint32_t left) {
 
 void Rewriter::rewrite_ipv4(uint8_t* ip, uint32_t left) {
   if (left < 20 || ip[0] >> 4 != 4) return;
-  const uint32_t header = (ip[0] & 15u) * 4, total = flow::big16(ip + 2), fragment = flow::big16(ip + 6);
+  const uint32_t header = (ip[0] & 15u) * 4, total = big16(ip + 2), fragment = big16(ip + 6);
   if (header < 20) return;
   Packet packet;
   packet.protocol = ip[9];
@@ -195,14 +191,14 @@ void Rewriter::rewrite_ipv6(uint8_t* ip, uint32_t left) {
   Packet packet;
   packet.v6 = true;
   uint32_t at = 40;
-  const uint32_t total = 40u + flow::big16(ip + 4);
+  const uint32_t total = 40u + big16(ip + 4);
   uint8_t next = ip[6];
   bool fragment = false, later = false, routed = false;
   while (at + 8 <= left) {  // each header takes 8 bytes at least
     uint32_t bytes = (ip[at + 1] + 1u) * 8;
     if (next == 44) {
-      fragment = (flow::big16(ip + at + 2) & 0xfff9) != 0;
-      later = (flow::big16(ip + at + 2) & 0xfff8) != 0;
+      fragment = (big16(ip + at + 2) & 0xfff9) != 0;
+      later = (big16(ip + at + 2) & 0xfff8) != 0;
       bytes = 8;
     } else if (next == 51) {
       bytes = (ip[at + 1] + 2u) * 4;
@@ -230,7 +226,7 @@ void Rewriter::rewrite_transport(Packet* packet) {
   uint8_t* at = packet->transport;
   bool right = false;
   if (sctp && !options_.ports.empty() && packet->whole >= 12 && packet->whole <= packet->left) {
-    const uint32_t held = flow::load32(at + 8);
+    const uint32_t held = load32(at + 8);
     std::memset(at + 8, 0, 4);
     right = crc32c(0, at, packet->whole) == held;
     std::memcpy(at + 8, &held, 4);
@@ -248,10 +244,10 @@ void Rewriter::rewrite_transport(Packet* packet) {
   }
   const uint32_t field = checksum_at(packet->protocol);
   if (field == 0 || packet->left < field + 2) return;
-  const bool none = packet->protocol == kUdp && !packet->v6 && flow::big16(at + field) == 0;  // RFC 768: no checksum
+  const bool none = packet->protocol == kUdp && !packet->v6 && big16(at + field) == 0;  // RFC 768: no checksum
   if (none) return;
   packet->pseudo.mend(at + field);
-  if (packet->protocol == kUdp && flow::big16(at + field) == 0) put16(at + field, 0xffff);
+  if (packet->protocol == kUdp && big16(at + field) == 0) put16(at + field, 0xffff);
 }
 
 // RFC 4861: solicitation and advertisement name a target; link-layer addresses are options 1 and 2.

@@ -4,21 +4,20 @@
 
 #include <algorithm>
 
+#include "core/frame/wire.h"
+
 namespace paste {
 namespace {
 
 constexpr uint32_t kInterfacesMax = 65536;
 constexpr timespec kPause{0, 50'000};  // between two looks for room or durability
 
-uint16_t read16(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
-
 // 802.1Q and 802.1ad: the outermost tag, as a live port gives it.
 void note_vlan(FrameRecord& frame) {
   if (frame.length < 18) return;
-  const uint16_t type = read16(frame.bytes + 12);
-  if (type != 0x8100 && type != 0x88a8) return;
+  if (!wire::is_tag(wire::big16(frame.bytes + 12))) return;
   frame.flags |= layout::kVlanTagged;
-  frame.vlan_tci = read16(frame.bytes + 14);
+  frame.vlan_tci = static_cast<uint16_t>(wire::big16(frame.bytes + 14));
 }
 
 }  // namespace

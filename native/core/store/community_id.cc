@@ -4,14 +4,14 @@
 #include <utility>
 
 #include "core/base/sha1.h"
+#include "core/frame/wire.h"
 
 namespace paste {
 namespace {
 
-constexpr uint32_t kTagsMax = 4, kExtensionsMax = 8;
-constexpr uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58, kSctp = 132;
+using namespace wire;
 
-uint32_t half(const uint8_t* at) { return static_cast<uint32_t>(at[0]) << 8 | at[1]; }
+constexpr uint32_t kTagsMax = 4, kExtensionsMax = 8;
 
 struct Tuple {
   const uint8_t* source;
@@ -25,7 +25,7 @@ struct Tuple {
 bool find_ipv4(const uint8_t* ip, uint32_t length, Tuple* tuple) {
   if (length < 20) return false;
   const uint32_t header = (ip[0] & 0xfu) * 4;
-  if (ip[0] >> 4 != 4 || header < 20 || length < header || (half(ip + 6) & 0x1fff) != 0) return false;
+  if (ip[0] >> 4 != 4 || header < 20 || length < header || (big16(ip + 6) & 0x1fff) != 0) return false;
   *tuple = {ip + 12, ip + 16, 4, ip[9], ip + header, length - header};
   return true;
 }
@@ -37,7 +37,7 @@ bool find_ipv6(const uint8_t* ip, uint32_t length, Tuple* tuple) {
   uint32_t at = 40;
   for (uint32_t i = 0; i < kExtensionsMax && (next == 0 || next == 43 || next == 44 || next == 60); ++i) {
     if (length - at < 8) return false;
-    if (next == 44 && (half(ip + at + 2) & 0xfff8) != 0) return false;
+    if (next == 44 && (big16(ip + at + 2) & 0xfff8) != 0) return false;
     const uint32_t bytes = next == 44 ? 8 : (ip[at + 1] + 1u) * 8;
     next = ip[at];
     if (length - at < bytes) return false;
@@ -50,10 +50,10 @@ bool find_ipv6(const uint8_t* ip, uint32_t length, Tuple* tuple) {
 bool find_tuple(const uint8_t* frame, uint32_t length, Tuple* tuple) {
   uint32_t at = 12;
   for (uint32_t tags = 0; length >= at + 2; ++tags, at += 4) {
-    const uint32_t type = half(frame + at);
-    if (type == 0x0800) return find_ipv4(frame + at + 2, length - at - 2, tuple);
-    if (type == 0x86dd) return find_ipv6(frame + at + 2, length - at - 2, tuple);
-    if ((type != 0x8100 && type != 0x88a8 && type != 0x9100) || tags == kTagsMax) return false;
+    const uint32_t type = big16(frame + at);
+    if (type == kIpv4) return find_ipv4(frame + at + 2, length - at - 2, tuple);
+    if (type == kIpv6) return find_ipv6(frame + at + 2, length - at - 2, tuple);
+    if (!is_tag_ever(type) || tags == kTagsMax) return false;
   }
   return false;
 }
@@ -83,8 +83,8 @@ bool flow_tuple(const uint8_t* frame, uint32_t length, FlowTuple* flow) {
   bool one_way = false;
   if (has_ports) {
     if (tuple.transport_bytes < (icmp ? 2u : 4u)) return false;
-    from = icmp ? tuple.transport[0] : half(tuple.transport);
-    to = icmp ? tuple.transport[1] : half(tuple.transport + 2);
+    from = icmp ? tuple.transport[0] : big16(tuple.transport);
+    to = icmp ? tuple.transport[1] : big16(tuple.transport + 2);
     if (icmp) {
       const int answer = counterpart(tuple.protocol, tuple.transport[0]);
       one_way = answer < 0;
@@ -107,10 +107,9 @@ bool flow_tuple(const uint8_t* frame, uint32_t length, FlowTuple* flow) {
   hashed[at] = tuple.protocol;
   at += 2;
   if (has_ports) {
-    for (const uint32_t port : {from, to}) {
-      hashed[at++] = static_cast<uint8_t>(port >> 8);
-      hashed[at++] = static_cast<uint8_t>(port);
-    }
+    put16(hashed + at, from);
+    put16(hashed + at + 2, to);
+    at += 4;
   }
   flow->length = at;
   flow->transport = tuple.transport;

@@ -1,22 +1,16 @@
 // Where a batch's frames belong and where they go: VLANs of their ports, learning, look-up.
-#include "core/switch/flow_hash.h"
+#include "core/frame/wire.h"
 #include "core/switch/scratch.h"
 #include "core/switch/worker.h"
 
 namespace paste {
 namespace {
 
-uint64_t load64(const uint8_t* at) {
-  uint64_t word;
-  __builtin_memcpy(&word, at, 8);
-  return word;
-}
-
 // The FID of a frame: its outermost VLAN id, 0 without a tag. `tail` = the 8 bytes from the source address on.
 uint64_t fid_of(const uint8_t* bytes, uint32_t length, uint64_t tail) {
   const uint32_t type = static_cast<uint32_t>(tail >> 48);  // little-endian load of a big-endian field
   if (__builtin_expect(type != 0x0081 && type != 0xa888, 1) || length < 16) return 0;
-  return static_cast<uint64_t>(flow::big16(bytes + 14) & 0xfff) << 48;
+  return static_cast<uint64_t>(wire::big16(bytes + 14) & 0xfff) << 48;
 }
 
 // Source and target as the learning table knows them.
@@ -24,15 +18,15 @@ struct Keys {
   uint64_t source, target;
 };
 Keys keys_of(const Frame& frame) {
-  const uint64_t tail = load64(frame.bytes + 6);
+  const uint64_t tail = wire::load64(frame.bytes + 6);
   const uint64_t fid = fid_of(frame.bytes, frame.length, tail);
-  return {(tail & kMacMask) | fid, (load64(frame.bytes) & kMacMask) | fid};
+  return {(tail & kMacMask) | fid, (wire::load64(frame.bytes) & kMacMask) | fid};
 }
 // Of an admitted frame in a switch with VLANs: where its port has some, the VLAN says what the address belongs to.
 Keys keys_of(const Frame& frame, const VlanConfig& in) {
   if (!in.aware()) return keys_of(frame);
   const uint64_t fid = static_cast<uint64_t>(frame.vlan) << 48;
-  return {(load64(frame.bytes + 6) & kMacMask) | fid, (load64(frame.bytes) & kMacMask) | fid};
+  return {(wire::load64(frame.bytes + 6) & kMacMask) | fid, (wire::load64(frame.bytes) & kMacMask) | fid};
 }
 
 }  // namespace
