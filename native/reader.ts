@@ -38,7 +38,7 @@ export interface ReadCounters {
   records: number;
   frames: number;
   matched: number;
-  /** Blocks that were reused before they were read to the end: their records are gone. */
+  /** Blocks reused before they were read to the end; all that came and went between two looks of a follower count as one. */
   overtaken: number;
   /** Records whose checksum is wrong where all must be right. */
   corrupt: number;

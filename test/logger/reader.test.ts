@@ -264,6 +264,20 @@ test("a file that shrinks under the reader ends in an error, not in a signal", a
   t.regex(error!.message, /shorter while it was read/);
 });
 
+test("more readers than can be protected from a shrinking file read all the same", async (t) => {
+  const frames = Array.from({ length: 300 }, (_, i) => ({ data: Buffer.alloc(600, i), wireLength: 600, timeNs: 1n }));
+  const path = await storeWith(t, frames);
+  const readers = Array.from({ length: 80 }, () => openStore(path));
+  t.teardown(() => {
+    for (const reader of readers) reader.close();
+  });
+  for (const reader of readers) {
+    let count = 0;
+    for await (const batch of reader.frames()) count += batch.count;
+    t.is(count, 300);
+  }
+});
+
 test("hostile stores: whatever a mutation does, reading ends, and never with a crash", async (t) => {
   const frames = awkwardFrames(21, 900, { giants: true }).map((frame, i) => ({ ...frame, interface: i % 2 }));
   const path = await storeWith(t, frames.slice(0, 700), { blockBytes: 65536 });

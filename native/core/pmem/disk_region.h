@@ -21,6 +21,7 @@ class DiskRegion final : public Region {
   const char* file_system() const override { return mapping_->info().file_system.c_str(); }
   Domain& domain() override { return domain_; }
   const std::string& path() const override { return mapping_->path(); }
+  const FaultGuard* guard() const override { return mapping_->guard(); }
   const uint8_t* base() const override { return mapping_->base(); }
   uint8_t* writable_head(uint64_t extent_bytes) override;
   uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) override;

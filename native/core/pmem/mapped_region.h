@@ -23,6 +23,7 @@ class MappedRegion final : public Region {
   const std::string& path() const override { return mapping_->path(); }
   int descriptor() const override { return mapping_->descriptor(); }
   uint64_t page_bytes() const override { return mapping_->info().page_bytes; }
+  const FaultGuard* guard() const override { return mapping_->guard(); }
   const uint8_t* base() const override { return mapping_->base(); }
   uint8_t* writable_head(uint64_t extent_bytes) override;
   uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) override;

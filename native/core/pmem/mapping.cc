@@ -11,6 +11,7 @@
 namespace paste {
 
 Mapping::~Mapping() {
+  guard_.reset();
   if (base_ != nullptr) munmap(base_, info_.size_bytes);
   close(descriptor_);  // the lock goes with it
 }
@@ -38,6 +39,7 @@ Status Mapping::map(bool writable) {
     return {code, path_ + ": cannot map " + std::to_string(size) + " bytes: " + std::strerror(reason)};
   }
   base_ = static_cast<uint8_t*>(address);
+  if (!writable) guard_ = std::make_unique<FaultGuard>(base_, size, info_.page_bytes);
   struct stat file;
   has_holes_ = !device && fstat(descriptor_, &file) == 0 && static_cast<uint64_t>(file.st_blocks) * 512 < size;
   // Advice only, each may be unknown to the kernel: huge pages where tmpfs offers them, and no store in core dumps.
@@ -56,6 +58,7 @@ bool Mapping::reserve(uint64_t offset, uint64_t size_bytes) const {
 }
 
 bool Mapping::intact() const {
+  if (guard() && guard()->struck()) return false;
   if (info_.medium == Medium::kDeviceDax) return true;
   struct stat file;
   return fstat(descriptor_, &file) == 0 && static_cast<uint64_t>(file.st_size) >= info_.size_bytes;

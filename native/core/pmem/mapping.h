@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "core/pmem/fault_guard.h"
 #include "core/pmem/medium.h"
 
 namespace paste {
@@ -24,6 +26,8 @@ class Mapping {
   const MediumInfo& info() const { return info_; }
   const std::string& path() const { return path_; }
   bool intact() const;  // the file is still as long as it was
+  // Of a mapping for reading only; null: none was to be had, or it is a writer's.
+  const FaultGuard* guard() const { return guard_ && guard_->armed() ? guard_.get() : nullptr; }
   // Space for a range of the file where it has none yet; false when the file system has none left.
   [[nodiscard]] bool reserve(uint64_t offset, uint64_t size_bytes) const;
 
@@ -32,6 +36,7 @@ class Mapping {
   std::string path_;
   MediumInfo info_;
   uint8_t* base_ = nullptr;
+  std::unique_ptr<FaultGuard> guard_;
   bool has_holes_ = false;  // when it was mapped: a sparse file, or a copy that left out what was zero
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/pmem/domain.h"
+#include "core/pmem/fault_guard.h"
 
 namespace paste {
 
@@ -32,10 +33,11 @@ class Region {
   virtual ~Region() = default;
 
   // Size of the file when it was opened (device-DAX: of the device). Compare it with the superblock's region_bytes before any
-  // block is touched: a file that was cut shorter since has no pages behind its end, and reading there is a SIGBUS.
+  // block is touched: a file that was cut shorter since has no pages behind its end, and reading there is a SIGBUS (to a reader: zeros,
+  // where guard() is one).
   virtual uint64_t size_bytes() const = 0;
-  // False once the file is shorter than size_bytes(): somebody truncated it. Costs a system call; readers ask before each
-  // block, the keeper each round, so that a truncated store ends in an error. (What is cut between question and access still faults.)
+  // False once the file is shorter than size_bytes(): somebody truncated it. Costs a system call; the keeper asks each round, so
+  // that a truncated store ends in an error. (What is cut between question and access faults a writer still.)
   virtual bool intact() const = 0;
   virtual Medium medium() const = 0;
   virtual const char* file_system() const = 0;  // "tmpfs", "ext4", "xfs", "devdax"...: for people
@@ -45,6 +47,9 @@ class Region {
   // For mapping parts of it elsewhere: the descriptor (the region's own; -1 = there is none) and the granularity of mappings.
   virtual int descriptor() const { return -1; }
   virtual uint64_t page_bytes() const { return 4096; }
+
+  // What makes reading base() safe: null for a writer, and where too many files are open for reading.
+  virtual const FaultGuard* guard() const { return nullptr; }
 
   // Everything, as readers see it. A writer on a disk medium must not store through it.
   virtual const uint8_t* base() const = 0;

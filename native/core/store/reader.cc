@@ -85,10 +85,12 @@ class StoreReader final : public Reader {
   void look() {
     LaneReader* first = nullptr;
     next_run(&first);
+    const uint64_t seen = std::min(view_.horizon(), view_.next_sequence());
     if (fresh_ || !state_.options.follow || first || !view_.refresh()) {
       fresh_ = false;
       return;
     }
+    state_.counters.overtaken += view_.oldest_sequence() > seen;  // blocks that came and went unseen
     for (LaneReader& lane : lanes_) lane.dry = false;
   }
 
@@ -116,14 +118,12 @@ class StoreReader final : public Reader {
     return std::max(until, lowest == ~0ull ? lowest : lowest + 1);
   }
 
-  // Nothing is copied when a batch can simply be the chunk that a lane has parsed.
+  // Nothing is copied again when a batch can simply be what a lane has found.
   bool take_whole(ReadBatch* batch, LaneReader* lane, uint64_t until, uint32_t max_records) {
     const std::vector<ReadRecord>& records = lane->ready.records;
     if (!batch->records.empty() || lane->at != 0 || records.size() > max_records || order(lane->last_sequence()) >= until) return false;
-    // Few matches in a large chunk: better copied than kept with all that did not match.
-    uint64_t used = records.size() * layout::kLine;
-    for (const ReadRecord& record : records) used += record.length;
-    if (used * 4 < lane->ready.bytes.size()) return false;
+    // Few matches are better collected than given one piece's at a time.
+    if (lane->ready.bytes.size() * 4 < state_.chunk_bytes) return false;
     std::swap(*batch, lane->ready);
     lane->ready.clear();
     return true;

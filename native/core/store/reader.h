@@ -1,9 +1,8 @@
 // Reading a store: any number of readers, in any process, while it is written or after its writer died. Read-only, no lock,
 // no registration; writes nothing, repairs nothing.
 //
-// Bytes come by pread, never through a mapping of the file: whoever may truncate the file could kill a process that has it
-// mapped (SIGBUS), and a copy is needed anyway, since the writer may reuse a block at any time. A device (device-DAX) has
-// no pread and cannot shrink: it is copied from its mapping.
+// What is scanned is read in place, through a mapping in which zeros take the place of a SIGBUS (core/pmem/fault_guard.h), and what
+// is wanted is copied: it counts if its block was not reused meanwhile. Directory, index and single records come by pread.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +41,7 @@ struct RawAllocator : std::allocator<T> {
 
 // A record as a reader hands it on. Both places are offsets in the batch's bytes; the header's is a multiple of 8.
 struct ReadRecord {
-  uint32_t header = 0;  // a layout::RecordHeader, as it lies in the store; of a frame of several parts: that of part 0
+  uint32_t header = 0;  // a layout::RecordHeader, as it is in the store; of a frame of several parts: that of part 0
   uint32_t offset = 0;  // of the payload; a frame's parts are joined
   uint32_t length = 0;  // of it, after snaplen
 };
@@ -91,7 +90,9 @@ struct ReadOptions {
 
 struct ReadCounters {
   uint64_t records = 0, frames = 0, matched = 0;
-  uint64_t overtaken = 0;               // blocks that were reused before they were read to the end: their records are gone
+  // Blocks that were reused before they were read to the end: their records are gone. All that came and went between two looks of a
+  // follower count as one.
+  uint64_t overtaken = 0;
   uint64_t corrupt = 0;                 // records whose checksum is wrong inside a sealed block or below the durable tail
   uint64_t bytes_scanned = 0;
   uint64_t blocks_skipped = 0;          // not read, because by its directory entry nothing in them can be wanted

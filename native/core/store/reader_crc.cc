@@ -12,35 +12,34 @@
 namespace paste {
 namespace {
 
-uint32_t any_processor(const uint8_t* header, uint64_t serial) {
-  layout::RecordHeader copy;
-  memcpy(&copy, header, sizeof copy);
-  return layout::record_header_crc(copy, serial);
+uint32_t any_processor(const uint8_t* at, uint64_t serial, layout::RecordHeader* copy) {
+  memcpy(copy, at, sizeof *copy);
+  asm volatile("" : "+m"(*copy));  // from here on the copy is read, not `at` once more
+  return layout::record_header_crc(*copy, serial);
 }
 
 #if defined(__x86_64__)
 static_assert(offsetof(layout::RecordHeader, header_crc) == 24);
 
-// Blanking the field in a copy would make the load of its word wait for the store: it is masked in the register instead.
-__attribute__((target("sse4.2"))) uint32_t sse42(const uint8_t* header, uint64_t serial) {
-  uint64_t words[8];
-  memcpy(words, header, sizeof words);
+// The words are summed in the registers in which they were loaded: summing the copy would make each load wait for its store.
+__attribute__((target("sse4.2"))) uint32_t sse42(const uint8_t* at, uint64_t serial, layout::RecordHeader* copy) {
   uint64_t crc = ~layout::seed_of(serial);
-  crc = _mm_crc32_u64(crc, words[0]);
-  crc = _mm_crc32_u64(crc, words[1]);
-  crc = _mm_crc32_u64(crc, words[2]);
-  crc = _mm_crc32_u64(crc, words[3] & ~0xffffffffull);
-  crc = _mm_crc32_u64(crc, words[4]);
-  crc = _mm_crc32_u64(crc, words[5]);
-  crc = _mm_crc32_u64(crc, words[6]);
-  crc = _mm_crc32_u64(crc, words[7]);
+  auto* const to = reinterpret_cast<uint8_t*>(copy);
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < sizeof *copy; i += 8) {
+    uint64_t word;
+    memcpy(&word, at + i, sizeof word);
+    asm volatile("" : "+r"(word));
+    memcpy(to + i, &word, sizeof word);
+    crc = _mm_crc32_u64(crc, i == 24 ? word & ~0xffffffffull : word);
+  }
   return ~static_cast<uint32_t>(crc);
 }
 #endif
 
 }  // namespace
 
-HeaderCrc header_crc_function() {
+TakeHeader take_header_function() {
 #if defined(__x86_64__)
   if (cpu_features().sse42) return sse42;
 #endif

@@ -1,14 +1,16 @@
-// A record header's checksum, many times over: layout::record_header_crc() without the copy that it needs to blank the field.
+// A record header as a reader takes it from where it lies: each byte loaded once, then only the copy counts.
 #pragma once
 
 #include <cstdint>
 
+#include "core/store/layout.h"
+
 namespace paste {
 
-// Of the 64 bytes at `header` with header_crc taken as zero, seeded with the serial.
-using HeaderCrc = uint32_t (*)(const uint8_t* header, uint64_t serial);
+// Copies the 64 bytes at `at`, which may change meanwhile, and returns layout::record_header_crc() of the copy under `serial`.
+using TakeHeader = uint32_t (*)(const uint8_t* at, uint64_t serial, layout::RecordHeader* copy);
 
 // The fastest one for this processor.
-HeaderCrc header_crc_function();
+TakeHeader take_header_function();
 
 }  // namespace paste

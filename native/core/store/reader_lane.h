@@ -1,4 +1,4 @@
-// One lane's records, read a chunk at a time: copied, then checked, then checked to be still there.
+// One lane's records, a piece of a block at a time: checked in place, what is wanted copied, then checked to be still there.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace paste {
 
-// Large enough that the call per chunk does not count, small enough that a chunk is parsed while it lies in the L2 cache.
+// Large enough that the calls per piece do not count, small enough that what was copied lies in the L2 cache when it is parsed.
 inline constexpr uint32_t kChunkBytes = 256u << 10;
 
 // What all lanes of a reading share.
@@ -25,7 +25,7 @@ struct ReadingState {
   ReaderNames names;
   ReaderIndex index;
   RecordWords words;
-  // How much a lane reads at once. More than fits in a cache where whatever was read is handed on whole: then calls count more.
+  // How much a lane reads at once. More than fits in a cache where whatever was read is handed on: then calls count more.
   uint32_t chunk_bytes = kChunkBytes;
   uint64_t budget_bytes = 0;  // left of what one call of next() may scan
 };
@@ -43,7 +43,7 @@ class LaneReader {
   uint64_t head_sequence() const { return ready.header(ready.records[at]).sequence; }
   uint64_t last_sequence() const { return ready.header(ready.records.back()).sequence; }
 
-  ReadBatch ready;   // parsed; those before `at` have been handed on
+  ReadBatch ready;   // what is wanted, each header with its payload behind it; those before `at` have been handed on
   size_t at = 0;
   bool dry = false;  // load() said kNothing since the last look
 
@@ -67,25 +67,33 @@ class LaneReader {
   // Newest first: the parts of the block's last frame that lie in the lane's next blocks.
   void finish_joined();
 
-  // Parses what was copied to ready.bytes[begin, begin + size_bytes); returns the bytes used. *bad: the block ends at the first
-  // record that is not valid.
-  uint32_t parse(uint32_t begin, uint32_t size_bytes, const Extent& extent, bool* bad);
-  // `have` bytes are there, `room` up to the end of the extent.
-  Step take_record(uint32_t at_byte, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used);
-  bool take_plain(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
-  bool take_other(layout::RecordHeader header, uint32_t at_byte, bool check_bytes);
-  bool take_frame(const layout::RecordHeader& header, uint32_t at_byte, bool check_bytes);
+  // What lies at position_: of the store itself, which may change at any time, or a copy of it.
+  struct Piece {
+    const uint8_t* bytes;
+    uint32_t size_bytes;
+    bool in_place;
+  };
+  // Returns the bytes used. *bad: the block ends at the first record that is not valid.
+  uint32_t parse(const Piece& piece, const Extent& extent, bool* bad);
+  bool parse_block_header(const Piece& piece, const Extent& extent);
+  // At `at` there are `have` bytes, `room` up to the end of the extent. Headers are copies from here on: what was checked in them
+  // stays as it is. Payloads are where they were found.
+  Step take_record(const uint8_t* at, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used);
+  bool take_plain(const layout::RecordHeader& header, const uint8_t* payload, bool check_bytes);
+  bool take_frame(const layout::RecordHeader& header, const uint8_t* payload, bool check_bytes);
   bool take_part(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length);
-  bool take_event(const layout::RecordHeader& header, uint32_t at_byte);
+  bool take_event(const layout::RecordHeader& header, const uint8_t* payload);
+  static bool layout_good(const layout::RecordHeader& header);
   bool wanted(const layout::RecordHeader& header) const;
-  void emit_frame(const layout::RecordHeader& header, uint32_t header_at, uint32_t offset, uint32_t length);
+  void emit_frame(const layout::RecordHeader& header, const uint8_t* frame, uint32_t length);
+  void emit(const layout::RecordHeader& header, const uint8_t* payload, uint32_t length);
   void drop_joined() { join_next_ = 0; }
 
   ReaderView& view_;
   ReadingState& state_;
   ReaderPlaces places_;
   uint32_t lane_;
-  HeaderCrc header_crc_ = header_crc_function();
+  TakeHeader take_header_ = take_header_function();
 
   BlockRef block_;
   size_t block_at_ = 0;       // in the view's blocks, of the one that block_after() found last
@@ -94,6 +102,10 @@ class LaneReader {
   uint32_t position_ = 0;     // in the block: everything before it was parsed
   uint32_t chunk_bytes_ = 0;  // how much to read at once
   uint64_t done_serial_;      // blocks up to this one (newest first: down to it) have been read or skipped
+
+  std::vector<uint8_t, RawAllocator<uint8_t>> copied_;  // a piece that cannot be read in place
+  std::vector<uint8_t> placed_;                         // a marked frame's bytes, or a frame's for a filter that looks deep
+  bool in_place_ = false;                               // the record under way lies in the store itself
 
   // A block of which the index named the places of records: the rest of it is not read.
   bool jumping_ = false;

@@ -2,16 +2,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 
 namespace paste {
+namespace {
+// What is present of a mapping costs 8 bytes of page table for every 4 KiB, and looks like memory in use to whoever watches.
+constexpr uint64_t kPresentMax = 8ull << 30;
+constexpr uint64_t kPresentBytes = 4096;
+constexpr char kShorter[] = "became shorter while it was read: somebody truncated the file";
+}  // namespace
 
 Status ReaderSource::open(const std::string& path, std::unique_ptr<ReaderSource>* source) {
   std::unique_ptr<ReaderSource> opened(new ReaderSource);
@@ -21,7 +29,8 @@ Status ReaderSource::open(const std::string& path, std::unique_ptr<ReaderSource>
   opened->descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (opened->descriptor_ < 0)
     return Status(errno == EACCES ? Code::kPrivilege : Code::kStore, path + ": cannot be opened for reading: " + strerror(errno));
-  if (opened->region_->medium() == Medium::kDeviceDax) opened->mapped_ = opened->region_->base();
+  opened->is_device_ = opened->region_->medium() == Medium::kDeviceDax;
+  if (opened->is_device_ || opened->region_->guard()) opened->mapped_ = opened->region_->base();
   *source = std::move(opened);
   return Status();
 }
@@ -38,16 +47,16 @@ bool ReaderSource::fail(Code code, const std::string& what) {
 bool ReaderSource::read(uint64_t offset, void* to, size_t size_bytes) {
   if (offset > size_bytes_ || size_bytes > size_bytes_ - offset)
     return fail(Code::kStore, "refers to bytes behind its end: the store is damaged (`store verify` says where)");
-  if (mapped_) {
+  if (is_device_) {
     memcpy(to, mapped_ + offset, size_bytes);
-    return true;
+    return intact();
   }
   auto* at = static_cast<uint8_t*>(to);
   while (size_bytes > 0) {
     const ssize_t count = pread(descriptor_, at, size_bytes, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail(Code::kStore, std::string("reading failed: ") + strerror(errno));
-    if (count == 0) return fail(Code::kStore, "became shorter while it was read: somebody truncated the file");
+    if (count == 0) return fail(Code::kStore, kShorter);
     at += count;
     offset += static_cast<uint64_t>(count);
     size_bytes -= static_cast<size_t>(count);
@@ -55,10 +64,47 @@ bool ReaderSource::read(uint64_t offset, void* to, size_t size_bytes) {
   return true;
 }
 
+const uint8_t* ReaderSource::window(uint64_t offset, size_t size_bytes) {
+  if (!mapped_ || offset > size_bytes_ || size_bytes > size_bytes_ - offset) return nullptr;
+  if (size_bytes > 0) make_present(offset, size_bytes);
+  return mapped_ + offset;
+}
+
+// One call instead of a fault for every few pages, once. What it cannot do (an older kernel, pages that are gone) reading will show.
+void ReaderSource::make_present(uint64_t offset, uint64_t size_bytes) {
+#ifdef MADV_POPULATE_READ
+  auto* const base = const_cast<uint8_t*>(mapped_);
+  if (present_.empty()) present_.resize(size_bytes_ / kPresentBytes / 64 + 1);
+  if (present_count_ * kPresentBytes > kPresentMax) {
+    madvise(base, size_bytes_, MADV_DONTNEED);
+    std::fill(present_.begin(), present_.end(), 0);
+    present_count_ = 0;
+  }
+  const auto is_present = [this](uint64_t page) { return present_[page / 64] >> page % 64 & 1; };
+  uint64_t first = offset / kPresentBytes;
+  uint64_t end = (offset + size_bytes - 1) / kPresentBytes + 1;
+  while (first < end && is_present(first)) first += first % 64 == 0 && present_[first / 64] == ~0ull ? 64 : 1;
+  while (end > first && is_present(end - 1)) --end;
+  if (first >= end) return;
+  const uint64_t start = first * kPresentBytes / region_->page_bytes() * region_->page_bytes();
+  madvise(base + start, end * kPresentBytes - start, MADV_POPULATE_READ);
+  present_count_ += end - first;
+  for (uint64_t page = first; page < end; ++page) present_[page / 64] |= 1ull << page % 64;
+#endif
+}
+
+bool ReaderSource::intact() {
+  const FaultGuard* guard = region_->guard();
+  if (!guard || !guard->struck()) return true;
+  struct stat info;
+  const bool shorter = !is_device_ && fstat(descriptor_, &info) == 0 && static_cast<uint64_t>(info.st_size) < size_bytes_;
+  return fail(Code::kStore, shorter ? kShorter : "reading failed: the medium has lost what lies there (Input/output error)");
+}
+
 uint64_t ReaderSource::word(uint64_t offset) {
   uint64_t value = 0;
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (mapped_ && offset + 8 <= size_bytes_) {
+  if (is_device_ && offset + 8 <= size_bytes_) {
     value = __atomic_load_n(reinterpret_cast<const uint64_t*>(mapped_ + offset), __ATOMIC_ACQUIRE);
   } else if (!read(offset, &value, sizeof value)) {
     value = 0;

@@ -1,9 +1,10 @@
-// The bytes of a store as a reader gets at them: copies, each of which may fail without harm.
+// The bytes of a store as a reader gets at them: copies, and windows to read in place. Each may fail without harm.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/status.h"
 #include "core/pmem/region.h"
@@ -20,6 +21,11 @@ class ReaderSource {
 
   // Copies [offset, offset + size_bytes). False, and status() says why, when the store does not have them (any more).
   bool read(uint64_t offset, void* to, size_t size_bytes);
+  // The bytes as they lie in the store, to be read in place while the source lives: they may change at any time. Null: not to be
+  // had here, take a copy. They count only if intact() says so after they were read.
+  const uint8_t* window(uint64_t offset, size_t size_bytes);
+  // False, and status() says why, when a window's bytes were gone (somebody truncated the file, the medium failed).
+  bool intact();
   // One aligned 8-byte word; 0 when it cannot be read. Ordered against reads before and after it. Kernels copy aligned words
   // whole, so it is not torn; whatever follows from it is covered by a checksum anyway.
   uint64_t word(uint64_t offset);
@@ -34,9 +40,13 @@ class ReaderSource {
  private:
   ReaderSource() = default;
   bool fail(Code code, const std::string& what);
+  void make_present(uint64_t offset, uint64_t size_bytes);
 
   std::unique_ptr<Region> region_;
-  const uint8_t* mapped_ = nullptr;  // device-DAX only
+  const uint8_t* mapped_ = nullptr;  // null: reading there could end the process
+  bool is_device_ = false;           // device-DAX has no pread
+  std::vector<uint64_t> present_;    // a bit for every kPresentBytes that a window has made present
+  uint64_t present_count_ = 0;
   uint64_t size_bytes_ = 0;
   int descriptor_ = -1;
   Status status_;

@@ -59,6 +59,7 @@ class ReaderView {
   uint64_t horizon() const { return horizon_; }
   uint64_t next_sequence() const { return next_sequence_; }
   uint64_t durable_sequence() const { return durable_sequence_; }
+  uint64_t oldest_sequence() const { return page_.oldest_sequence; }  // as the live page says; records below it are retired
 
   // Log blocks of a lane in serial order.
   const std::vector<BlockRef>& blocks(uint32_t lane) const { return lanes_[lane].blocks; }

@@ -1,0 +1,219 @@
+#include "core/store/reader_lane.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/store/checksums.h"
+
+namespace paste {
+namespace {
+
+// How far ahead of the record under way memory is asked for, where it is read in place.
+constexpr uint32_t kAheadBytes = 2560;
+// Bytes of placed and joined frames beside a piece's own at which the piece is cut short.
+constexpr uint32_t kJoinedBytesMax = 16u << 20;
+// The same for a whole block, where frames are given newest first: four times what the largest block holds in packet buffers.
+constexpr uint32_t kReverseBytesMax = 256u << 20;
+
+uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1) & ~(layout::kLine - 1); }
+
+}  // namespace
+
+// As recovery demands it: lines, parts and length fit each other.
+bool LaneReader::layout_good(const layout::RecordHeader& header) {
+  const bool first = header.part == 0;
+  if (header.payload_length > layout::kFrameBytesMax || first != (header.type == layout::kFrame)) return false;
+  if (header.flags & layout::kPlaced) return first && header.parts == 1 && header.lines == 2;
+  return header.parts == layout::parts_of(header.payload_length) && header.part < header.parts &&
+         header.lines == 1 + layout::lines_of(layout::part_bytes(header.payload_length, header.part));
+}
+
+// False: the block ends here.
+bool LaneReader::parse_block_header(const Piece& piece, const Extent& extent) {
+  layout::BlockHeader header;
+  memcpy(&header, piece.bytes, sizeof header);
+  if (header.magic == layout::kBlockMagic && header.crc == layout::block_header_crc(header) && header.serial == block_.serial)
+    return true;
+  if (extent.abandoned) return false;
+  ++state_.counters.corrupt;  // records carry the serial in their checksums, so that they can be read without it
+  return true;
+}
+
+uint32_t LaneReader::parse(const Piece& piece, const Extent& extent, bool* bad) {
+  const uint32_t end = piece.size_bytes;
+  uint32_t at = 0;
+  if (position_ == 0) {
+    if (end < sizeof(layout::BlockHeader)) return end;
+    if (!parse_block_header(piece, extent)) {
+      *bad = true;
+      return 0;
+    }
+    at = layout::kLine;
+  }
+  in_place_ = piece.in_place;
+  if (!state_.options.filter) ready.bytes.reserve(ready.bytes.size() + end);
+  bool searching = false;  // behind a damaged record in a part that must be whole: for the next valid header
+  // A damaged store may name the same bytes over and over.
+  const size_t bytes_max = state_.options.reverse ? kReverseBytesMax : ready.bytes.size() + end + kJoinedBytesMax;
+  while (at < end && ready.bytes.size() < bytes_max) {
+    const uint32_t offset = position_ + at;
+    const bool jumped = jumping_ && join_next_ == 0;
+    uint32_t used = 0;
+    const Step step = take_record(piece.bytes + at, end - at, extent.end - offset, extent, &used);
+    if (step == Step::kMore) break;
+    if (step == Step::kNext) {
+      searching = false;
+      state_.counters.records_jumped += jumped;
+      at += next_place(offset + used, extent.end) - offset;
+      continue;
+    }
+    if (!extent.exact) {
+      *bad = true;
+      return at;
+    }
+    jumping_ = false;  // from here on what a scan finds counts
+    state_.counters.corrupt += !searching;
+    searching = true;
+    drop_joined();
+    at += layout::kLine;
+  }
+  if (ready.bytes.size() >= kReverseBytesMax) {
+    ++state_.counters.corrupt;  // the rest of the block is left out
+    return extent.end - position_;
+  }
+  // A record longer than the piece needs a larger one; at the end of the extent there is no more.
+  chunk_bytes_ = at == 0 ? std::min(end, view_.superblock().block_bytes) * 2 : 0;
+  return jumping_ ? at : std::min(at, end);
+}
+
+LaneReader::Step LaneReader::take_record(const uint8_t* at, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used) {
+  if (room < layout::kLine) return Step::kBad;
+  if (have < layout::kLine) return Step::kMore;
+  layout::RecordHeader header;
+  const uint32_t crc = take_header_(at, block_.serial, &header);
+  const uint32_t size = header.lines * layout::kLine;
+  if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != crc) return Step::kBad;
+  if (size > have) return Step::kMore;
+  *used = size;
+  // How long the next record is stands in its header, so that the processor cannot look ahead by itself.
+  if (in_place_)
+    for (uint32_t line = 0; line < size; line += layout::kLine) __builtin_prefetch(at + kAheadBytes + line, 0, 0);
+  ++state_.counters.records;
+  const uint8_t* const payload = at + layout::kLine;
+  const bool check_bytes = state_.options.verify_payload || extent.abandoned;
+  bool good;
+  if (header.type == layout::kFrame && header.parts == 1 && !(header.flags & layout::kPlaced)) {
+    good = take_plain(header, payload, check_bytes);
+  } else if (header.type == layout::kFrame || header.type == layout::kContinuation) {
+    good = take_frame(header, payload, check_bytes);
+  } else {
+    good = take_event(header, payload);
+  }
+  if (good) return Step::kNext;
+  if (!extent.exact) return Step::kBad;
+  ++state_.counters.corrupt;  // the header is right, so the record's length is
+  return Step::kNext;
+}
+
+// Nearly all records: a frame in one piece whose bytes follow its header.
+bool LaneReader::take_plain(const layout::RecordHeader& header, const uint8_t* payload, bool check_bytes) {
+  if (!layout_good(header)) return false;
+  frame_begun_ = true;
+  if (check_bytes && crc32c(0, payload, header.payload_length) != header.payload_crc) return false;
+  ++state_.counters.frames;
+  if (wanted(header)) emit_frame(header, payload, header.payload_length);
+  return true;
+}
+
+bool LaneReader::wanted(const layout::RecordHeader& header) const {
+  return header.sequence >= state_.options.from_sequence && header.sequence <= state_.options.to_sequence;
+}
+
+bool LaneReader::take_event(const layout::RecordHeader& header, const uint8_t* payload) {
+  const uint32_t length = header.payload_length;
+  if (header.lines != 1 + layout::lines_of(length)) return false;
+  placed_.assign(payload, payload + length);
+  if (crc32c(0, placed_.data(), length) != header.payload_crc) return false;
+  state_.names.learn(header, placed_.data());
+  if (!state_.options.frames_only && wanted(header)) {
+    emit(header, placed_.data(), length);
+    ++state_.counters.matched;
+  }
+  return true;
+}
+
+// Frames marked in place and frames of several parts.
+bool LaneReader::take_frame(const layout::RecordHeader& header, const uint8_t* payload, bool check_bytes) {
+  if (!layout_good(header)) return false;
+  frame_begun_ = frame_begun_ || header.type == layout::kFrame;
+  if (header.parts == 1 && !check_bytes && !wanted(header)) {
+    ++state_.counters.frames;
+    return true;
+  }
+  uint32_t length = layout::part_bytes(header.payload_length, header.part);
+  if (header.flags & layout::kPlaced) {
+    layout::PlacePayload place;
+    memcpy(&place, payload, sizeof place);
+    asm volatile("" : "+m"(place));
+    length = header.payload_length;
+    if (place.place_crc != layout::place_payload_crc(place, block_.serial) || place.length != length) return false;
+    placed_.resize(length);
+    if (!places_.copy(place, placed_.data())) return false;
+    payload = placed_.data();
+  }
+  if (check_bytes && crc32c(0, payload, length) != header.payload_crc) return false;
+  if (header.parts > 1) return take_part(header, payload, length);
+  ++state_.counters.frames;
+  if (wanted(header)) emit_frame(header, payload, length);
+  return true;
+}
+
+bool LaneReader::take_part(const layout::RecordHeader& header, const uint8_t* bytes, uint32_t length) {
+  if (header.type == layout::kFrame && header.part == 0) {
+    join_header_ = header;
+    join_bytes_.clear();
+    join_next_ = 0;
+  } else if (join_next_ == 0 || header.part != join_next_ || header.sequence != join_header_.sequence ||
+             header.payload_length != join_header_.payload_length) {
+    const bool orphan = join_next_ == 0 && !frame_begun_;
+    drop_joined();
+    return orphan;  // its beginning lay in a block that was skipped or has been retired
+  }
+  join_bytes_.insert(join_bytes_.end(), bytes, bytes + length);
+  join_next_ = header.part + 1u;
+  if (join_next_ < join_header_.parts) return true;
+  drop_joined();
+  ++state_.counters.frames;
+  if (join_bytes_.size() != join_header_.payload_length) return false;
+  if (wanted(join_header_)) emit_frame(join_header_, join_bytes_.data(), join_header_.payload_length);
+  return true;
+}
+
+void LaneReader::emit_frame(const layout::RecordHeader& header, const uint8_t* frame, uint32_t length) {
+  const BpfProgram* filter = state_.options.filter;
+  if (filter) {
+    BpfRecord* record = nullptr;
+    if (filter->reads_record()) {
+      // A program loads each byte once; who follows lengths from header to header looks twice, and needs what stays as it is.
+      if (in_place_ && frame != placed_.data() && frame != join_bytes_.data()) {
+        placed_.assign(frame, frame + length);
+        frame = placed_.data();
+      }
+      record = state_.words.of(header, state_.names, frame, length, lane_);
+    }
+    if (filter->run(frame, header.wire_length, length, record) == 0) return;
+  }
+  emit(header, frame, std::min(length, state_.options.snaplen));
+  ++state_.counters.matched;
+}
+
+void LaneReader::emit(const layout::RecordHeader& header, const uint8_t* payload, uint32_t length) {
+  const uint32_t header_at = static_cast<uint32_t>(ready.bytes.size());
+  const uint32_t offset = header_at + layout::kLine;
+  ready.bytes.resize(offset + lines_up(length));
+  memcpy(ready.bytes.data() + header_at, &header, sizeof header);
+  if (length > 0) memcpy(ready.bytes.data() + offset, payload, length);
+  ready.records.push_back(ReadRecord{header_at, offset, length});
+}
+
+}  // namespace paste
