@@ -43,6 +43,8 @@ export interface TapReport {
   seen: number;
   /** Frames that passed and were not seen. */
   missed: number;
+  /** Frames that had passed and were not looked at any more when it was ended. */
+  unread: number;
   ended: TailEnd;
 }
 
@@ -132,6 +134,7 @@ class PortTail {
   #names = new PortNames();
   #seen = 0;
   #missed = 0;
+  #unread = 0;
   #stopped = false;
 
   constructor(options: TapOptions, output: TailOutput, filter: TapFilter) {
@@ -144,7 +147,8 @@ class PortTail {
 
   report(): TapReport {
     const output = this.#output;
-    return { frames: output.frames, seen: this.#seen, missed: this.#missed, ended: output.ended(this.#stopped) };
+    const [seen, missed, unread] = [this.#seen, this.#missed, this.#unread];
+    return { frames: output.frames, seen, missed, unread, ended: output.ended(this.#stopped) };
   }
 
   get #over(): boolean {
@@ -206,6 +210,7 @@ class PortTail {
         return;
       }
     }
+    this.#unread = tap.state().unread;
   }
 
   async #write(batch: TappedBatch): Promise<void> {

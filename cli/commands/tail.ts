@@ -132,7 +132,9 @@ async function tailLive(words: string[], flags: TailFlags, port: string): Promis
     onMissed: (frames) => say(`${formatOf(frames, "frame")} missed`),
     onGone: () => say("the daemon is gone: waiting for the next"),
   });
+  const unread =
+    report.ended === "aborted" && report.unread > 0 ? `, ${formatOf(report.unread, "frame")} not read any more` : "";
   say(
-    `${formatOf(report.frames, "frame")} of ${formatOf(report.seen, "frame")} seen, ${formatOf(report.missed, "frame")} missed`,
+    `${formatOf(report.frames, "frame")} of ${formatOf(report.seen, "frame")} seen, ${formatOf(report.missed, "frame")} missed${unread}`,
   );
 }

@@ -1,5 +1,7 @@
 // Live taps by name: on a port that goes and comes, on several, on mirror ports.
+import { Writable } from "node:stream";
 import test from "ava";
+import { tailPort } from "../../switch/tap.js";
 import { frame, liveSwitch, textOf, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
 
@@ -76,4 +78,24 @@ test("copies for mirror ports show at them, also across threads", async (t) => {
       [["mirrored", "vale0:a", "vale0:m"]],
     );
   }
+});
+
+test("who ends while the output takes nothing is told what waited", async (t) => {
+  const s = await liveSwitch(t);
+  const a = s.open("vale0:a");
+  const writes: (() => void)[] = [];
+  const output = new Writable({ write: (_bytes, _encoding, done) => void writes.push(done) });
+  const end = new AbortController();
+  const tail = tailPort({ socket: s.socket, port: "any", output, signal: end.signal, dropped: true });
+  await until(() => writes.length === 1, "the capture's head");
+  writes[0]!();
+  await a.sendAll([frame(0, 1, "one")]);
+  await until(() => writes.length === 2, "the frame");
+  for (let i = 0; i < 7; i++) await a.sendAll([frame(0, 1, `${i}`)]);
+  await s.settled();
+  end.abort();
+  writes[1]!();
+  await until(() => writes.length === 3, "the capture's end");
+  writes[2]!();
+  t.deepEqual(await tail, { frames: 1, seen: 1, missed: 0, unread: 7, ended: "aborted" });
 });
