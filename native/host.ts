@@ -1,6 +1,7 @@
 // What a daemon needs of the operating system and Node does not offer: a file lock that dies with its process, a datagram to
-// systemd, whether its broker lives, and becoming another program.
+// systemd, who is at the other end of a socket, whether its broker lives, and becoming another program.
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
+import type { Socket } from "node:net";
 import { PasteError } from "../logger/errors.js";
 import { native } from "./engine.js";
 import { loadAddon } from "./load.js";
@@ -8,6 +9,7 @@ import { loadAddon } from "./load.js";
 interface HostAddon {
   tryLock(fd: number): boolean;
   sendDatagram(path: string, text: string): boolean;
+  peerUser(fd: number): number;
   brokerGone(): boolean;
   hasFileCapabilities(path: string): boolean;
   becomeProgram(path: string, args: readonly string[]): never;
@@ -55,6 +57,14 @@ export function lockFile(path: string): FileLock | undefined {
 /** Tells systemd about this service (sd_notify(3)), such as "READY=1". False when there is no systemd to tell. */
 export function notifySystemd(text: string, socket = process.env.NOTIFY_SOCKET): boolean {
   return socket ? native(() => addon().sendDatagram(socket, text)) : false;
+}
+
+/** Who connected a unix socket, by the kernel's word; undefined when it does not say. */
+export function peerUser(socket: Socket): number | undefined {
+  // The one way to a socket's descriptor that Node has.
+  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
+  const uid = fd === undefined || fd < 0 ? -1 : native(() => addon().peerUser(fd));
+  return uid < 0 ? undefined : uid;
 }
 
 /** Whether the launcher left a broker for this process that has ended since. */

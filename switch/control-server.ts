@@ -3,6 +3,7 @@
 import { chmodSync, chownSync } from "node:fs";
 import net from "node:net";
 import { PasteError } from "../logger/errors.js";
+import { peerUser } from "../native/host.js";
 import {
   decodeRequest,
   encodeResponse,
@@ -37,7 +38,7 @@ export interface ControlServerOptions {
 
 export interface ControlServerCounters {
   accepted: number;
-  /** Connections refused because too many were open. */
+  /** Connections refused because too many were open, of all or of their user. */
   refused: number;
   /** Connections ended because of what they sent, or did not send or read in time. */
   failed: number;
@@ -46,7 +47,8 @@ export interface ControlServerCounters {
 export class ControlServer {
   readonly counters: ControlServerCounters = { accepted: 0, refused: 0, failed: 0 };
   #server: net.Server;
-  #sockets = new Set<net.Socket>();
+  /** With the user at the other end. */
+  #sockets = new Map<net.Socket, number | undefined>();
   #options: Required<Omit<ControlServerOptions, "gid">>;
 
   private constructor(options: ControlServerOptions) {
@@ -84,23 +86,36 @@ export class ControlServer {
   /** Stops listening (which removes the socket) and ends every connection. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
     await closed;
   }
 
   #accept(socket: net.Socket): void {
     socket.on("error", () => socket.destroy());
-    const max = this.#options.connectionsMax;
-    if (this.#sockets.size >= max) {
+    const user = peerUser(socket);
+    const refusal = this.#refusal(user);
+    if (refusal) {
       this.counters.refused++;
-      socket.write(failureOf(0, new PasteError("CONTROL", `${max} control connections are open already: try again`)));
+      socket.write(failureOf(0, new PasteError("CONTROL", refusal)));
       socket.destroySoon();
       return;
     }
     this.counters.accepted++;
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, user);
     socket.on("close", () => this.#sockets.delete(socket));
     void this.#serve(socket);
+  }
+
+  /** No user but root and the daemon's own takes more than half of the connections, as on ports.sock (user_share()). */
+  #refusal(user: number | undefined): string | undefined {
+    const max = this.#options.connectionsMax;
+    if (this.#sockets.size >= max) return `${max} control connections are open already: try again`;
+    if (user === 0 || user === process.geteuid!()) return undefined;
+    const theirs = [...this.#sockets.values()].filter((each) => each === user).length;
+    const share = max >> 1;
+    return theirs < share
+      ? undefined
+      : `user ${user} has its share of control connections, ${share} of ${max}: close some`;
   }
 
   /** Reads and answers one request after the other; a fault in the stream is said and ends the connection. */

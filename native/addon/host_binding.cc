@@ -1,5 +1,5 @@
 // What a daemon needs of the operating system and Node does not offer: a lock that dies with its process, the datagram by which
-// systemd learns that a service is ready, and whether its broker lives.
+// systemd learns that a service is ready, who is at the other end of a socket, and whether its broker lives.
 #include <napi.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -51,6 +51,15 @@ Napi::Value send_datagram(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sent == static_cast<ssize_t>(text.size()));
 }
 
+// peerUser(fd): uid of whoever connected at the other end of a unix socket; -1 when the kernel does not say.
+Napi::Value peer_user(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber()) return fail(info.Env(), "INTERNAL: peerUser: a descriptor is needed");
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  const bool known = getsockopt(info[0].As<Napi::Number>().Int32Value(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+  return Napi::Number::New(info.Env(), known ? static_cast<double>(peer.uid) : -1);
+}
+
 Napi::Value broker_gone(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), paste::process_broker_gone()); }
 
 }  // namespace
@@ -58,5 +67,6 @@ Napi::Value broker_gone(const Napi::CallbackInfo& info) { return Napi::Boolean::
 void init_host(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New(env, try_lock, "tryLock"));
   exports.Set("sendDatagram", Napi::Function::New(env, send_datagram, "sendDatagram"));
+  exports.Set("peerUser", Napi::Function::New(env, peer_user, "peerUser"));
   exports.Set("brokerGone", Napi::Function::New(env, broker_gone, "brokerGone"));
 }

@@ -94,8 +94,14 @@ void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& r
     if (error == 0) munmap(mapped, 4096);
     return Napi::Number::New(info.Env(), error);
   });
-  // The one descriptor of the last answer is memory, no doorbell.
-  add_function(env, object, "isMemory", [raw](const Info&) { std::swap(raw->fds[0], raw->fds[1]); });
+  // The one descriptor of the last answer is memory, no doorbell; opened again for writing, as far as that goes.
+  add_function(env, object, "isMemory", [raw](const Info&) {
+    std::swap(raw->fds[0], raw->fds[1]);
+    const int writable = open(("/proc/self/fd/" + std::to_string(raw->fds[0])).c_str(), O_RDWR | O_CLOEXEC);
+    if (writable < 0) return;
+    close(raw->fds[0]);
+    raw->fds[0] = writable;
+  });
   // Writes into the doorbell until it takes no more; the bytes that went in.
   add_function(env, object, "fillDoorbell", [raw](const Info& info) -> Napi::Value {
     static const char kRubbish[4096] = {};

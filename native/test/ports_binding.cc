@@ -185,6 +185,7 @@ void add_hub_calls(Napi::Env env, Napi::Object object, const HubPointer& hub) {
     if (info[1].IsNumber()) options.hello_ms = info[1].ToNumber().Uint32Value();
     if (info[2].IsNumber()) options.connections_max = info[2].ToNumber().Uint32Value();
     if (info[3].IsNumber()) options.user_bytes_max = to_u64(info[3]);
+    if (info[4].IsNumber()) options.gid = info[4].ToNumber().Uint32Value(), options.mode = 0660;
     ok_or_throw(info.Env(), hub->listen(options));
   });
   add_function(env, object, "stop", [hub](const Info&) { hub->stop(); });

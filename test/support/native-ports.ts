@@ -30,7 +30,7 @@ export interface HubFrame {
 
 /** One Port method per call; frames of a batch are named by first index and count, all of them by default. */
 export interface Hub {
-  listen(path: string, helloMs?: number, connectionsMax?: number, userBytesMax?: number): void;
+  listen(path: string, helloMs?: number, connectionsMax?: number, userBytesMax?: number, gid?: number): void;
   /** As a daemon that died: sockets and ports are gone at once. */
   stop(): void;
   /** A thread that floods every frame to every other port, until halt(). */

@@ -324,6 +324,22 @@ test("sixteen taps, not one more; each that closes makes room", async (t) => {
   t.throws(() => openTap(t, `${s.socket}.nobody`), { message: /no daemon answers there/ });
 });
 
+test("a closed tap whose memory its client keeps is still one of the sixteen", async (t) => {
+  const s = await liveSwitch(t);
+  const raw = connectRaw(s.socket)!;
+  raw.say(tapRequest());
+  t.is(errno(raw.hear()), 0);
+  raw.close();
+  await until(() => s.engine.stats().taps.length === 0, "the tap is closed");
+  for (let i = 0; i < 15; i++) openTap(t, s.socket, { ringBytes: 512 << 10 });
+  t.throws(() => openTap(t, s.socket), {
+    message: /no room for another tap: 16 are open \(1 closed, their memory kept by clients\); close one/,
+  });
+  raw.closeDoorbell(); // the one descriptor that came
+  openTap(t, s.socket);
+  t.is(s.engine.stats().taps.length, 16);
+});
+
 test("a hostile tap: its memory cannot be written, shortened, or emptied, and what it does stops nobody", async (t) => {
   const s = await liveSwitch(t);
   const [a, b] = [s.open("vale0:a"), s.open("vale0:b", { slots: 1024 })];

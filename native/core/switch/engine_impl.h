@@ -79,10 +79,14 @@ class SwitchEngine final : public Engine, private PortsHost {
     PortInterface interface;
   };
   struct LiveTap {
-    uint64_t session;           // of the ports server: its life
+    ClientIdentity client;      // its session of the ports server is the tap's life
     std::string port;           // by name, whatever comes and goes under it; kAnyPort: all
     live_tap::TapWish wish;
     std::unique_ptr<BpfProgram> filter;  // null: every frame
+    std::unique_ptr<TapMemory> memory;
+  };
+  struct KeptTap {
+    int32_t uid;
     std::unique_ptr<TapMemory> memory;
   };
   using Views = std::vector<std::unique_ptr<SwitchView>>;
@@ -91,9 +95,10 @@ class SwitchEngine final : public Engine, private PortsHost {
   Status on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) override;
   bool on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) override;
   void on_gone(const std::string& name, uint64_t session) override;
-  Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd,
+  Status open_tap(const ClientIdentity& client, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd,
                   uint64_t* bytes) override;
   void close_tap(uint64_t session) override;
+  Status check_share(int32_t uid) const;
   uint32_t thread_of_region(const ValeRegion* region) const;
   // Takes the port only when it succeeds.
   Status attach_locked(std::unique_ptr<Port>&& port, uint64_t session, const PortOptions& options, uint32_t thread = kAnyThread);
@@ -111,7 +116,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   bool runs() const { return started_ && !drained_; }
 
   // --- live taps (engine_taps.cc) ---
-  Status check_tap(const std::string& name, const live_tap::TapWish& wish) const;
+  Status check_tap(const ClientIdentity& client, const std::string& name, const live_tap::TapWish& wish);
   std::unique_ptr<TapSet> tap_set_of(uint32_t thread) const;
   void change_taps();
 
@@ -165,7 +170,8 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::map<std::string, Standing> standing_;
   std::map<std::string, PortInfo> broken_;  // sources that ended with an error: told of until they are removed or replaced
   PortCounters detached_;
-  std::vector<std::unique_ptr<LiveTap>> taps_;       // at most kTapsMax
+  std::vector<std::unique_ptr<LiveTap>> taps_;       // these and those below: at most kTapsMax
+  std::vector<KeptTap> kept_taps_;                   // closed, but their clients have not let go of the memory
   std::vector<std::unique_ptr<TapSet>> tap_sets_;    // what the threads look at, by thread; empty: no taps
   std::unique_ptr<RuleSet> rules_;         // as compiled: names not resolved
   std::unique_ptr<RuleSet> resolved_;      // what the threads run

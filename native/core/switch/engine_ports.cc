@@ -1,4 +1,5 @@
 // Ports come and go while traffic flows. Each change is one command per forwarding thread; nobody else loses a frame by it.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -68,11 +69,23 @@ Status SwitchEngine::attach_port(std::unique_ptr<Port> port, const PortOptions& 
 Status SwitchEngine::on_attach(std::unique_ptr<ValePort> port, const MirrorOptions& mirror) {
   const std::lock_guard lock(mutex_);
   const uint64_t session = port->session();
+  if (Status status = check_share(port->client().uid); !status.ok()) return status;
   const uint32_t thread = thread_of_region(port->region().get());
   const auto standing = standing_.find(port->name());
   if (standing == standing_.end()) return attach_locked(std::move(port), session, {{}, mirror}, thread);
   if (standing->second.kind != nullptr) return {Code::kPort, port->name() + " is in use"};  // by a device, even while it is away
   return attach_locked(std::move(port), session, standing->second.options, thread);
+}
+
+Status SwitchEngine::check_share(int32_t uid) const {
+  const auto all = static_cast<uint32_t>(workers_.size()) * kPortsMax;
+  const uint32_t share = user_share(uid, all);
+  const auto theirs = std::count_if(ports_.begin(), ports_.end(), [&](const auto& each) {
+    return each.second.session != 0 && static_cast<const ValePort&>(*each.second.port).client().uid == uid;
+  });
+  if (static_cast<uint32_t>(theirs) < share) return {};
+  return {Code::kResource, "user " + std::to_string(uid) + " has its share of the switch's ports, " + std::to_string(share) + " of " +
+                               std::to_string(all) + ": close some"};
 }
 
 bool SwitchEngine::on_change(const std::string& name, uint64_t session, const std::function<void(ValePort&)>& change) {

@@ -31,26 +31,42 @@ Status read_filter(int fd, std::unique_ptr<BpfProgram>* filter) {
 
 }  // namespace
 
-Status SwitchEngine::open_tap(uint64_t session, const std::string& name, const TapWish& wish, int filter, int* fd, uint64_t* bytes) {
-  auto tap = std::make_unique<LiveTap>(LiveTap{session, name, wish, nullptr, nullptr});
+// One at a time: only the ports server's thread opens and closes taps.
+Status SwitchEngine::open_tap(const ClientIdentity& client, const std::string& name, const TapWish& wish, int filter, int* fd,
+                              uint64_t* bytes) {
+  auto tap = std::make_unique<LiveTap>(LiveTap{client, name, wish, nullptr, nullptr});
   if (filter >= 0)
     if (Status status = read_filter(filter, &tap->filter); !status.ok()) return status;
-  const std::lock_guard lock(mutex_);
-  if (Status status = check_tap(name, wish); !status.ok()) return status;
+  {
+    const std::lock_guard lock(mutex_);
+    if (Status status = check_tap(client, name, wish); !status.ok()) return status;
+  }
+  // Tens of milliseconds for the largest: nobody waits for the mutex meanwhile.
   if (Status status = TapMemory::create(static_cast<uint32_t>(workers_.size()), wish.ring_bytes, &tap->memory); !status.ok())
     return status;
+  const std::lock_guard lock(mutex_);
+  if (Status status = check_tap(client, name, wish); !status.ok()) return status;
+  if (Status status = tap->memory->open_for_client(fd); !status.ok()) return status;
   for (const auto& [port, attached] : ports_) tap->memory->add_name(attached.port->id, port);
-  *fd = tap->memory->fd();
   *bytes = tap->memory->size_bytes();
   taps_.push_back(std::move(tap));
   change_taps();
   return {};
 }
 
-Status SwitchEngine::check_tap(const std::string& name, const TapWish& wish) const {
+Status SwitchEngine::check_tap(const ClientIdentity& client, const std::string& name, const TapWish& wish) {
   if (drained_) return {Code::kPort, "the switch is shutting down"};
-  if (taps_.size() == kTapsMax)
-    return {Code::kResource, "no room for another tap: " + std::to_string(kTapsMax) + " are open; close one"};
+  std::erase_if(kept_taps_, [](const KeptTap& kept) { return !kept.memory->held(); });
+  const auto keeps = [&](const KeptTap& kept) { return kept.uid == client.uid; };
+  const auto has = [&](const auto& tap) { return tap->client.uid == client.uid; };
+  const auto theirs = static_cast<size_t>(std::count_if(taps_.begin(), taps_.end(), has) +
+                                          std::count_if(kept_taps_.begin(), kept_taps_.end(), keeps));
+  const std::string kept = kept_taps_.empty() ? "" : " (" + std::to_string(kept_taps_.size()) + " closed, their memory kept by clients)";
+  if (taps_.size() + kept_taps_.size() >= kTapsMax)
+    return {Code::kResource, "no room for another tap: " + std::to_string(kTapsMax) + " are open" + kept + "; close one"};
+  if (const uint32_t share = user_share(client.uid, kTapsMax); theirs >= share)
+    return {Code::kResource, "user " + std::to_string(client.uid) + " has its share of taps, " + std::to_string(share) + " of " +
+                                 std::to_string(kTapsMax) + kept + ": close one"};
   if ((wish.flags & (kIn | kOut)) == 0 || (wish.flags & ~(kIn | kOut | kDropped)) != 0 || wish.reserved != 0)
     return {Code::kUsage, "a tap looks at what comes in, what goes out, or both"};
   const auto watched = [&](const auto& port) { return watches(name, port.first); };
@@ -63,13 +79,16 @@ Status SwitchEngine::check_tap(const std::string& name, const TapWish& wish) con
 }
 
 void SwitchEngine::close_tap(uint64_t session) {
+  std::unique_ptr<LiveTap> gone;  // and its memory with it: after the mutex
   const std::lock_guard lock(mutex_);
-  const auto tap = std::find_if(taps_.begin(), taps_.end(), [session](const auto& each) { return each->session == session; });
+  const auto tap = std::find_if(taps_.begin(), taps_.end(), [session](const auto& each) { return each->client.session == session; });
   if (tap == taps_.end()) return;
   // Its memory stays until no thread knows of it.
-  std::unique_ptr<LiveTap> gone = std::move(*tap);
+  gone = std::move(*tap);
   taps_.erase(tap);
   change_taps();
+  gone->memory->unmap();
+  if (gone->memory->held()) kept_taps_.push_back({gone->client.uid, std::move(gone->memory)});
 }
 
 std::unique_ptr<TapSet> SwitchEngine::tap_set_of(uint32_t thread) const {

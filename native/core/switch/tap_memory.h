@@ -64,7 +64,12 @@ class TapMemory {
   TapMemory(const TapMemory&) = delete;
   TapMemory& operator=(const TapMemory&) = delete;
 
-  int fd() const { return fd_; }
+  // A descriptor of its own, for reading.
+  Status open_for_client(int* fd) const;
+  // Whether a client has that descriptor still, or has mapped it: then the pages stay, whatever is done here.
+  bool held() const;
+  // No ring may be used any more.
+  void unmap();
   uint64_t size_bytes() const { return size_bytes_; }
   TapRing& ring(uint32_t thread) { return rings_[thread]; }
   // One thread at a time.

@@ -46,7 +46,16 @@ Status connect_to(const ClientOptions& options, int* connection, bool* transient
 }
 
 // One ring in each direction, for this client alone: its rings have one set of positions.
-bool send_request(int connection, const ClientOptions& options, const Attachment& attachment) {
+// A question and its answer, as receive_packet() says. A daemon that turns us away says why and hangs up, perhaps before it has read
+// the question: the words are there all the same, behind the error.
+template <size_t kMost>
+ssize_t converse(int connection, const Request& request, int offer, Reply* reply, int* fds, size_t* count) {
+  send_packet<1>(connection, &request, sizeof request, &offer, offer >= 0 ? 1 : 0);
+  const ssize_t got = receive_packet<kMost>(connection, reply, sizeof *reply, fds, count);
+  return got < 0 && errno == ECONNRESET ? receive_packet<kMost>(connection, reply, sizeof *reply, fds, count) : got;
+}
+
+Request request_of(const ClientOptions& options, const Attachment& attachment) {
   Request request = {};
   request.header = header_of(kRequest, sizeof request);
   request.reqtype = netmap::kRegister;
@@ -63,7 +72,7 @@ bool send_request(int connection, const ClientOptions& options, const Attachment
   request.buffer_bytes = options.buffer_bytes;
   std::memcpy(request.token, attachment.token, sizeof request.token);
   if (attachment.memory) request.flags |= kOffersMemory;
-  return send_packet<1>(connection, &request, sizeof request, &attachment.memory_fd, attachment.memory ? 1 : 0);
+  return request;
 }
 
 Status take_reply(const ClientOptions& options, const Reply& reply, const int fds[2], size_t fd_count,
@@ -114,8 +123,8 @@ Status exchange(const ClientOptions& options, int connection, Attachment* attach
   int fds[2] = {-1, -1};
   size_t fd_count = 0;
   *transient = true;
-  if (!send_request(connection, options, *attachment)) return failed(options, "the daemon went away");
-  const ssize_t got = receive_packet<2>(connection, &reply, sizeof reply, fds, &fd_count);
+  const ssize_t got = converse<2>(connection, request_of(options, *attachment), attachment->memory ? attachment->memory_fd : -1, &reply,
+                                  fds, &fd_count);
   Status status = check_reply(options, got, &reply, transient);
   if (status.ok()) status = take_reply(options, reply, fds, fd_count, attachment);
   for (uint32_t i = 0; i < fd_count; i++) close(fds[i]);
@@ -161,11 +170,7 @@ Status ask_daemon(const ClientOptions& options, const Request& request, int offe
   int socket = -1;
   if (Status status = connect_to(options, &socket, &transient); !status.ok()) return status;
   size_t count = 0;
-  Status status;
-  if (send_packet<1>(socket, &request, sizeof request, &offer, offer >= 0 ? 1 : 0))
-    status = check_reply(options, receive_packet<1>(socket, reply, sizeof *reply, descriptor, &count), reply, &transient);
-  else
-    status = failed(options, "the daemon went away");
+  Status status = check_reply(options, converse<1>(socket, request, offer, reply, descriptor, &count), reply, &transient);
   if (status.ok() && count != 1) status = failed(options, "the daemon's answer lacks its descriptor");
   if (status.ok()) {
     *connection = socket;

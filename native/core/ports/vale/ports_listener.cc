@@ -67,6 +67,11 @@ Status listen_at(const PortsServerOptions& options, int* fd) {
   return {};
 }
 
+uint32_t user_share(int32_t uid, uint32_t all) {
+  const auto user = static_cast<uint32_t>(uid);
+  return user == 0 || user == geteuid() ? all : std::max(all / 2, 1u);
+}
+
 bool identify(const PortsServerOptions& options, int connection, ClientIdentity* client) {
   ucred peer;
   socklen_t size = sizeof peer;

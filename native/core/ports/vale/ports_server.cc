@@ -105,6 +105,7 @@ class Server final : public PortsServer {
   int next_timeout_ms();
   void accept_some();
   void add(int fd);
+  uint32_t connections_of(int32_t uid) const;
   void serve(uint64_t session);
   bool answer(const Connection& connection, const ControlCall& call);
   void drop(uint64_t session);
@@ -212,6 +213,10 @@ void Server::add(int fd) {
     status = Status(Code::kPrivilege, "user " + std::to_string(connection.client.uid) + " may not attach ports here");
   else if (connections_.size() >= options_.connections_max)
     status = Status(Code::kResource, "the daemon has no room for more connections");
+  else if (connections_of(connection.client.uid) >= user_share(connection.client.uid, options_.connections_max))
+    status = Status(Code::kResource, "user " + std::to_string(connection.client.uid) + " has its share of the daemon's connections, " +
+                                         std::to_string(user_share(connection.client.uid, options_.connections_max)) +
+                                         " of " + std::to_string(options_.connections_max) + ": close some");
   epoll_event event = {EPOLLIN | EPOLLRDHUP, {.u64 = session}};
   if (status.ok() && epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
     status = Status(Code::kResource, std::strerror(errno));
@@ -228,6 +233,11 @@ void Server::add(int fd) {
   connection.deadline_ms = now_ms() + options_.hello_ms;
   connection.client.session = session;
   connections_.emplace(session, std::move(connection));
+}
+
+uint32_t Server::connections_of(int32_t uid) const {
+  return static_cast<uint32_t>(std::count_if(connections_.begin(), connections_.end(),
+                                             [uid](const auto& each) { return each.second.client.uid == uid; }));
 }
 
 // Closes connections that said nothing in time, and the oldest of those when there are too many.
@@ -319,16 +329,9 @@ void Server::open_tap(ControlCall& call) {
   if (connection.tap) return call.refuse(EBUSY, Code::kUsage, "this connection has a tap already: one for each");
   if ((call.request.flags & kOffersMemory) && call.offered < 0)
     return call.refuse(EINVAL, Code::kUsage, "a tap's filter comes in sealed memory");
-  int fd = -1;
-  const Status status =
-      host_.open_tap(connection.session, call.name(), call.body<live_tap::TapWish>(), call.offered, &fd, &call.reply.memory_bytes);
+  const Status status = host_.open_tap(connection.client, call.name(), call.body<live_tap::TapWish>(), call.offered, &call.give[1],
+                                       &call.reply.memory_bytes);
   if (!status.ok()) return call.refuse(status);
-  call.give[1] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (call.give[1] < 0) {
-    const std::string why = std::strerror(errno);
-    host_.close_tap(connection.session);
-    return call.refuse(EMFILE, Code::kResource, why);
-  }
   connection.tap = true;
 }
 

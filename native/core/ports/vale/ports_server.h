@@ -30,13 +30,17 @@ class PortsHost {
   // detached it).
   virtual void on_gone(const std::string& name, uint64_t session) = 0;
   // A live tap for this connection, on the port of this name or on all (live_tap::kAnyPort). `filter`: a memfd with a program that nobody has
-  // looked at yet, or -1. `fd`: of the tap's memory, the host's own; valid until close_tap().
-  virtual Status open_tap(uint64_t session, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd, uint64_t* bytes) {
-    (void)session, (void)wish, (void)filter, (void)fd, (void)bytes;
+  // looked at yet, or -1. `fd`: of the tap's memory, for the client.
+  virtual Status open_tap(const ClientIdentity& client, const std::string& name, const live_tap::TapWish& wish, int filter, int* fd,
+                          uint64_t* bytes) {
+    (void)client, (void)wish, (void)filter, (void)fd, (void)bytes;
     return {Code::kUsage, "no taps here: " + name + " cannot be watched"};
   }
   virtual void close_tap(uint64_t session) { (void)session; }
 };
+
+// Of what there is for all users, how much this one may take: half; root and the daemon's own user all.
+uint32_t user_share(int32_t uid, uint32_t all);
 
 struct PortsServerOptions {
   std::string path;
