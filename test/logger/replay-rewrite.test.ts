@@ -7,29 +7,13 @@ import { PasteError } from "../../logger/errors.js";
 import { replayFrames } from "../../logger/replay.js";
 import { nativeRewrite, type ReplayRewrite } from "../../logger/replay-rewrite.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
+import { crc32c, wordSum } from "../support/checksums.js";
 import { liveSwitch, until } from "../support/live-switch.js";
 import { skipPart } from "../support/skip.js";
 import { hasTool, runTool } from "../support/tools.js";
 import { storeWith, testFolder } from "./store-tools.js";
 
 const octets = (text: string) => Buffer.from(text.replaceAll(/[ :\n]/g, ""), "hex");
-
-/** RFC 1071 over words of two bytes, an odd one padded. */
-function sum(...parts: readonly Buffer[]): number {
-  let total = 0;
-  for (const part of parts) for (let i = 0; i < part.length; i += 2) total += (part[i]! << 8) | (part[i + 1] ?? 0);
-  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
-  return total;
-}
-
-function crc32c(data: Buffer): number {
-  let crc = 0xffffffff;
-  for (const byte of data) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
-  }
-  return ~crc >>> 0;
-}
 
 /** Addresses, ports and whether every checksum is right: a reader of its own, made to be short. */
 function read(frame: Buffer) {
@@ -44,9 +28,9 @@ function read(frame: Buffer) {
   const protocol = v6 ? ip[6]! : ip[9]!;
   const addresses = v6 ? ip.subarray(8, 40) : ip.subarray(12, 20);
   const transport = ip.subarray(header, length);
-  const headerRight = v6 || sum(ip.subarray(0, header)) === 0xffff;
+  const headerRight = v6 || wordSum(ip.subarray(0, header)) === 0xffff;
   const pseudo = Buffer.from([0, protocol, transport.length >> 8, transport.length & 255]);
-  let right = sum(...(protocol === 1 ? [] : [addresses, pseudo]), transport) === 0xffff;
+  let right = wordSum([...(protocol === 1 ? [] : [addresses, pseudo]), transport]) === 0xffff;
   if (protocol === 17 && transport.readUInt16BE(6) === 0) right = !v6;
   if (protocol === 132) {
     const held = transport.readUInt32LE(8);
@@ -89,12 +73,12 @@ function made({ v6 = false, protocol, transport, tags = "", noChecksum = false }
         Buffer.from([protocol, 0, 0]),
         addresses,
       ]);
-  if (!v6) head.writeUInt16BE(0xffff ^ sum(head), 10);
+  if (!v6) head.writeUInt16BE(0xffff ^ wordSum(head), 10);
   const pseudo = Buffer.from([0, protocol, body.length >> 8, body.length & 255]);
   const field = { 6: 16, 17: 6, 58: 2, 1: 2 }[protocol];
   if (protocol === 132) body.writeUInt32LE(crc32c(body), 8);
   else if (field !== undefined && !noChecksum)
-    body.writeUInt16BE(0xffff ^ sum(...(protocol === 1 ? [] : [addresses, pseudo]), body) || 0xffff, field);
+    body.writeUInt16BE(0xffff ^ wordSum([...(protocol === 1 ? [] : [addresses, pseudo]), body]) || 0xffff, field);
   return Buffer.concat([octets("020000000002 020000000001"), octets(tags), octets(v6 ? "86dd" : "0800"), head, body]);
 }
 
@@ -179,20 +163,20 @@ test("ARP and neighbour discovery tell of the new addresses", async (t) => {
 test("an unfinished checksum is finished, a wrong one stays wrong, a fragment's is right when it is whole again", async (t) => {
   const whole = made({ protocol: 6, transport: tcp });
   const unfinished = Buffer.from(whole);
-  const pseudo = sum(unfinished.subarray(26, 34), Buffer.from([0, 6, 0, 25]));
+  const pseudo = wordSum([unfinished.subarray(26, 34), Buffer.from([0, 6, 0, 25])]);
   unfinished.writeUInt16BE(pseudo, 50);
   const wrong = Buffer.from(whole);
   wrong[58] = wrong[58]! ^ 1;
   const fragment = Buffer.from(whole.subarray(0, 54));
   fragment.writeUInt16BE(0x2000, 20);
-  fragment.writeUInt16BE(0xffff ^ sum(fragment.subarray(14, 24), fragment.subarray(26, 34)), 24);
+  fragment.writeUInt16BE(0xffff ^ wordSum([fragment.subarray(14, 24), fragment.subarray(26, 34)]), 24);
   const found = await rewritten(t, [unfinished, wrong, fragment], { addresses: ["10.1.2.3=9.9.9.9"] });
   t.true(read(found[0]!).right);
   t.false(read(found[1]!).right);
   const [, , part] = found;
-  t.is(sum(part!.subarray(14, 34)), 0xffff, "the header's own");
+  t.is(wordSum(part!.subarray(14, 34)), 0xffff, "the header's own");
   const joined = Buffer.concat([part!.subarray(34, 54), whole.subarray(54)]);
-  t.is(sum(part!.subarray(26, 34), Buffer.from([0, 6, 0, 25]), joined), 0xffff);
+  t.is(wordSum([part!.subarray(26, 34), Buffer.from([0, 6, 0, 25]), joined]), 0xffff);
 });
 
 test("whatever the frames: nothing but addresses, ports and checksums changes; tshark agrees about checksums", async (t) => {

@@ -1,4 +1,5 @@
 import type { Random } from "../../logger/traffic/random.js";
+import { wordSum } from "./checksums.js";
 
 /** Layers of awkward frames, as buffers that are put behind each other. Correct unless asked to be wrong. */
 
@@ -49,11 +50,7 @@ export function u32(...values: number[]): Buffer {
 
 /** The Internet checksum (RFC 1071). */
 export function checksum(...parts: readonly Buffer[]): number {
-  const all = Buffer.concat(parts);
-  let sum = 0;
-  for (let i = 0; i < all.length; i++) sum += i % 2 === 0 ? all[i]! << 8 : all[i]!;
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
-  return ~sum & 0xffff;
+  return ~wordSum(Buffer.concat(parts)) & 0xffff;
 }
 
 /** A host's unicast address, out of few, so that a switch learns, or out of many. */

@@ -1,4 +1,5 @@
 // What hosts in namespaces of their own say to each other, and how a frame of theirs is judged.
+import { wordSum } from "./checksums.js";
 import type { Namespace } from "./namespaces.js";
 
 /** Sends `bytes` of noise over TCP to `address`, which is `to`'s; both ends tell the hash of what they had: [sent, got]. */
@@ -39,14 +40,6 @@ export async function echoes(
   const got = Number(await from.run(process.execPath, "-e", ask, address));
   server.kill("SIGKILL");
   return got;
-}
-
-/** The sum of one's-complement words of `bytes`, folded: ffff when a checksum among them is right (RFC 1071). */
-function wordSum(bytes: Buffer, start = 0): number {
-  let sum = start;
-  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return sum;
 }
 
 /** IPv4 header's and TCP's or UDP's checksums of an untagged Ethernet frame are right. */

@@ -1,19 +1,12 @@
 // Checksums that a local sender left to its device (native/core/ports/checksum.h), against ones computed here.
 import test from "ava";
 import { loadAddon } from "../../native/load.js";
+import { crc32c, wordSum } from "../support/checksums.js";
 
 const { completeChecksum } = loadAddon("paste_switch_test") as unknown as {
   /** null: nothing was to do. */
   completeChecksum(frame: Buffer): Buffer | null;
 };
-
-/** Folded sum of one's-complement words (RFC 1071). */
-function sum(bytes: Buffer, start = 0): number {
-  let total = start;
-  for (let i = 0; i < bytes.length; i += 2) total += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
-  return total;
-}
 
 interface Packet {
   frame: Buffer;
@@ -75,7 +68,7 @@ function unfinished({ version, protocol, tags, payload, padding }: Shape): Packe
   else frame.writeUInt16BE(length, transport + 4);
   frame.writeUInt32BE(0x1234_5678, transport);
   payload.copy(frame, transport + header);
-  const pseudo = sum(version === 4 ? ip.subarray(12, 20) : ip.subarray(8, 40), protocol + length);
+  const pseudo = wordSum(version === 4 ? ip.subarray(12, 20) : ip.subarray(8, 40), protocol + length);
   const field = transport + (protocol === 6 ? 16 : 6);
   frame.writeUInt16BE(pseudo, field);
   return { frame, transport, field, pseudo };
@@ -96,7 +89,7 @@ test("an unfinished checksum is finished, and a finished one is left alone", (t)
     const end = frame.length - shape.padding;
     const done = completeChecksum(frame);
     t.truthy(done, what);
-    t.is(sum(done!.subarray(transport, end), pseudo), 0xffff, what);
+    t.is(wordSum(done!.subarray(transport, end), pseudo), 0xffff, what);
     const rest = Buffer.from(done!);
     frame.copy(rest, field, field, field + 2);
     t.deepEqual(rest, frame, `${what}: nothing but the field changed`);
@@ -112,7 +105,7 @@ function addingUpTo(shape: Shape, target: (pseudo: number) => number): Packet {
   const made = unfinished(shape);
   const end = made.frame.length;
   made.frame.writeUInt16BE(0, end - 2);
-  const rest = sum(made.frame.subarray(made.transport, end));
+  const rest = wordSum(made.frame.subarray(made.transport, end));
   made.frame.writeUInt16BE((target(made.pseudo) - rest + 2 * 0xffff) % 0xffff, end - 2);
   return made;
 }
@@ -122,7 +115,7 @@ for (const version of [4, 6] as const)
     const shape: Shape = { version, protocol, tags: 0, payload: noise(64), padding: 0 };
     test(`a field that looks unfinished and is right by chance stays: IPv${version}, protocol ${protocol}`, (t) => {
       const { frame, transport, pseudo } = addingUpTo(shape, (sumOfPseudo) => 0xffff - sumOfPseudo);
-      t.is(sum(frame.subarray(transport), pseudo), 0xffff, "it is right");
+      t.is(wordSum(frame.subarray(transport), pseudo), 0xffff, "it is right");
       t.is(completeChecksum(frame), null);
     });
   }
@@ -148,16 +141,6 @@ test("fragments, other protocols and frames cut anywhere stay as they are", (t) 
     t.is(completeChecksum(other), null, "GRE");
   }
 });
-
-/** CRC-32C, bit by bit (RFC 9260, appendix A). */
-function crc32c(bytes: Buffer): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-  }
-  return ~crc >>> 0;
-}
 
 test("SCTP's checksum, which senders leave 0, is its CRC-32C", (t) => {
   const { frame, transport } = unfinished({ version: 4, protocol: 6, tags: 1, payload: noise(40), padding: 0 });

@@ -1,5 +1,6 @@
 // Checksums and segments against ones computed here, from random frames; and headers that lie.
 import test from "ava";
+import { wordSum } from "../support/checksums.js";
 import { finishChecksum, join, segments } from "../support/native-frame-memory.js";
 
 /** A small generator with a seed, so that a failure can be repeated. */
@@ -12,15 +13,6 @@ function randomFrom(seed: number): (below: number) => number {
 }
 
 /** RFC 1071, word by word. */
-function wordSum(bytes: Buffer, start = 0): number {
-  let sum = start;
-  for (let i = 0; i < bytes.length; i += 2) {
-    sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-    sum = (sum & 0xffff) + (sum >>> 16);
-  }
-  return sum;
-}
-
 interface Made {
   frame: Buffer;
   l3: number;

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import test, { type ExecutionContext } from "ava";
 import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo } from "../../native/engine.js";
-import { arpRequest } from "../support/host-traffic.js";
+import { arpRequest, checksumsRight, isTcp, transfer } from "../support/host-traffic.js";
 import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
 import { scanStore } from "../support/native-store.js";
@@ -55,42 +55,10 @@ async function hostsOn(
 const ping = (from: Host, to: string, ...more: string[]) =>
   from.ns.run("ping", "-c", "3", "-i", "0.05", "-w", "10", ...more, to);
 
-/** Sends `bytes` from one host to the other over TCP; both ends tell their hash. */
-async function transfer(from: Host, to: Host, bytes: number): Promise<[string, string]> {
-  const sink = `require("net").createServer(s=>{const h=require("crypto").createHash("sha256");
-    s.on("data",d=>h.update(d));s.on("end",()=>{s.end(h.digest("hex"))})}).listen(5000,()=>console.log("listening"))`;
-  const source = `const b=Buffer.alloc(${bytes});let x=1;for(let i=0;i<b.length;i++){x=(x*1103515245+12345)>>>0;b[i]=x>>>16}
-    const s=require("net").connect(5000,process.argv[1]);let got="";s.on("data",d=>got+=d);s.on("end",()=>
-    console.log(require("crypto").createHash("sha256").update(b).digest("hex"),got));s.end(b)`;
-  const server = to.ns.start(process.execPath, "-e", sink);
-  await new Promise((resolve) => server.stdout!.once("data", resolve));
-  const [sent, got] = (await from.ns.run(process.execPath, "-e", source, to.address)).trim().split(" ");
-  server.kill("SIGKILL");
-  return [sent!, got!];
-}
-
-/** The sum of one's-complement words of `bytes`, folded: ffff when a checksum among them is right (RFC 1071). */
-function wordSum(bytes: Buffer, start = 0): number {
-  let sum = start;
-  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return sum;
-}
-
-/** IPv4 header's and TCP's checksums of an Ethernet frame are right. */
-function checksumsRight(frame: Buffer): boolean {
-  const ip = frame.subarray(14, 14 + frame.readUInt16BE(16));
-  const header = (ip[0]! & 15) * 4;
-  const segment = ip.subarray(header);
-  const pseudo = wordSum(ip.subarray(12, 20), ip[9]! + segment.length);
-  return wordSum(ip.subarray(0, header)) === 0xffff && wordSum(segment, pseudo) === 0xffff;
-}
-
 const framesIn = (path: string) =>
   scanStore(path)
     .blocks.flatMap((block) => block.records)
     .filter((record) => record.type === 1);
-const isTcp = (frame: Buffer) => frame.readUInt16BE(12) === 0x0800 && frame[23] === 6;
 
 for (const options of ["", ",offload=off", ",queues=4", ",queues=3,offload=off"])
   test(`two hosts ping each other and move 20 MB through tap:IF${options}`, async (t) => {
@@ -98,7 +66,7 @@ for (const options of ["", ",offload=off", ",queues=4", ",queues=3,offload=off"]
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
     t.regex(await ping(a, b.address), / [3-9] received/);
-    const [sent, got] = await transfer(a, b, 20 << 20);
+    const [sent, got] = await transfer(a.ns, b.ns, b.address, 20 << 20);
     t.is(got, sent);
     t.is(sent.length, 64);
     const counters = a.port().counters;
@@ -117,7 +85,7 @@ for (const [what, store, marked] of [
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
     made.s.engine.setRules([rule("tcp")], "tcp");
-    const [sent, got] = await transfer(a, b, 4 << 20);
+    const [sent, got] = await transfer(a.ns, b.ns, b.address, 4 << 20);
     t.is(got, sent);
     await made.s.settled();
     t.regex(a.port().detail, marked ? /frames in the store/ : /frames in DRAM: .* is on a disk/);
@@ -147,7 +115,7 @@ test("a sender that leaves segmentation to its device: what leaves the switch ha
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
   made.s.engine.setRules([rule("tcp")], "tcp");
-  const [sent, got] = await transfer(a, b, 8 << 20);
+  const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
   t.is(got, sent);
   await made.s.settled();
   const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
@@ -161,7 +129,7 @@ test("without offloads the kernel finishes checksums and segments", async (t) =>
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
   made.s.engine.setRules([rule("tcp")], "tcp");
-  await transfer(a, b, 1 << 20);
+  await transfer(a.ns, b.ns, b.address, 1 << 20);
   await made.s.settled();
   const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
   t.true(frames.length > 700);
@@ -175,7 +143,7 @@ for (const options of [",mtu=9000", ",mtu=9000,offload=off"])
     const [a, b] = made.hosts as [Host, Host];
     for (const bytes of [1958, 1960, 2006, 2008, 8972])
       t.regex(await ping(a, b.address, "-M", "do", "-s", String(bytes)), / [3-9] received/, `${bytes} bytes`);
-    const [sent, got] = await transfer(a, b, 8 << 20);
+    const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
     t.is(got, sent);
     t.true(a.port().counters.copiedFrames > 100, "put together in long buffers");
   });
@@ -258,7 +226,7 @@ test("a full store that blocks holds frames back in their port; they come again 
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
   made.s.engine.setRules([rule("tcp")], "tcp");
-  const [sent, got] = await transfer(a, b, 20 << 20);
+  const [sent, got] = await transfer(a.ns, b.ns, b.address, 20 << 20);
   t.is(got, sent);
   await made.s.settled();
   const stats = made.s.engine.stats();

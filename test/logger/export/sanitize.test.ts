@@ -7,6 +7,7 @@ import { PasteError } from "../../../logger/errors.js";
 import { parseSanitize, readSanitizeKey, type SanitizeOptions } from "../../../logger/export/sanitize.js";
 import { exportFrames } from "../../../logger/export.js";
 import { awkwardFrames } from "../../support/awkward-traffic.js";
+import { wordSum } from "../../support/checksums.js";
 import { skip } from "../../support/skip.js";
 import { hasTool, runTool } from "../../support/tools.js";
 import { readAll } from "../capture/read-all.js";
@@ -50,12 +51,6 @@ function mapped(address: Buffer, key: Buffer): Buffer {
 
 const ip4 = (text: string) => Buffer.from(text.split(".").map(Number));
 const words = (...values: number[]) => Buffer.concat(values.map((value) => Buffer.from([value >> 8, value & 255])));
-const sum = (bytes: Buffer) => {
-  let total = 0;
-  for (let i = 0; i < bytes.length; i += 2) total += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-  while (total >> 16) total = (total & 0xffff) + (total >> 16);
-  return ~total & 0xffff;
-};
 const ethernet = (type: number, payload: Buffer) =>
   Buffer.concat([Buffer.from("020102030405020a0b0c0d0e", "hex"), words(type), payload]);
 function packet4(
@@ -71,7 +66,7 @@ function packet4(
     Buffer.from([64, protocol, 0, 0]),
     ...[source, destination, options],
   ]);
-  header.writeUInt16BE(sum(header), 10);
+  header.writeUInt16BE(~wordSum(header) & 0xffff, 10);
   return Buffer.concat([header, payload]);
 }
 function packet6(next: number, source: Buffer, destination: Buffer, payload: Buffer): Buffer {
@@ -81,7 +76,7 @@ function packet6(next: number, source: Buffer, destination: Buffer, payload: Buf
 function udp(source: Buffer, destination: Buffer, ports: [number, number], payload: Buffer): Buffer {
   const datagram = Buffer.concat([words(...ports, 8 + payload.length, 0), payload]);
   const pseudo = Buffer.concat([source, destination, words(17, datagram.length), datagram]);
-  datagram.writeUInt16BE(sum(pseudo), 6);
+  datagram.writeUInt16BE(~wordSum(pseudo) & 0xffff, 6);
   return datagram;
 }
 /** Never part of any header here. */
@@ -123,7 +118,7 @@ test("IPv6 and many IPv4 addresses: as the paper defines it", async (t) => {
   for (const [i, address] of seen4.entries()) {
     const frame = found[40 + i]!;
     t.true(frame.subarray(26, 30).equals(mapped(address, sampleKey)));
-    t.is(sum(frame.subarray(14, 34)), 0, "the header's checksum is mended");
+    t.is(wordSum(frame.subarray(14, 34)), 0xffff, "the header's checksum is mended");
   }
 });
 
@@ -307,7 +302,7 @@ test("keep-payload keeps it, and checksums are right behind it; keep-oui keeps t
     t.not(frame.indexOf(secret), -1);
     const addresses = frame.subarray(i === 0 ? 26 : 22, at);
     const datagram = frame.subarray(at);
-    t.is(sum(Buffer.concat([addresses, words(17, datagram.length), datagram])), 0);
+    t.is(wordSum([addresses, words(17, datagram.length), datagram]), 0xffff);
     t.is(frame.subarray(0, 3).toString("hex"), "020102");
     t.not(frame.subarray(3, 6).toString("hex"), "030405");
   }
