@@ -1,11 +1,10 @@
 // What may be shared: Crypto-PAn against its published sample and a model, and that nothing gets through that should not.
 import { createCipheriv, randomBytes } from "node:crypto";
-import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { PasteError } from "../../../logger/errors.js";
-import { parseSanitize, readSanitizeKey, type SanitizeOptions } from "../../../logger/export/sanitize.js";
+import type { SanitizeOptions } from "../../../logger/export/sanitize.js";
 import { exportFrames } from "../../../logger/export.js";
+import { u16 } from "../../support/awkward-packets.js";
 import { awkwardFrames } from "../../support/awkward-traffic.js";
 import { wordSum } from "../../support/checksums.js";
 import { skip } from "../../support/skip.js";
@@ -50,9 +49,8 @@ function mapped(address: Buffer, key: Buffer): Buffer {
 }
 
 const ip4 = (text: string) => Buffer.from(text.split(".").map(Number));
-const words = (...values: number[]) => Buffer.concat(values.map((value) => Buffer.from([value >> 8, value & 255])));
 const ethernet = (type: number, payload: Buffer) =>
-  Buffer.concat([Buffer.from("020102030405020a0b0c0d0e", "hex"), words(type), payload]);
+  Buffer.concat([Buffer.from("020102030405020a0b0c0d0e", "hex"), u16(type), payload]);
 function packet4(
   protocol: number,
   source: Buffer,
@@ -62,7 +60,7 @@ function packet4(
 ): Buffer {
   const header = Buffer.concat([
     Buffer.from([0x45 + options.length / 4, 0]),
-    words(20 + options.length + payload.length, 1, 0),
+    u16(20 + options.length + payload.length, 1, 0),
     Buffer.from([64, protocol, 0, 0]),
     ...[source, destination, options],
   ]);
@@ -70,12 +68,12 @@ function packet4(
   return Buffer.concat([header, payload]);
 }
 function packet6(next: number, source: Buffer, destination: Buffer, payload: Buffer): Buffer {
-  const header = Buffer.concat([Buffer.from([0x60, 0, 0, 0]), words(payload.length), Buffer.from([next, 64])]);
+  const header = Buffer.concat([Buffer.from([0x60, 0, 0, 0]), u16(payload.length), Buffer.from([next, 64])]);
   return Buffer.concat([header, source, destination, payload]);
 }
 function udp(source: Buffer, destination: Buffer, ports: [number, number], payload: Buffer): Buffer {
-  const datagram = Buffer.concat([words(...ports, 8 + payload.length, 0), payload]);
-  const pseudo = Buffer.concat([source, destination, words(17, datagram.length), datagram]);
+  const datagram = Buffer.concat([u16(...ports, 8 + payload.length, 0), payload]);
+  const pseudo = Buffer.concat([source, destination, u16(17, datagram.length), datagram]);
   datagram.writeUInt16BE(~wordSum(pseudo) & 0xffff, 6);
   return datagram;
 }
@@ -129,9 +127,9 @@ const [a6, b6] = [
 ];
 const tcpHeader = (options: Buffer) =>
   Buffer.concat([
-    words(40000, 443, 1, 2, 3, 4),
+    u16(40000, 443, 1, 2, 3, 4),
     Buffer.from([(5 + options.length / 4) << 4, 0x18]),
-    words(1000, 0xbeef, 0),
+    u16(1000, 0xbeef, 0),
     options,
   ]);
 const inner = packet4(6, a, b, Buffer.concat([tcpHeader(Buffer.alloc(0)), secret]));
@@ -140,17 +138,17 @@ const shapes: [string, Buffer, number][] = [
   ["TCP", ethernet(0x0800, inner), 54],
   [
     "UDP behind two tags",
-    ethernet(0x88a8, Buffer.concat([words(5, 0x8100, 6, 0x0800), packet4(17, a, b, udp(a, b, [53, 53], secret))])),
+    ethernet(0x88a8, Buffer.concat([u16(5, 0x8100, 6, 0x0800), packet4(17, a, b, udp(a, b, [53, 53], secret))])),
     50,
   ],
-  ["SCTP", ethernet(0x0800, packet4(132, a, b, Buffer.concat([words(1, 2, 3, 4, 5, 6), secret]))), 46],
-  ["ICMP echo", ethernet(0x0800, packet4(1, a, b, Buffer.concat([words(0x0800, 1, 2, 3), secret]))), 42],
+  ["SCTP", ethernet(0x0800, packet4(132, a, b, Buffer.concat([u16(1, 2, 3, 4, 5, 6), secret]))), 46],
+  ["ICMP echo", ethernet(0x0800, packet4(1, a, b, Buffer.concat([u16(0x0800, 1, 2, 3), secret]))), 42],
   [
     "ICMP error with the packet it is about",
-    ethernet(0x0800, packet4(1, b, a, Buffer.concat([words(0x0303, 1, 0, 0), inner]))),
+    ethernet(0x0800, packet4(1, b, a, Buffer.concat([u16(0x0303, 1, 0, 0), inner]))),
     82,
   ],
-  ["ICMP of another kind", ethernet(0x0800, packet4(1, b, a, Buffer.concat([words(0x0900, 1, 0, 0), secret]))), 38],
+  ["ICMP of another kind", ethernet(0x0800, packet4(1, b, a, Buffer.concat([u16(0x0900, 1, 0, 0), secret]))), 38],
   [
     "IPv6 with hop-by-hop options, UDP",
     ethernet(
@@ -163,7 +161,7 @@ const shapes: [string, Buffer, number][] = [
     "neighbour solicitation",
     ethernet(
       0x86dd,
-      packet6(58, a6, b6, Buffer.concat([words(0x8700, 1, 0, 0), a6, Buffer.from([1, 1, 2, 1, 2, 3, 4, 5]), secret])),
+      packet6(58, a6, b6, Buffer.concat([u16(0x8700, 1, 0, 0), a6, Buffer.from([1, 1, 2, 1, 2, 3, 4, 5]), secret])),
     ),
     86,
   ],
@@ -302,7 +300,7 @@ test("keep-payload keeps it, and checksums are right behind it; keep-oui keeps t
     t.not(frame.indexOf(secret), -1);
     const addresses = frame.subarray(i === 0 ? 26 : 22, at);
     const datagram = frame.subarray(at);
-    t.is(wordSum([addresses, words(17, datagram.length), datagram]), 0xffff);
+    t.is(wordSum([addresses, u16(17, datagram.length), datagram]), 0xffff);
     t.is(frame.subarray(0, 3).toString("hex"), "020102");
     t.not(frame.subarray(3, 6).toString("hex"), "030405");
   }
@@ -312,7 +310,7 @@ test("later fragments are cut, also with keep-payload: what they are a part of m
   const fragment4 = packet4(47, a, b, Buffer.concat([inner, secret]));
   fragment4.writeUInt16BE(1, 6);
   fragment4.writeUInt16BE(0, 10);
-  const fragment6 = packet6(44, a6, b6, Buffer.concat([Buffer.from([17, 0]), words(8, 0, 1), inner, secret]));
+  const fragment6 = packet6(44, a6, b6, Buffer.concat([Buffer.from([17, 0]), u16(8, 0, 1), inner, secret]));
   const found = await sanitized(t, [ethernet(0x0800, fragment4), ethernet(0x86dd, fragment6)], { keepPayload: true });
   t.deepEqual(
     found.map((frame) => frame.length),
@@ -370,31 +368,4 @@ test("tshark finds nothing malformed in what is left", async (t) => {
   const output = join(testFolder(t), "out.pcapng");
   await exportFrames({ sources: [path], output, sanitize: {} });
   t.is(runTool("tshark", ["-r", output, "-Y", "_ws.malformed || ip.checksum.status == 0"])!.toString(), "");
-});
-
-test("keys: 32 bytes or hexadecimal digits, nobody else's to read; words", async (t) => {
-  const folder = testFolder(t);
-  const file = (name: string, content: string | Buffer, mode = 0o600) => {
-    const path = join(folder, name);
-    writeFileSync(path, content);
-    chmodSync(path, mode);
-    return path;
-  };
-  t.true(sampleKey.equals(await readSanitizeKey(file("raw", sampleKey))));
-  t.true(sampleKey.equals(await readSanitizeKey(file("hex", `${sampleKey.toString("hex")}\n`))));
-  for (const [path, message] of [
-    [file("open", sampleKey, 0o640), /others may read this key/],
-    [file("short", "abc"), /is no key: 32 bytes or 64 hexadecimal digits are, this has 3 bytes/],
-    [join(folder, "none"), /no key can be read.*urandom/],
-  ] as const)
-    await t.throwsAsync(readSanitizeKey(path), { instanceOf: PasteError, message });
-  t.deepEqual(parseSanitize("keep-oui,keep-payload"), { keepOui: true, keepPayload: true });
-  t.throws(() => parseSanitize("tcp"), { message: /"tcp" is none of keep-payload, keep-oui/ });
-  const store = await storeWith(t, []);
-  await t.throwsAsync(
-    async () => exportFrames({ sources: [store], output: "/dev/null", sanitize: { key: Buffer.alloc(5) } }),
-    {
-      message: /must have 32 bytes, it has 5/,
-    },
-  );
 });
