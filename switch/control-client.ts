@@ -1,5 +1,7 @@
 // A program's side of the control protocol: one connection, calls answered in order.
+import { existsSync } from "node:fs";
 import net from "node:net";
+import { basename, dirname, join } from "node:path";
 import { type ErrorCode, errorCodes, PasteError } from "../logger/errors.js";
 import {
   type CallName,
@@ -137,12 +139,17 @@ function asError(failure: Failure): PasteError {
 
 function connectError(path: string, error: Error): PasteError {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === "ENOENT" || code === "ECONNREFUSED")
+  if (code === "ENOENT" || code === "ECONNREFUSED") {
+    // Who is not root is looking in a folder of his own; the daemon is most likely root's.
+    const ofRoot = join("/run/paste-switch", basename(dirname(path)), "control.sock");
+    const hint =
+      process.getuid!() !== 0 && existsSync(dirname(ofRoot)) ? `; root's is asked with --control ${ofRoot}` : "";
     return new PasteError(
       "CONTROL",
-      `no daemon answers at ${path}: start one with \`paste-switch daemon\`, or name it with --control, or --name (of a rule: --instance)`,
+      `no daemon answers at ${path}: start one with \`paste-switch daemon\`, or name it with --control, or --name (of a rule: --instance)${hint}`,
       { cause: error },
     );
+  }
   if (code === "EACCES" || code === "EPERM")
     return new PasteError(
       "PRIVILEGE",

@@ -144,6 +144,30 @@ test("an instance in its usual place goes to a user, and back to root", async (t
   }
 });
 
+test("another user is told what opens a daemon to him", async (t) => {
+  if (!asRoot(t)) return;
+  const user = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
+  if (spawnSync(user[0]!, [...user.slice(1), "test", "-r", cliPath]).status !== 0)
+    return skip(t, "other users may not read this folder");
+  const folder = testFolder(t);
+  chmodSync(folder, 0o755);
+  const { control, ports } = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const store = join(folder, "s.store");
+  const connect = "start that daemon with --group and a group of yours, or act as its user";
+  const open = "act as its owner, or have its daemon started with --group";
+  for (const [args, told] of [
+    [["stats", "--control", control], `not allowed to connect to ${control}: ${connect}`],
+    [["tail", "-i", "any", "--control", control], `port any at ${ports}: not allowed to connect: ${connect}`],
+    [["store", "info", store], `${store}: cannot open the store: Permission denied: ${open}`],
+  ] as const) {
+    const { status, stderr } = spawnSync(user[0]!, [...user.slice(1), process.execPath, cliPath, ...args], {
+      encoding: "utf8",
+    });
+    t.is(stderr, `paste-switch: ${told}\n`);
+    t.is(status, 1);
+  }
+});
+
 test("root without capabilities says why another user's store cannot be opened", async (t) => {
   if (!asRoot(t)) return;
   const folder = testFolder(t);

@@ -190,7 +190,11 @@ Status Region::open(const std::string& path, Access access, std::unique_ptr<Regi
   // O_NONBLOCK: a FIFO in the store's place must not hold us up.
   Descriptor file(::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (file.get() < 0 && errno == EISDIR) return {Code::kStore, path + " is a folder: name the store's file"};
-  if (file.get() < 0) return failed(path + ": cannot open the store", errno);
+  if (file.get() < 0) {
+    const Status refusal = failed(path + ": cannot open the store", errno);
+    if (refusal.code() != Code::kPrivilege) return refusal;
+    return {refusal.code(), refusal.message() + ": act as its owner, or have its daemon started with --group"};
+  }
   MediumInfo info;
   Status status = detect_medium(file.get(), path, &info);
   if (!status.ok()) return status;

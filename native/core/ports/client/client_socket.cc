@@ -41,7 +41,7 @@ Status connect_to(const ClientOptions& options, int* connection, bool* transient
   const int error = errno;
   close(fd);
   *transient = error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
-  if (error == EACCES || error == EPERM) return failed(options, "permission denied", Code::kPrivilege);
+  if (error == EACCES || error == EPERM) return failed(options, "not allowed to connect: start that daemon with --group and a group of yours, or act as its user", Code::kPrivilege);
   return failed(options, std::string("no daemon answers there (") + std::strerror(error) + ")");
 }
 
