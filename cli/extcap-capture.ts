@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import type { Writable } from "node:stream";
 import { PasteError } from "../logger/errors.js";
 import { compileFilter } from "../logger/filter/compile.js";
+import { parseTimeOption } from "../logger/filter/times.js";
 import { parseWhole } from "../switch/units.js";
 import type { ExtcapArguments } from "./extcap-main.js";
 import { damageText, formatOf } from "./format.js";
@@ -27,8 +28,7 @@ export function checkFilter(filter: string): string[] {
 export async function capture(name: string, asked: ExtcapArguments): Promise<void> {
   const fifo = asked.get("--fifo") ?? "";
   if (fifo === "") throw new PasteError("USAGE", "--capture needs --fifo FILE: where to write to");
-  const filter = filterOf(asked);
-  compileFilter(filter, { record: "store" }); // what is wrong is said before the pipe is opened
+  const filter = filterOf(asked); // what is wrong is said before the pipe is opened
   const output = createWriteStream(fifo, { flags: "w" });
   output.on("error", () => {}); // a reader that goes away ends the capture; the writer hears of it by its own call
   const snaplen = parseWhole(asked.get("--snaplen") || "262144", "--snaplen", 1, 262_144);
@@ -52,8 +52,17 @@ function instanceOf(asked: ExtcapArguments): { name?: string; control?: string }
   return instance === "default" ? {} : { name: instance };
 }
 
-/** The dialog's fields and Wireshark's capture filter as one filter. */
+/** The dialog's fields and Wireshark's capture filter as one filter. What is wrong is told of its own field. Throws USAGE or FILTER. */
 function filterOf(asked: ExtcapArguments): string {
+  for (const [option, field] of [
+    ["--from", "From"],
+    ["--to", "To"],
+  ] as const) {
+    const time = asked.get(option)?.trim();
+    if (time) parseTimeOption(time, field);
+  }
+  for (const option of ["--filter", "--extcap-capture-filter"])
+    compileFilter(asked.get(option) ?? "", { record: "store" });
   const one = (option: string, word: string) => {
     const value = asked.get(option)?.trim();
     return value ? [`${word} ${value}`] : [];
@@ -70,7 +79,9 @@ function filterOf(asked: ExtcapArguments): string {
     ...whole("--filter"),
     ...whole("--extcap-capture-filter"),
   ];
-  return parts.length === 1 ? parts[0]!.replace(/^\((.*)\)$/s, "$1") : parts.join(" and ");
+  const filter = parts.join(" and ");
+  compileFilter(filter, { record: "store" });
+  return filter;
 }
 
 async function tail(asked: ExtcapArguments, common: Common): Promise<string> {

@@ -127,7 +127,24 @@ test("what it cannot do is said", (t) => {
     [["--extcap-interface", "eth0", "--extcap-dlts"], /no interface "eth0": there are paste-switch-tail and/],
     [["--extcap-interface", "paste-switch-tail"], /nothing to do/],
     [["--extcap-interface", "paste-switch-tail", "--capture"], /--capture needs --fifo/],
-    [["--extcap-interface", "paste-switch-query", "--capture", "--fifo", "/tmp/x", "--from", "teatime"], /teatime/],
+    [
+      ["--extcap-interface", "paste-switch-query", "--capture", "--fifo", "/tmp/x", "--from", "teatime"],
+      /^paste-switch: From "teatime": write /,
+    ],
+    [
+      [
+        "--extcap-interface",
+        "paste-switch-query",
+        "--capture",
+        "--fifo",
+        "/tmp/x",
+        "--to",
+        "14:00",
+        "--filter",
+        "tcp prt 4",
+      ],
+      /^paste-switch: filter: unknown word "prt" at column 5/,
+    ],
   ] as const) {
     const { status, lines, stderr } = ask(...args);
     t.is(status, 1);

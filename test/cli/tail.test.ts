@@ -150,5 +150,8 @@ test("no daemon, no such port", async (t) => {
   const none = await daemon.cli("tail", "-i", "vale0:x");
   t.is(none.status, 1);
   t.regex(none.stderr, /port vale0:x .*no such port, and no other/);
+  await daemon.cli("port", "add", "vale0:waiting");
+  daemon.open(t, "vale0:open");
+  t.regex((await daemon.cli("tail", "-i", "vale0:x")).stderr, /no such port: there are vale0:open, vale0:waiting$/m);
   t.true(existsSync(daemon.ports));
 });

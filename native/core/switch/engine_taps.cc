@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "core/base/glob.h"
 #include "core/switch/engine_impl.h"
@@ -72,8 +74,11 @@ Status SwitchEngine::check_tap(const ClientIdentity& client, const std::string& 
   const auto watched = [&](const auto& port) { return watches(name, port.first); };
   if (name == kAnyPort || std::any_of(ports_.begin(), ports_.end(), watched) || std::any_of(standing_.begin(), standing_.end(), watched))
     return {};
+  std::set<std::string> names;
+  for (const auto& [port, attached] : ports_) names.insert(port);
+  for (const auto& [port, waiting] : standing_) names.insert(port);
   std::string there;
-  for (const auto& [port, attached] : ports_) there += (there.empty() ? ": there are " : ", ") + port;
+  for (const std::string& port : names) there += (there.empty() ? ": there are " : ", ") + port;
   if (there.size() > 160) there = there.substr(0, there.rfind(',', 160)) + " and others";
   return {Code::kPort, "no such port" + (there.empty() ? std::string(", and no other") : there)};
 }
