@@ -16,7 +16,8 @@ export interface PacerReport {
   /** Frames of which rewriting changed a byte, and those whose SCTP checksum could not be made anew. */
   rewritten: number;
   unmended: number;
-  /** Frames sent more than 1 ms behind their deadline. */
+  /** Frames sent more than 10 us behind their deadline, and those sent more than 1 ms behind it. */
+  late: number;
   missed: number;
   /** Times that a transmit ring was full and the replay waited for the switch. */
   waits: number;
@@ -25,6 +26,8 @@ export interface PacerReport {
   pausedNs: number;
   /** The sending thread ran ahead of others (SCHED_FIFO). */
   realtime: boolean;
+  /** How long `beginAtNs` was past when the first frame was there. */
+  startLateNs: number;
   /** Wall clock: when the first frame was due, and when the last one was handed over; 0n: there was none. */
   beganNs: bigint;
   endedNs: bigint;
@@ -32,6 +35,9 @@ export interface PacerReport {
   errorP99Ns: number;
   errorP999Ns: number;
   errorMaxNs: number;
+  /** Medians of the first second and of the last whole one; not there when the replay took less than two. */
+  firstSecondP50Ns?: number;
+  lastSecondP50Ns?: number;
   /** Ports whose ring the switch had not emptied within 2 s of the last frame. */
   unconfirmedPorts: number;
   /** Frames sent to each port, in the order of the ports. */

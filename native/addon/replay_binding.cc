@@ -99,17 +99,23 @@ Napi::Object report_object(Napi::Env env, const PacerReport& report) {
   set("tooLong", report.too_long);
   set("refused", report.refused);
   set("empty", report.empty);
+  set("late", report.late);
   set("missed", report.missed);
   set("waits", report.waits);
   set("elapsedNs", report.elapsed_ns);
   set("pausedNs", report.paused_ns);
   object.Set("realtime", report.realtime);
+  set("startLateNs", report.start_late_ns);
   object.Set("beganNs", Napi::BigInt::New(env, report.began_ns));
   object.Set("endedNs", Napi::BigInt::New(env, report.ended_ns));
   set("errorP50Ns", report.error_p50_ns);
   set("errorP99Ns", report.error_p99_ns);
   set("errorP999Ns", report.error_p999_ns);
   set("errorMaxNs", report.error_max_ns);
+  if (report.drift_known) {
+    set("firstSecondP50Ns", report.first_p50_ns);
+    set("lastSecondP50Ns", report.last_p50_ns);
+  }
   set("unconfirmedPorts", report.unconfirmed);
   Napi::Array ports = Napi::Array::New(env);
   for (uint32_t i = 0; i < report.port_frames.size(); ++i) ports.Set(i, static_cast<double>(report.port_frames[i]));

@@ -16,7 +16,16 @@ class ClientSink final : public ReplaySink {
   uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) override {
     return client_->send(data, offsets, lengths, count);
   }
+  bool publish() override {
+    client_->publish();
+    return true;
+  }
   bool flush() override { return client_->flush(); }
+  void rouse() override {
+    const bool asleep = __atomic_load_n(&client_->tx_sync()->daemon.need_kick, __ATOMIC_RELAXED) != 0;
+    if (asleep && !roused_) client_->flush();  // rings the doorbell, though nothing is new; what went wrong the next flush says, too
+    roused_ = asleep;
+  }
   Wait wait_for_room(int timeout_ms) override {
     switch (client_->wait(true, timeout_ms)) {
       case PortClient::Wake::kReady:
@@ -36,6 +45,7 @@ class ClientSink final : public ReplaySink {
 
  private:
   std::unique_ptr<PortClient> client_;
+  bool roused_ = false;
 };
 
 }  // namespace

@@ -54,6 +54,7 @@ class InterfaceSink final : public ReplaySink {
         return 0;
     }
   }
+  bool publish() override { return true; }  // the kernel has it
   bool flush() override { return !gone_; }
   Wait wait_for_room(int timeout_ms) override {
     if (gone_) return Wait::kGone;

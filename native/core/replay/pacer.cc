@@ -1,8 +1,6 @@
 #include "core/replay/pacer.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -19,10 +17,14 @@
 namespace paste {
 namespace {
 
-// A sleeping thread wakes up to this much late on an idle machine; the rest is spun.
-constexpr uint64_t kSpinNs = 100'000;
+// A sleeping thread wakes tens of microseconds late, and later after a longer sleep: how much of the time before a deadline is spun
+// follows what sleeping did before, within these.
+constexpr uint64_t kWakeNsMin = 100'000, kWakeNsMax = 1'000'000;
+// A side that sleeps is woken so long before a frame for it is due, and no later: waking it takes some microseconds of this thread.
+constexpr uint64_t kRouseNs = 50'000, kRouseNsMin = 10'000;
 // Sleeping is cut into pieces, so that stop() is noticed.
 constexpr uint64_t kSleepNsMax = 50'000'000;
+constexpr uint64_t kHeadStartNs = 200'000'000;
 constexpr uint32_t kBurst = 64;
 // How often ports are looked after while nothing is due.
 constexpr uint64_t kLookNs = 10'000'000;
@@ -45,8 +47,9 @@ void relax() {
 }  // namespace
 
 Pacer::Pacer(const PacerOptions& options, std::vector<std::unique_ptr<ReplaySink>> ports)
-    : options_(options), ports_(std::move(ports)), offsets_(kBurst), lengths_(kBurst) {
+    : options_(options), ports_(std::move(ports)), wake_ns_(2 * kWakeNsMin), offsets_(kBurst), lengths_(kBurst) {
   report_.port_frames.resize(ports_.size());
+  touched_.resize(ports_.size());
   thread_ = std::thread([this] { run(); });
 }
 
@@ -57,33 +60,13 @@ Pacer::~Pacer() {
 
 void Pacer::push(std::shared_ptr<const PacedBatch> batch, uint32_t count, bool loop_start) {
   PASTE_CHECK(count <= batch->items.size());
-  if (count == 0) return;
-  const std::lock_guard lock(mutex_);
-  queued_bytes_ += batch->bytes.size();
-  queue_.push_back(Entry{std::move(batch), count, loop_start});
-  changed_.notify_all();
-}
-
-bool Pacer::room() {
-  const std::lock_guard lock(mutex_);
-  return has_room() || ended();
-}
-
-void Pacer::wait_room() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return has_room() || ended() || stop_; });
-}
-
-void Pacer::end() {
-  const std::lock_guard lock(mutex_);
-  no_more_ = true;
-  changed_.notify_all();
+  if (count > 0) queue_.push({std::move(batch), count, loop_start});
 }
 
 void Pacer::stop() {
   const std::lock_guard lock(mutex_);
   stop_ = true;
-  no_more_ = true;
+  queue_.close();
   changed_.notify_all();
 }
 
@@ -113,37 +96,42 @@ Status Pacer::finish(PacerReport* report) {
   return status_;
 }
 
-bool Pacer::take(Entry* entry) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !queue_.empty() || no_more_; });
-  if (stop_ || queue_.empty()) return false;
-  *entry = std::move(queue_.front());
-  queue_.pop_front();
-  queued_bytes_ -= entry->batch->bytes.size();
-  changed_.notify_all();
-  return true;
-}
-
 void Pacer::run() {
+  pthread_setname_np(pthread_self(), "paste-replay");
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // of this thread: sleeps end as close to their time as can be
-  const sched_param lowest = {.sched_priority = 1};
-  report_.realtime = options_.realtime && pthread_setschedparam(pthread_self(), SCHED_FIFO, &lowest) == 0;
-  Entry entry;
-  while (take(&entry) && play(entry)) {}
-  entry = {};
+  report_.realtime = options_.realtime && realtime_.take();
+  if (options_.mode != PacerOptions::Mode::kTop) queue_.settle(std::chrono::nanoseconds(head_start_ns()));
+  PacerQueue::Entry entry;
+  while (queue_.take(&entry) && play(entry)) {}
   if (marked_ && status_.ok()) send_markers("end");
   if (status_.ok()) drain_rings();
+  report();
+  ended_.store(true, std::memory_order_release);
+  queue_.close();
+}
+
+// How long the thread that reads may be ahead of the first frame: it needs the cores that the sides of a port run on, too.
+uint64_t Pacer::head_start_ns() const {
+  const uint64_t wall = wall_ns();
+  if (options_.begin_at_ns == 0) return kHeadStartNs;
+  return options_.begin_at_ns > wall ? std::min(kHeadStartNs, options_.begin_at_ns - wall) : 0;
+}
+
+void Pacer::report() {
   for (const std::unique_ptr<ReplaySink>& port : ports_) report_.refused += port->refused();
   const bool sent = begun_ && last_sent_ns_ > origin_ns_;
   report_.elapsed_ns = sent ? last_sent_ns_ - origin_ns_ : 0;
   if (begun_) report_.ended_ns = report_.began_ns + report_.elapsed_ns;
-  report_.error_p50_ns = errors_.percentile_ns(500);
-  report_.error_p99_ns = errors_.percentile_ns(990);
-  report_.error_p999_ns = errors_.percentile_ns(999);
-  report_.error_max_ns = errors_.max_ns();
-  const std::lock_guard lock(mutex_);
-  ended_.store(true, std::memory_order_release);
-  changed_.notify_all();
+  const TimingHistogram &all = lateness_.all(), &first = lateness_.first(), &last = lateness_.last();
+  report_.late = lateness_.late();
+  report_.missed = lateness_.missed();
+  report_.error_p50_ns = all.percentile_ns(500);
+  report_.error_p99_ns = all.percentile_ns(990);
+  report_.error_p999_ns = all.percentile_ns(999);
+  report_.error_max_ns = all.max_ns();
+  report_.drift_known = first.total() > 0 && last.total() > 0;
+  report_.first_p50_ns = first.percentile_ns(500);
+  report_.last_p50_ns = last.percentile_ns(500);
 }
 
 // Times that run backwards do not: such a frame goes at once, in its place.
@@ -173,6 +161,7 @@ void Pacer::begin(uint64_t first_time_ns) {
   first_time_ns_ = first_time_ns;
   const uint64_t wall = wall_ns(), now = monotonic_ns();
   const uint64_t later = options_.begin_at_ns > wall ? options_.begin_at_ns - wall : 0;
+  if (options_.begin_at_ns != 0 && later == 0) report_.start_late_ns = wall - options_.begin_at_ns;
   origin_ns_ = now + later;
   start_ns_ = last_deadline_ns_ = static_cast<int64_t>(origin_ns_);
   report_.began_ns = wall + later;
@@ -186,14 +175,14 @@ void Pacer::begin_now() {
   origin_ns_ = now;
 }
 
-bool Pacer::play(const Entry& entry) {
+bool Pacer::play(const PacerQueue::Entry& entry) {
   const PacedBatch& batch = *entry.batch;
   const bool paced = options_.mode != PacerOptions::Mode::kTop;
   const bool original = options_.mode == PacerOptions::Mode::kOriginal;
   bool alone = false;
   if (!begun_) {
     begin(batch.items[0].time_ns);
-    const Turn turn = wait_turn(origin_ns_);
+    const Turn turn = wait_turn(origin_ns_, batch.items[0].port);
     if (turn == Turn::kStopped) return false;
     alone = turn == Turn::kOne;
     if (alone) begin_now();
@@ -208,7 +197,7 @@ bool Pacer::play(const Entry& entry) {
     if (stop_.load(std::memory_order_relaxed)) return false;
     // A burst: every frame that is due already, up to the first that is not.
     if (!alone && paused_.load(std::memory_order_relaxed)) {
-      const Turn turn = wait_turn(deadline_of(batch.items[at]));
+      const Turn turn = wait_turn(deadline_of(batch.items[at]), batch.items[at].port);
       if (turn == Turn::kStopped) return false;
       alone = turn == Turn::kOne;
     }
@@ -219,7 +208,7 @@ bool Pacer::play(const Entry& entry) {
       uint64_t deadline = deadline_of(item);
       if (paced && deadline > now) {
         if (count > 0) break;
-        const Turn turn = wait_turn(deadline);
+        const Turn turn = wait_turn(deadline, item.port);
         if (turn == Turn::kStopped) return false;
         alone = turn == Turn::kOne;
         deadline = deadline_of(item);  // a pause moved it
@@ -231,7 +220,7 @@ bool Pacer::play(const Entry& entry) {
       planned_bits_ += uint64_t{item.length} * 8;
     }
     if (!send(batch, at, count)) return false;
-    last_sent_ns_ = monotonic_ns();
+    realtime_.keep(last_sent_ns_);
     if (paced) count_errors(deadlines, count);
     at += count;
     alone = false;
@@ -240,14 +229,11 @@ bool Pacer::play(const Entry& entry) {
 }
 
 void Pacer::count_errors(const uint64_t* deadlines, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint64_t late = last_sent_ns_ > deadlines[i] ? last_sent_ns_ - deadlines[i] : 0;
-    errors_.add(late);
-    report_.missed += late > kMissedNs;
-  }
+  for (uint32_t i = 0; i < count; ++i)
+    lateness_.add(last_sent_ns_ - origin_ns_, last_sent_ns_ > deadlines[i] ? last_sent_ns_ - deadlines[i] : 0);
 }
 
-Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
+Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
   for (;;) {
     if (stop_.load(std::memory_order_relaxed)) return Turn::kStopped;
     if (paused_.load(std::memory_order_relaxed)) {
@@ -255,9 +241,9 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
       const Turn turn = wait_paused(deadline_ns);
       const uint64_t now = monotonic_ns();
       report_.paused_ns += now - begun;
-      if (turn == Turn::kDue) deadline_ns += now - begun;  // goes on with what was left
-      if (turn == Turn::kDue) continue;
-      return turn;
+      if (turn != Turn::kDue) return turn;
+      deadline_ns += now - begun;  // goes on with what was left
+      continue;
     }
     const uint64_t now = monotonic_ns();
     if (now >= deadline_ns) return Turn::kDue;
@@ -265,12 +251,23 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns) {
     if (rest > kLookNs && now - looked_ns_ > kLookNs) {
       looked_ns_ = now;
       if (!all_alive()) return Turn::kStopped;
-    } else if (rest > kSpinNs) {
-      sleep_until(now + std::min(rest - kSpinNs, kSleepNsMax));
+    } else if (rest > wake_ns_) {
+      sleep_before(now + std::min(rest, kSleepNsMax));
     } else {
+      if (rest < kRouseNs && rest > kRouseNsMin) ports_[port]->rouse();
       relax();
     }
   }
+}
+
+// Twice what sleeping was late by lately is spun instead.
+void Pacer::sleep_before(uint64_t deadline_ns) {
+  const uint64_t until = deadline_ns - wake_ns_;
+  sleep_until(until);
+  const uint64_t woken = monotonic_ns();
+  realtime_.keep(woken);
+  const uint64_t late = woken > until ? woken - until : 0;
+  wake_ns_ = std::clamp(std::max(2 * late, wake_ns_ - wake_ns_ / 64), kWakeNsMin, kWakeNsMax);
 }
 
 // Until the replay goes on, or one frame is asked for: then that one is due now.
@@ -295,9 +292,10 @@ void Pacer::shift(int64_t by_ns) {
   last_deadline_ns_ += by_ns;
 }
 
-// Runs of frames for the same port go in one call; every port that got some is flushed once at the end.
+// Runs of frames for the same port go in one call. Then the frames count as handed over where the other side finds them by itself, and
+// whoever sleeps there is woken afterwards.
 bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
-  uint64_t touched[4] = {};  // ports by bit, the first 256; the others are flushed at once
+  uint32_t touched[kBurst], ports = 0;
   for (uint32_t at = 0; at < count;) {
     const uint32_t port = batch.items[first + at].port;
     const uint32_t most = ports_[port]->frame_bytes_max();
@@ -318,15 +316,18 @@ bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
     report_.sent_frames += run;
     report_.sent_bytes += bytes;
     report_.port_frames[port] += run;
-    if (port < 256) {
-      touched[port / 64] |= uint64_t{1} << port % 64;
-    } else if (!flush(port)) {
-      return false;
-    }
+    if (!touched_[port]) touched[ports++] = port;
+    touched_[port] = true;
   }
   sent_.store(report_.sent_frames, std::memory_order_relaxed);
-  for (uint32_t port = 0; port < std::min<size_t>(ports_.size(), 256); ++port)
-    if ((touched[port / 64] >> port % 64 & 1) && !flush(port)) return false;
+  bool there = true;
+  for (uint32_t i = 0; i < ports; ++i) there &= ports_[touched[i]]->publish();
+  if (there) last_sent_ns_ = monotonic_ns();
+  for (uint32_t i = 0; i < ports; ++i) {
+    touched_[touched[i]] = false;
+    if (!flush(touched[i])) return false;
+  }
+  if (!there) last_sent_ns_ = monotonic_ns();
   return true;
 }
 

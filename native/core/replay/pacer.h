@@ -5,7 +5,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,9 +12,10 @@
 #include <vector>
 
 #include "core/base/status.h"
+#include "core/replay/lateness.h"
+#include "core/replay/pacer_queue.h"
+#include "core/replay/realtime.h"
 #include "core/replay/sink.h"
-#include "core/replay/timing_histogram.h"
-#include "core/store/reader.h"
 
 namespace paste {
 
@@ -36,50 +36,39 @@ struct PacerOptions {
   std::string marker;
 };
 
-// Frames that are to be sent one behind the other.
-struct PacedBatch {
-  struct Item {
-    uint64_t time_ns;
-    uint32_t offset, length;  // in bytes
-    uint32_t port;            // index of the port
-  };
-  std::vector<Item> items;
-  std::vector<uint8_t, RawAllocator<uint8_t>> bytes;
-};
-
 struct PacerReport {
   uint64_t sent_frames = 0, sent_bytes = 0;
   uint64_t too_long = 0;        // frames longer than their port takes, left out
   uint64_t refused = 0;         // of the sent: frames that a device or the kernel refused then
   uint64_t empty = 0;           // frames without bytes, left out
-  uint64_t missed = 0;          // sent more than kMissedNs behind their deadline
+  uint64_t late = 0;            // sent more than Lateness::kLateNs behind their deadline
+  uint64_t missed = 0;          // sent more than Lateness::kMissedNs behind their deadline
   uint64_t waits = 0;           // times that a transmit ring was full
   uint64_t elapsed_ns = 0;      // from the first frame to the last, pauses included
   uint64_t paused_ns = 0;
   bool realtime = false;        // it was granted
+  uint64_t start_late_ns = 0;   // how long begin_at_ns was past when the first frame was there
   uint64_t began_ns = 0, ended_ns = 0;  // wall clock: when the first frame was due and when the last one was handed over; 0: there was none
   uint64_t error_p50_ns = 0, error_p99_ns = 0, error_p999_ns = 0, error_max_ns = 0;
+  // Medians of the first second and of the last whole one; only where there are two.
+  bool drift_known = false;
+  uint64_t first_p50_ns = 0, last_p50_ns = 0;
   uint64_t unconfirmed = 0;     // ports whose ring the switch had not emptied when waiting for that was given up
   std::vector<uint64_t> port_frames;
 };
 
 class Pacer {
  public:
-  static constexpr uint64_t kMissedNs = 1'000'000;
-  static constexpr size_t kQueueBytes = 16u << 20;
-  static constexpr size_t kQueueBatches = 4096;
-
   Pacer(const PacerOptions& options, std::vector<std::unique_ptr<ReplaySink>> ports);
   ~Pacer();  // stops
 
-  // Feeding side, one thread. push() never blocks and takes the first `count` frames; `loop_start`: the source begins again, so its
-  // first time counts from the last deadline. room() says whether the queue is below its limit, wait_room() sleeps until it
-  // is or the pacer has ended.
+  // Feeding side, as PacerQueue has it. push() takes the first `count` frames; `loop_start`: the source begins again, so its first time
+  // counts from the last deadline. Nothing waits for room once the pacer has ended.
   void push(std::shared_ptr<const PacedBatch> batch, uint32_t count, bool loop_start);
-  bool room();
-  void wait_room();
-  void end();   // no more batches
-  void stop();  // drops what is queued, too
+  bool room() { return queue_.room(); }
+  void wait_room() { queue_.wait_room(); }
+  void end() { queue_.end(); }  // no more batches
+  void stop();                  // any thread; drops what is queued, too
 
   // Any thread. While it is paused, time stands still for the frames that wait; step() sends the next one at once and pauses.
   void pause();
@@ -92,21 +81,16 @@ class Pacer {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
  private:
-  struct Entry {
-    std::shared_ptr<const PacedBatch> batch;
-    uint32_t count;
-    bool loop_start;
-  };
-
   enum class Turn : uint8_t { kDue, kOne, kStopped };  // the frame is due / it alone, as a step / stop() was called
 
-  bool has_room() const { return queued_bytes_ < kQueueBytes && queue_.size() < kQueueBatches; }
   void run();
-  bool take(Entry* entry);
-  bool play(const Entry& entry);
+  uint64_t head_start_ns() const;
+  void report();
+  bool play(const PacerQueue::Entry& entry);
   void begin(uint64_t first_time_ns);
   void begin_now();
-  Turn wait_turn(uint64_t deadline_ns);
+  Turn wait_turn(uint64_t deadline_ns, uint32_t port);
+  void sleep_before(uint64_t deadline_ns);
   Turn wait_paused(uint64_t deadline_ns);
   void shift(int64_t by_ns);
   void count_errors(const uint64_t* deadlines, uint32_t count);
@@ -123,11 +107,9 @@ class Pacer {
   const PacerOptions options_;
   std::vector<std::unique_ptr<ReplaySink>> ports_;
 
-  std::mutex mutex_;
+  PacerQueue queue_;
+  std::mutex mutex_;                 // of pausing
   std::condition_variable changed_;
-  std::deque<Entry> queue_;
-  size_t queued_bytes_ = 0;
-  bool no_more_ = false;
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
   uint32_t steps_ = 0;  // asked for while paused; the mutex
@@ -137,15 +119,18 @@ class Pacer {
   // The pacing thread's own.
   Status status_;
   PacerReport report_;
-  TimingHistogram errors_;
+  Lateness lateness_;
+  Realtime realtime_;
   uint64_t origin_ns_ = 0;  // when it began; start_ns_ moves with loops and pauses
   // A step over a gap that is longer than the machine is up puts them before its start.
   int64_t start_ns_ = 0, last_deadline_ns_ = 0;
   uint64_t first_time_ns_ = 0, last_sent_ns_ = 0;
+  uint64_t wake_ns_;        // how long before a deadline it stops sleeping
   uint64_t looked_ns_ = 0;  // when the ports were looked after last, between frames
   uint64_t planned_frames_ = 0, planned_bits_ = 0;
   bool begun_ = false, marked_ = false;
   std::vector<uint32_t> offsets_, lengths_;
+  std::vector<bool> touched_;  // of each port: it has frames that are not flushed
 
   std::thread thread_;  // last: everything above is ready when it starts
 };

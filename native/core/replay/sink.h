@@ -20,8 +20,12 @@ class ReplaySink {
   // Takes the first n of the frames and returns n; publish with flush(). Frame i: lengths[i] bytes at data + offsets[i], 64-byte aligned,
   // none empty or longer than frame_bytes_max(). Lines that frames end in are readable to their end.
   virtual uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) = 0;
+  // Before flush(): gives the other side what send() took, as far as nobody need be woken for it. False: only flush() does.
+  virtual bool publish() { return false; }
   // False: it is gone.
   virtual bool flush() = 0;
+  // A frame will be there within microseconds: who sleeps on the other side is woken for it, once. For calling often.
+  virtual void rouse() {}
   virtual Wait wait_for_room(int timeout_ms) = 0;
   // Looks whether it is still there, for who sends nothing for a while.
   virtual bool alive() = 0;

@@ -142,11 +142,15 @@ void RingClient::put(const uint8_t* from, uint32_t length, uint32_t* head) {
 }
 
 // See vale_port.cc for why no wake-up is lost.
-bool RingClient::flush() {
-  if (gone_) return false;
+void RingClient::publish() {
   const uint32_t head = load_relaxed(tx_->head);
   store_relaxed(tx_sync_->client.cur, head);
   store_release(tx_sync_->client.head, head);
+}
+
+bool RingClient::flush() {
+  if (gone_) return false;
+  publish();
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (load_relaxed(tx_sync_->daemon.need_kick)) {
     const uint8_t one = 1;

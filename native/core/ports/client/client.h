@@ -34,6 +34,8 @@ class PortClient {
   virtual uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) = 0;
   // Publishes what was sent and rings the daemon if it sleeps. Returns false when the daemon is gone.
   virtual bool flush() = 0;
+  // The first half of flush(): a daemon that is awake finds the frames.
+  virtual void publish() = 0;
   // Free transmit slots right now.
   virtual uint32_t room() = 0;
   // Copies waiting frames out: at most `max` and `size` bytes; returns how many. Offsets (multiples of 64) and lengths as in

@@ -20,6 +20,7 @@ class RingClient final : public PortClient {
 
   uint32_t send(const uint8_t* data, const uint32_t* offsets, const uint32_t* lengths, uint32_t count) override;
   bool flush() override;
+  void publish() override;
   uint32_t room() override;
   uint32_t receive(uint8_t* data, size_t size, uint32_t* offsets, uint32_t* lengths, uint32_t max) override;
   uint32_t pending() override;

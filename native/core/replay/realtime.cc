@@ -1,0 +1,28 @@
+#include "core/replay/realtime.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+namespace paste {
+namespace {
+
+bool set_ahead(bool ahead) {
+  const sched_param parameters = {.sched_priority = ahead ? 1 : 0};
+  return pthread_setschedparam(pthread_self(), ahead ? SCHED_FIFO : SCHED_OTHER, &parameters) == 0;
+}
+
+}  // namespace
+
+bool Realtime::take() {
+  if (!set_ahead(true)) return false;
+  turn_ns_ = 0;  // the first keep() says when it began
+  return true;
+}
+
+void Realtime::turn(uint64_t now_ns) {
+  ahead_ = turn_ns_ == 0 || !ahead_;
+  if (turn_ns_ != 0) set_ahead(ahead_);
+  turn_ns_ = now_ns + (ahead_ ? kAheadNs : kEqualNs);
+}
+
+}  // namespace paste

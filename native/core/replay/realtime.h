@@ -1,0 +1,29 @@
+// A thread that spins, ahead of others on its core (SCHED_FIFO), and still never halted for it.
+#pragma once
+
+#include <cstdint>
+
+namespace paste {
+
+// A thread that has run so for 950 ms of a second is halted by the kernel for the other 50 (sched_rt_runtime_us), at once: it is one
+// as any other for a part of each second instead.
+class Realtime {
+ public:
+  // Of the calling thread, once. False: it needs CAP_SYS_NICE or a limit of real time (`ulimit -r`).
+  bool take();
+
+  // Often, with a monotonic clock.
+  void keep(uint64_t now_ns) {
+    if (__builtin_expect(now_ns >= turn_ns_, 0)) turn(now_ns);
+  }
+
+ private:
+  static constexpr uint64_t kAheadNs = 850'000'000, kEqualNs = 150'000'000;
+
+  void turn(uint64_t now_ns);
+
+  bool ahead_ = false;
+  uint64_t turn_ns_ = UINT64_MAX;
+};
+
+}  // namespace paste
