@@ -24,7 +24,7 @@ export interface ReplayOptions {
   /**
    * From where a frame came (a port of the store, an interface of the capture) to the port it goes into. Without it: the port of
    * that name; else the one of that name in another switch ("vale0:a" into "vale1:a"); else, when there is one port only, that
-   * one. What has no port is left out and counted.
+   * one. What has no port is left out and counted; when that is every frame, it is an error.
    */
   map?: Readonly<Record<string, string>>;
   /** At most one of these four; default: speed 1, with the frames' own gaps. */
@@ -40,7 +40,7 @@ export interface ReplayOptions {
   preload?: boolean;
   /** In the language of pcap-filter(7) and the words of FILTER.md. */
   filter?: string;
-  /** Wall clock: the first frame goes then. Past: at once. */
+  /** Wall clock: the first frame goes then. Past: at once, and the report's startLateNs says by how much. */
   beginAtNs?: bigint;
   /** The sending thread runs ahead of others on its core (SCHED_FIFO): for root and CAP_SYS_NICE, where there are cores enough. */
   realtime?: boolean;
@@ -84,7 +84,8 @@ const batchBytes = 1 << 20;
 
 /**
  * Replays frames. They are sent whole as far as the source has them; a full ring is waited for, so that none is lost on the
- * way to the switch. Throws USAGE, FILTER, PORT (no daemon, name in use, a port that disappeared under way), CAPTURE or STORE.
+ * way to the switch. Throws USAGE, FILTER, PORT (no daemon, name in use, a port that disappeared under way, no frame that has
+ * one), CAPTURE or STORE.
  */
 export async function replayFrames(options: ReplayOptions): Promise<ReplayReport> {
   return new Replay(options).run();
@@ -208,6 +209,8 @@ class Replay {
       const lines = this.#names.lines();
       if (lines.length > 0 && report.sentFrames === 0) throw new PasteError("FILTER", lines.join("; "));
       this.#extra.warnings.push(...lines);
+      const { unmapped } = this.#extra;
+      if (unmapped > 0 && report.sentFrames + report.tooLong + report.empty === 0) throw this.#noPort(unmapped);
     }
     return { ...report, ...this.#extra, ports: [...ports], aborted: signal?.aborted ?? false };
   }
@@ -313,6 +316,20 @@ class Replay {
       this.#targets.set(source, target);
     }
     return target;
+  }
+
+  #noPort(frames: number): PasteError {
+    const { ports } = this.#options;
+    const sources = [...this.#targets.keys()].filter((name) => name !== "");
+    const shown = sources.slice(0, 8).join(", ") + (sources.length > 8 ? ` and ${sources.length - 8} more` : "");
+    const why = shown
+      ? `they came from ${shown}: say which goes where, --map FROM=TO`
+      : "nothing says where they came from";
+    const to = ports.length === 1 ? ports[0] : `any of ${ports.join(", ")}`;
+    return new PasteError(
+      "PORT",
+      `none of ${frames} frames goes into ${to}: ${why}, or name one port, which takes all`,
+    );
   }
 
   async #call<T>(call: () => Promise<T>): Promise<T> {

@@ -84,7 +84,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const { locateInstance } = await import("../../switch/instance.js");
   const { checkPortName } = await import("../../switch/port-spec.js");
   const { parseRate, parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { formatJson } = await import("../format.js");
+  const { formatDuration, formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const paces = [flags.speed, flags.pps, flags.mbps, flags.topspeed].filter((pace) => pace !== undefined);
   if (paces.length > 1) throw new PasteError("USAGE", "-x, -p, -M and -t exclude each other: choose one");
@@ -125,6 +125,8 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     end.abort();
   });
   if (release && process.stderr.isTTY) process.stderr.write(`${keysText}\n`);
+  const pastMs = options.beginAtNs === undefined ? 0 : Date.now() - Number(options.beginAtNs / 1_000_000n);
+  if (pastMs > 0) process.stderr.write(`--start-at was ${formatDuration(pastMs)} ago: the replay begins at once\n`);
   const report = await replayFrames(options).finally(() => {
     release?.();
     progress.end();
@@ -169,6 +171,7 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
     lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
   if (report.corrupt > 0) lines.push(damageText(report.corrupt));
   if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);
+  if (report.startLateNs > 0) lines.push(`began ${formatDuration(report.startLateNs / 1e6)} later than --start-at`);
   const seconds = report.elapsedNs / 1e9;
   const rate = seconds > 0 ? `, ${formatCount(Math.round(report.sentFrames / seconds))} a second` : "";
   lines.push(
@@ -179,11 +182,17 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
     const late = (ns: number) => formatDuration(ns / 1e6);
     const paused = report.pausedNs > 0 ? `, of that paused ${late(report.pausedNs)}` : "";
     lines.push(`began ${formatTime(report.beganNs)}, ended ${formatTime(report.endedNs)}${paused}`);
-    if (!topSpeed)
+    if (!topSpeed) {
+      const share = ((100 * report.late) / report.sentFrames).toFixed(2);
       lines.push(
         `later than due: p50 ${late(report.errorP50Ns)}, p99 ${late(report.errorP99Ns)}, p99.9 ${late(report.errorP999Ns)}, ` +
-          `max ${late(report.errorMaxNs)}; ${formatOf(report.missed, "frame")} by more than 1 ms`,
+          `max ${late(report.errorMaxNs)}; ${share} % by more than 10 us, ${formatOf(report.missed, "frame")} by more than 1 ms`,
       );
+      const { firstSecondP50Ns: first, lastSecondP50Ns: last } = report;
+      if (first !== undefined && last !== undefined)
+        lines.push(`drift: p50 ${late(first)} in the first second, ${late(last)} in the last one`);
+      if (!report.realtime) lines.push("the sending thread ran as any other: --realtime lets it run ahead of them");
+    }
     lines.push(`a full ring was waited for ${formatOf(report.waits, "time")}`);
   }
   if (report.unconfirmedPorts > 0)

@@ -53,6 +53,14 @@ test("how far, what is rewritten, what is damaged, and how it ends", async (t) =
   );
   t.regex(damaged.stderr, /^began .*, ended /m);
 
+  const past = await replay("-L", "1", "--start-at", "1 hour ago");
+  t.is(past.status, 0);
+  t.regex(past.stderr, /^--start-at was 1 h ago: the replay begins at once$/m);
+  t.regex(past.stderr, /^began 1 h later than --start-at$/m);
+  const nowhere = await runCli(["replay", "--control", daemon.control, "-r", store, "-i", "vale0:x", "-i", "vale0:y"]);
+  t.is(nowhere.status, 1);
+  t.regex(nowhere.stderr, /none of 99 frames goes into any of vale0:x, vale0:y: they came from vale0:a/);
+
   for (const [args, message] of [
     [["--rewrite-vlan", "none"], /no change of a VLAN/],
     [["--until", "soon"], /--until "soon": write 14:00/],

@@ -119,6 +119,40 @@ test("a stop ends a pause", async (t) => {
   t.is(report.sentFrames, 0);
 });
 
+test("more than the queue holds: whoever reads waits for a pause to end, or for a stop", async (t) => {
+  const { socket } = await liveSwitch(t);
+  const big = Array.from({ length: 16_000 }, (_, i) => ({
+    data: frame(2, 1, `${i}`, 1500),
+    wireLength: 1500,
+    timeNs: BigInt(i),
+  }));
+  const store = await storeWith(t, big, { ports: ["vale0:a"], sizeBytes: 64 << 20 });
+  const control = new ReplayControl();
+  control.pause();
+  const all = replayFrames(options(store, socket, { control, loops: 2, topSpeed: true }));
+  control.step();
+  control.resume();
+  t.is((await all).sentFrames, 32_000);
+  control.pause();
+  const abort = new AbortController();
+  const stopped = replayFrames(options(store, socket, { control, signal: abort.signal }));
+  setTimeout(() => abort.abort(), 300);
+  const report = await stopped;
+  t.true(report.aborted && report.sentFrames === 0);
+});
+
+test("a start that is past is at once, and said; drift needs more than a second", async (t) => {
+  const { socket } = await liveSwitch(t);
+  const store = await storeWith(t, numbered(3, 1_050_000_000n), { ports: ["vale0:a"] });
+  const beginAtNs = BigInt(Date.now() - 5000) * 1_000_000n;
+  const long = await replayFrames(options(store, socket, { beginAtNs }));
+  t.is(long.beganNs - beginAtNs, BigInt(long.startLateNs));
+  t.true(long.startLateNs >= 5e9);
+  t.true(long.firstSecondP50Ns! <= long.errorMaxNs && long.lastSecondP50Ns! <= long.errorMaxNs);
+  const short = await replayFrames(options(store, socket, { limit: 1 }));
+  t.deepEqual([short.firstSecondP50Ns, short.lastSecondP50Ns, short.startLateNs], [undefined, undefined, 0]);
+});
+
 test("keys: what they do, and the terminal is itself again", (t) => {
   const modes: boolean[] = [];
   const terminal = Object.assign(new EventEmitter(), {
@@ -165,7 +199,7 @@ test("markers before and after; the start at a time of the clock", async (t) => 
   t.deepEqual(rest.slice(0, 5), ["0", "1", "2", "3", "4"]);
   t.regex(rest[5]!, /^paste-switch replay trial 7 end at \d+\.\d{9} after 5 frames$/);
   t.is(seen[0]!.readUInt16BE(12), 0x88b5);
-  t.is(report.beganNs, beginAtNs);
+  t.is(report.beganNs, beginAtNs + BigInt(report.startLateNs), "later only where this machine got to it too late");
   t.is(report.endedNs, report.beganNs + BigInt(report.elapsedNs));
   t.is(report.sentFrames, 5, "markers are not counted");
 });

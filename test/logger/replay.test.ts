@@ -129,6 +129,14 @@ test("frames go back into the ports they came from, by name, by map, across swit
   });
   t.deepEqual([mapped.portFrames, mapped.unmapped], [[30, 30], 30]);
   t.deepEqual((await send({ ports: ["vale0:only"] })).portFrames, [90]);
+  for (const nowhere of [{ ports: ["vale0:x", "vale0:y"] }, { ports: ["vale0:x"], map: { "vale0:z": "vale0:x" } }]) {
+    const error = await t.throwsAsync(send(nowhere), { instanceOf: PasteError });
+    t.is(error?.code, "PORT");
+    t.regex(
+      error!.message,
+      /^none of 90 frames goes into (any of vale0:x, vale0:y|vale0:x): they came from vale0:a, vale0:b, vale0:c/,
+    );
+  }
   const sink = open("vale0:sink");
   const collected = collect(sink);
   await send({ ports: ["vale0:a", "vale0:b", "vale0:c"] });
