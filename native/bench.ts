@@ -2,6 +2,7 @@
 // is decided in test/bench.
 import { asPasteError } from "./engine.js";
 import { loadAddon } from "./load.js";
+import type { PacerReport } from "./replay.js";
 
 /** One configuration of the forwarding benchmark: a thread is generator, switch and sink of `ports` vale ports. */
 export interface ForwardSide {
@@ -134,7 +135,22 @@ export interface IndexBenchResult {
   hostRecords: number;
 }
 
+/** A thread that looks at the clock until the next of `count` things is due, one every `gapNs`, and does nothing then. */
+export interface SpinnerOptions {
+  gapNs: number;
+  count: number;
+  /** Ahead of other programs (SCHED_FIFO); rejects (PRIVILEGE) where that is refused. */
+  realtime?: boolean;
+}
+
+/** How late it noticed, as the report of a replay has it. */
+export type SpinnerResult = Pick<
+  PacerReport,
+  "errorP50Ns" | "errorP99Ns" | "errorP999Ns" | "errorMaxNs" | "late" | "missed"
+>;
+
 interface BenchAddon {
+  benchSpinner(options: SpinnerOptions): Promise<SpinnerResult>;
   benchIndex(options: IndexBenchOptions): Promise<IndexBenchResult>;
   benchRawForwarder(options: RawForwarderOptions, ready: () => void): Promise<void>;
   benchPacketSource(options: PacketSourceOptions): Promise<PacketSourceResult>;
@@ -168,3 +184,5 @@ export const benchPacketSource = (options: PacketSourceOptions): Promise<PacketS
 /** Forwards until this process ends; `ready` is called once frames pass. Rejects when the devices cannot be opened. */
 export const benchRawForwarder = (options: RawForwarderOptions, ready: () => void): Promise<void> =>
   coded(addon().benchRawForwarder(options, ready));
+/** What this machine takes from anyone who keeps a schedule. */
+export const benchSpinner = (options: SpinnerOptions): Promise<SpinnerResult> => coded(addon().benchSpinner(options));

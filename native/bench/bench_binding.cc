@@ -8,6 +8,7 @@
 #include "bench/packet_source.h"
 #include "bench/processes.h"
 #include "bench/raw_forwarder.h"
+#include "bench/spinner.h"
 
 namespace {
 
@@ -236,6 +237,29 @@ Napi::Value bench_raw_forwarder(const Info& info) {
   return job->start();
 }
 
+// benchSpinner(options): Promise<SpinnerResult>, see native/bench.ts
+Napi::Value bench_spinner(const Info& info) {
+  const Napi::Object given = info[0].As<Napi::Object>();
+  SpinnerOptions options;
+  options.gap_ns = whole(given, "gapNs", options.gap_ns);
+  options.count = whole(given, "count", options.count);
+  options.realtime = flag(given, "realtime", options.realtime);
+  auto* job = new Job<Lateness>(
+      info.Env(), [options](Lateness* lateness) { return run_spinner(options, lateness); },
+      [](Napi::Env env, const Lateness& lateness) -> Napi::Value {
+        const TimingHistogram& all = lateness.all();
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("errorP50Ns", number(env, all.percentile_ns(500)));
+        o.Set("errorP99Ns", number(env, all.percentile_ns(990)));
+        o.Set("errorP999Ns", number(env, all.percentile_ns(999)));
+        o.Set("errorMaxNs", number(env, all.max_ns()));
+        o.Set("late", number(env, lateness.late()));
+        o.Set("missed", number(env, lateness.missed()));
+        return o;
+      });
+  return job->start();
+}
+
 }  // namespace
 
 void init_bench(Napi::Env env, Napi::Object exports) {
@@ -245,4 +269,5 @@ void init_bench(Napi::Env env, Napi::Object exports) {
   exports.Set("benchPacketSource", Napi::Function::New(env, bench_packet_source, "benchPacketSource"));
   exports.Set("benchRawForwarder", Napi::Function::New(env, bench_raw_forwarder, "benchRawForwarder"));
   exports.Set("benchSink", Napi::Function::New(env, bench_end<run_sink>, "benchSink"));
+  exports.Set("benchSpinner", Napi::Function::New(env, bench_spinner, "benchSpinner"));
 }

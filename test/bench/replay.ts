@@ -7,24 +7,35 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { batchOf } from "../../logger/capture/frame-columns.js";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
+import { benchSpinner, type SpinnerResult } from "../../native/bench.js";
 import { packageRoot } from "../../native/index.js";
+import type { PacerReport } from "../../native/replay.js";
 import { DaemonProcess, runCommand } from "../../switch/demo/command.js";
 import type { Bench, Effort } from "./bench.js";
 import type { Row } from "./report.js";
+import { summarize } from "./statistics.js";
 
 const run = promisify(execFile);
 const frameBytes = 64;
 const gapNs = 10_000;
 
-interface Report {
-  sentFrames: number;
-  elapsedNs: number;
-  errorP50Ns: number;
-  errorP99Ns: number;
-  errorP999Ns: number;
-  errorMaxNs: number;
-  missed: number;
+/** The capture at this speed, by a thread as any other or by one ahead of others. */
+interface Schedule {
+  speed: number;
+  realtime: boolean;
+  replays: SpinnerResult[];
+  spinner: SpinnerResult[];
 }
+
+/** [name in the table, unit, value]. */
+const measures: [string, string, (timing: SpinnerResult, frames: number) => number][] = [
+  ["p50", "us", (timing) => timing.errorP50Ns / 1000],
+  ["p99", "us", (timing) => timing.errorP99Ns / 1000],
+  ["p99.9", "us", (timing) => timing.errorP999Ns / 1000],
+  ["max", "us", (timing) => timing.errorMaxNs / 1000],
+  ["by over 10 us", "%", (timing, frames) => (100 * timing.late) / frames],
+  ["by over 1 ms", "frames", (timing) => timing.missed],
+];
 
 /** Frames from one station to another, `gapNs` apart. */
 function writeCapture(path: string, count: number): void {
@@ -46,37 +57,65 @@ const row = (what: string, unit: string, more: Partial<Row> = {}): Row => ({
   ...more,
 });
 
-async function intoSwitch(capture: string, count: number, { quick, rounds }: Effort): Promise<Row[]> {
+/**
+ * Into a port of a daemon that logs nothing, to an address that nobody has: nobody receives. In turn with each replay, a program that
+ * does nothing but look at the clock keeps the same schedule: what it is late by is the machine, not the replay.
+ */
+async function intoSwitch(capture: string, count: number, { quick, rounds, say }: Effort): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), "paste-switch-bench-"));
   const env = { PASTE_SWITCH_CONTROL: join(folder, "control.sock") };
   const daemon = await DaemonProcess.start(["daemon"], env);
-  const replay = async (...args: string[]): Promise<Report> =>
+  const replay = async (...args: string[]): Promise<PacerReport> =>
     JSON.parse((await runCommand(["replay", "-r", capture, "-i", "vale0:replay", "--json", ...args], env)).stdout);
-  const timing = ["p50", "p99", "p99.9", "max"].map((each) =>
-    row(`own gaps of ${gapNs / 1000} us: later than due, ${each}`, "us", { sizeBytes: frameBytes }),
-  );
-  const drift = row(`drift over ${quick ? 0.1 : 20} s`, "us", { note: "the last frame against its deadline" });
+  const schedules: Schedule[] = [
+    { speed: 1, realtime: false, replays: [], spinner: [] },
+    { speed: 1, realtime: true, replays: [], spinner: [] },
+    { speed: 0.01, realtime: false, replays: [], spinner: [] },
+  ];
   const top = row("top speed, preloaded, into a vale port", "Mpps", {
     sizeBytes: frameBytes,
     note: "to an address that nobody has: the switch takes every frame",
   });
+  const drift = row("drift: p50 of the last second less that of the first", "us", { note: `over ${quick ? 3 : 20} s` });
   try {
     for (let round = -1; round < rounds; round++) {
-      const kept = await replay();
+      for (const schedule of [...schedules]) {
+        const { speed, realtime } = schedule;
+        const frames = count * speed;
+        const options = ["-x", `${speed}`, "-L", `${frames}`, ...(realtime ? ["--realtime"] : [])];
+        const kept = await replay(...options);
+        if (realtime && !kept.realtime) {
+          say("replay: --realtime is left out: it needs CAP_SYS_NICE");
+          schedules.splice(schedules.indexOf(schedule), 1);
+          continue;
+        }
+        const spun = await benchSpinner({ gapNs: gapNs / speed, count: frames, realtime });
+        if (round < 0) continue;
+        schedule.replays.push(kept);
+        schedule.spinner.push(spun);
+      }
       const fast = await replay("-t", "-K", "-l", quick ? "2" : "200");
-      if (round < 0) continue;
-      const errors = [kept.errorP50Ns, kept.errorP99Ns, kept.errorP999Ns, kept.errorMaxNs];
-      for (const [i, error] of errors.entries()) timing[i]!.samples.push(error / 1000);
-      top.samples.push(fast.sentFrames / (fast.elapsedNs / 1000));
+      if (round >= 0) top.samples.push(fast.sentFrames / (fast.elapsedNs / 1000));
     }
-    const loops = quick ? 1 : 20;
-    const long = await replay("-l", String(loops));
-    drift.samples.push((long.elapsedNs - loops * (count - 1) * gapNs) / 1000);
-    return [...timing, drift, top];
+    const long = await replay("-l", `${Math.ceil((quick ? 3e9 : 20e9) / (count * gapNs))}`);
+    drift.samples.push(((long.lastSecondP50Ns ?? 0) - (long.firstSecondP50Ns ?? 0)) / 1000);
+    return [...schedules.flatMap((schedule) => timingRows(schedule, count)), drift, top];
   } finally {
     await daemon.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function timingRows({ speed, realtime, replays, spinner }: Schedule, count: number): Row[] {
+  const gap = `${gapNs / 1000 / speed} us apart${realtime ? ", --realtime" : ""}`;
+  return measures.map(([name, unit, value]) => {
+    const floor = summarize(spinner.map((each) => value(each, count * speed)));
+    return row(`${gap}: later than due, ${name}`, unit, {
+      sizeBytes: frameBytes,
+      samples: replays.map((each) => value(each, count * speed)),
+      note: `a spinning thread alone: ${floor.median.toFixed(2)} (${floor.min.toFixed(2)} to ${floor.max.toFixed(2)})`,
+    });
+  });
 }
 
 /** Both sides send the same capture into the same veth, as fast as they can, from memory. */
@@ -100,7 +139,7 @@ async function intoVeth(capture: string, { quick, rounds, say }: Effort): Promis
     const ours = row("replay -t -K into a veth", "Mpps", { sizeBytes: frameBytes, pairedWith: theirs.what });
     for (let round = -1; round < rounds; round++) {
       const args = ["replay", "-r", capture, "-i", "near", "-t", "-K", "-l", loops, "--json"];
-      const { sentFrames, elapsedNs }: Report = JSON.parse(await inside(process.execPath, cli, ...args));
+      const { sentFrames, elapsedNs }: PacerReport = JSON.parse(await inside(process.execPath, cli, ...args));
       const said = await inside("tcpreplay", "-i", "near", "--topspeed", "--preload-pcap", `--loop=${loops}`, capture);
       const theirRate = Number(/([\d.]+) pps/.exec(said)?.[1]);
       if (!(theirRate > 0)) throw new Error(`tcpreplay said no rate: ${said}`);
@@ -130,7 +169,7 @@ async function whyNot(): Promise<string | undefined> {
 }
 
 export const replay: Bench = {
-  summary: "deadlines kept and missed, drift, top speed; tcpreplay beside it on a veth pair",
+  summary: "deadlines kept and missed, beside what the machine allows; drift, top speed; tcpreplay on a veth pair",
   storeBytes: 0,
   async run(effort) {
     const capture = join(effort.folder, "replay.pcap");
