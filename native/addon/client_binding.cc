@@ -5,23 +5,15 @@
 #include <algorithm>
 #include <memory>
 
+#include "addon/status_error.h"
 #include "core/ports/client/client.h"
 #include "core/ports/frame.h"
 
 namespace {
 
 using paste::PortClient;
-
-Napi::Value throw_status(Napi::Env env, const paste::Status& status) {
-  static constexpr const char* kCodes[] = {"INTERNAL", "USAGE", "STORE", "PORT", "CAPTURE", "PRIVILEGE", "RESOURCE", "INTERNAL"};
-  const char* code = kCodes[static_cast<size_t>(status.code())];
-  Napi::Error::New(env, std::string(code) + ": " + status.message()).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-Napi::Value throw_usage(Napi::Env env, const char* message) {
-  return throw_status(env, paste::Status(paste::Code::kUsage, message));
-}
+using paste::throw_status;
+using paste::throw_usage;
 
 bool is_array(const Napi::Value& value, napi_typedarray_type type) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type;

@@ -9,8 +9,11 @@
 #include <memory>
 #include <mutex>
 
+#include "addon/job.h"
 #include "addon/port_options_binding.h"
+#include "addon/status_error.h"
 #include "addon/store_objects.h"
+#include "addon/values.h"
 #include "core/pmem/domain.h"
 #include "core/store/store.h"
 #include "core/switch/engine.h"
@@ -20,24 +23,9 @@ namespace {
 using namespace paste;
 using Info = Napi::CallbackInfo;
 
-std::string coded(const Status& status) {
-  static constexpr const char* kCodes[] = {"INTERNAL", "USAGE", "STORE", "PORT", "CAPTURE", "PRIVILEGE", "RESOURCE", "INTERNAL"};
-  return std::string(kCodes[static_cast<size_t>(status.code())]) + ": " + status.message();
-}
-
-Napi::Value throw_status(Napi::Env env, const Status& status) {
-  Napi::Error::New(env, coded(status)).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-Napi::Value throw_usage(Napi::Env env, const std::string& message) {
-  return throw_status(env, Status(Code::kUsage, message));
-}
 Napi::Value done(Napi::Env env, const Status& status) {
   return status.ok() ? env.Undefined() : throw_status(env, status);
 }
-
-Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
-Napi::Value bigint(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
 
 // --- from JavaScript -----------------------------------------------------------------------------------------------------
 
@@ -261,27 +249,13 @@ struct Held {
 };
 using Shared = std::shared_ptr<Held>;
 
-class DrainWorker final : public Napi::AsyncWorker {
- public:
-  DrainWorker(Napi::Env env, Shared held)
-      : Napi::AsyncWorker(env, "paste-switch drain"), held_(std::move(held)), deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    const std::lock_guard lock(held_->mutex);
-    if (held_->drained) return;
-    const Status status = held_->engine->drain();
-    held_->drained = true;
-    if (!status.ok()) SetError(coded(status));
-  }
-  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
- private:
-  Shared held_;
-  Napi::Promise::Deferred deferred_;
-};
+Status drain(Held& held) {
+  const std::lock_guard lock(held.mutex);
+  if (held.drained) return {};
+  Status status = held.engine->drain();
+  held.drained = true;
+  return status;
+}
 
 template <typename Call>
 void method(Napi::Env env, Napi::Object object, const char* name, const Shared& held, Call call) {
@@ -393,41 +367,19 @@ Napi::Object make_object(Napi::Env env, const Shared& held) {
   o.Set("drain", Napi::Function::New(
                      env,
                      [held](const Info& info) -> Napi::Value {
-                       auto* worker = new DrainWorker(info.Env(), held);
-                       worker->Queue();
-                       return worker->promise();
+                       return start_job(info.Env(), [held] { return drain(*held); }, undefined);
                      },
                      "drain"));
   return o;
 }
 
-class CreateWorker final : public Napi::AsyncWorker {
- public:
-  CreateWorker(Napi::Env env, Wanted wanted)
-      : Napi::AsyncWorker(env, "paste-switch engine"),
-        wanted_(std::move(wanted)),
-        held_(std::make_shared<Held>()),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    std::unique_ptr<Store> store;
-    held_->has_store = wanted_.has_store;
-    if (wanted_.has_store)
-      if (Status status = Store::open(wanted_.store_path, wanted_.store, &store, &held_->report); !status.ok())
-        return SetError(coded(status));
-    if (Status status = Engine::create(wanted_.engine, std::move(store), &held_->engine); !status.ok())
-      SetError(coded(status));
-  }
-  void OnOK() override { deferred_.Resolve(make_object(Env(), held_)); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
- private:
-  Wanted wanted_;
-  Shared held_;
-  Napi::Promise::Deferred deferred_;
-};
+Status open(const Wanted& wanted, Held* held) {
+  std::unique_ptr<Store> store;
+  held->has_store = wanted.has_store;
+  if (wanted.has_store)
+    if (Status status = Store::open(wanted.store_path, wanted.store, &store, &held->report); !status.ok()) return status;
+  return Engine::create(wanted.engine, std::move(store), &held->engine);
+}
 
 // createEngine(options): Promise<NativeEngine>
 Napi::Value create_engine(const Info& info) {
@@ -437,12 +389,13 @@ Napi::Value create_engine(const Info& info) {
   const Status status = info[0].IsObject() ? parse_options(info[0].As<Napi::Object>(), &wanted)
                                            : Status(Code::kUsage, "createEngine wants an object of options");
   if (!status.ok()) {
-    deferred.Reject(Napi::Error::New(env, coded(status)).Value());
+    deferred.Reject(status_error(env, status).Value());
     return deferred.Promise();
   }
-  auto* worker = new CreateWorker(env, std::move(wanted));
-  worker->Queue();
-  return worker->promise();
+  auto held = std::make_shared<Held>();
+  return start_job(
+      env, [wanted = std::move(wanted), held] { return open(wanted, held.get()); },
+      [held](Napi::Env env) -> Napi::Value { return make_object(env, held); });
 }
 
 template <size_t n>

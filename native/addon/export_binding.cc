@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "addon/job.h"
+#include "addon/values.h"
 #include "core/export/capture_encoder.h"
 #include "core/export/column_input.h"
 #include "core/export/exporter.h"
@@ -121,45 +123,19 @@ const char* next_name(Exporter::Next next) {
   }
 }
 
-class PieceWorker final : public Napi::AsyncWorker {
- public:
-  PieceWorker(Napi::Env env, std::shared_ptr<Encoding> encoding, uint32_t bytes_max, uint64_t frames_max)
-      : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), encoding_(std::move(encoding)), bytes_max_(bytes_max),
-        frames_max_(frames_max) {
-    encoding_->set_busy(true);
-    bytes_ = encoding_->memory.take(bytes_max_ + kSlackBytes);
-  }
-  Napi::Promise::Deferred deferred;
-
- private:
-  void Execute() override { status_ = encoding_->exporter.next(bytes_, bytes_max_, frames_max_, &piece_); }
-  void OnOK() override {
-    encoding_->set_busy(false);
-    encoding_->release();
-    if (!status_.ok()) {
-      deferred.Reject(status_error(Env(), status_).Value());
-      return;
-    }
-    Napi::Object object = Napi::Object::New(Env());
-    object.Set("bytes", encoding_->memory.show(Env()));
-    object.Set("frames", Napi::Number::New(Env(), static_cast<double>(piece_.frames)));
-    object.Set("next", next_name(piece_.next));
-    object.Set("more", Napi::Boolean::New(Env(), piece_.next != Exporter::Next::kEnd));
-    object.Set("hungry", Napi::Number::New(Env(), piece_.hungry));
-    object.Set("byTime", Napi::Boolean::New(Env(), piece_.split == Split::kTime));
-    if (piece_.frames > 0) object.Set("firstNs", Napi::BigInt::New(Env(), piece_.first_ns));
-    if (piece_.next == Exporter::Next::kSplit) object.Set("nextNs", Napi::BigInt::New(Env(), encoding_->exporter.next_time_ns()));
-    object.Set("lost", Napi::Number::New(Env(), static_cast<double>(encoding_->exporter.lost())));
-    deferred.Resolve(object);
-  }
-
-  std::shared_ptr<Encoding> encoding_;
-  EncodedBytes* bytes_;
-  uint32_t bytes_max_;
-  uint64_t frames_max_;
-  Exporter::Piece piece_;
-  Status status_;
-};
+Napi::Value piece_object(Napi::Env env, Encoding& encoding, const Exporter::Piece& piece) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("bytes", encoding.memory.show(env));
+  object.Set("frames", number(env, piece.frames));
+  object.Set("next", next_name(piece.next));
+  object.Set("more", Napi::Boolean::New(env, piece.next != Exporter::Next::kEnd));
+  object.Set("hungry", Napi::Number::New(env, piece.hungry));
+  object.Set("byTime", Napi::Boolean::New(env, piece.split == Split::kTime));
+  if (piece.frames > 0) object.Set("firstNs", bigint(env, piece.first_ns));
+  if (piece.next == Exporter::Next::kSplit) object.Set("nextNs", bigint(env, encoding.exporter.next_time_ns()));
+  object.Set("lost", number(env, encoding.exporter.lost()));
+  return object;
+}
 
 uint64_t count_option(const Napi::Object& options, const char* name) {
   const Napi::Value value = options.Get(name);
@@ -289,10 +265,20 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     }
     const double frames_max = call[1].As<Napi::Number>().DoubleValue();
     const uint64_t frames = frames_max < 9e15 ? static_cast<uint64_t>(std::max(frames_max, 0.0)) : ~0ull;
-    auto* worker = new PieceWorker(env, encoding_, call[0].As<Napi::Number>().Uint32Value(), frames);
-    Napi::Value promise = worker->deferred.Promise();
-    worker->Queue();
-    return promise;
+    const uint32_t bytes_max = call[0].As<Napi::Number>().Uint32Value();
+    EncodedBytes* const bytes = encoding_->memory.take(bytes_max + kSlackBytes);
+    auto piece = std::make_shared<Exporter::Piece>();
+    encoding_->set_busy(true);
+    return start_job(
+        env,
+        [encoding = encoding_, bytes, bytes_max, frames, piece] {
+          return encoding->exporter.next(bytes, bytes_max, frames, piece.get());
+        },
+        [encoding = encoding_, piece](Napi::Env env) { return piece_object(env, *encoding, *piece); },
+        [encoding = encoding_] {
+          encoding->set_busy(false);
+          encoding->release();
+        });
   }
 
   // describe(name, linkType, snaplen): the number of an interface for append(). What it writes comes with the next piece.

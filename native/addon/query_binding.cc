@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "addon/job.h"
+#include "addon/values.h"
 #include "capture_columns.h"
 #include "core/query/tally.h"
 #include "core/store/community_id.h"
@@ -17,9 +19,6 @@ namespace paste {
 namespace {
 
 using Napi::CallbackInfo;
-
-Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
-Napi::Number number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 
 // "1:" and Base64 (RFC 4648) of the digest's 20 bytes.
 std::string community_text(const uint32_t (&digest)[5]) {
@@ -61,39 +60,19 @@ TallyFrame tally_frame(const layout::RecordHeader& header, const uint8_t* bytes,
           header.egress, header.rule,   header.outcome,     (header.flags & layout::kFlooded) != 0};
 }
 
-// Reads about so many frames of a store and adds them.
-class TallyWorker final : public Napi::AsyncWorker {
- public:
-  TallyWorker(Napi::Env env, std::shared_ptr<OpenTally> open, std::shared_ptr<OpenReader> source, uint64_t frames)
-      : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), open_(std::move(open)), source_(std::move(source)),
-        frames_(frames) {
-    open_->busy = source_->busy = true;
+// Reads about so many frames of a store and adds them; whether there is more.
+bool add_piece(OpenTally& open, OpenReader& source, uint64_t frames) {
+  ReadBatch batch;
+  bool more = true;
+  for (uint64_t done = 0; more && done < frames;) {
+    batch.clear();
+    more = source.reader->next(&batch, kBatchRecords, kBatchBytes) == Reader::More::kYes;
+    for (const ReadRecord& record : batch.records)
+      open.tally->add(tally_frame(batch.header(record), batch.payload(record), record.length));
+    done += batch.records.empty() ? kBatchRecords : batch.records.size();  // a piece that held nothing counts, too
   }
-  Napi::Promise::Deferred deferred;
-
- private:
-  void Execute() override {
-    ReadBatch batch;
-    for (uint64_t done = 0; more_ && done < frames_;) {
-      batch.clear();
-      more_ = source_->reader->next(&batch, kBatchRecords, kBatchBytes) == Reader::More::kYes;
-      for (const ReadRecord& record : batch.records)
-        open_->tally->add(tally_frame(batch.header(record), batch.payload(record), record.length));
-      done += batch.records.empty() ? kBatchRecords : batch.records.size();  // a piece that held nothing counts, too
-    }
-  }
-  void OnOK() override {
-    open_->busy = source_->busy = false;
-    const Status& status = source_->reader->status();
-    if (status.ok()) deferred.Resolve(Napi::Boolean::New(Env(), more_));
-    else deferred.Reject(status_error(Env(), status).Value());
-  }
-
-  std::shared_ptr<OpenTally> open_;
-  std::shared_ptr<OpenReader> source_;
-  uint64_t frames_;
-  bool more_ = true;
-};
+  return more;
+}
 
 class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
  public:
@@ -141,10 +120,16 @@ class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
     auto source = open ? reader_of(call.Env(), call[0]) : nullptr;
     if (!source) return call.Env().Undefined();
     const int64_t frames = call[1].IsNumber() ? call[1].As<Napi::Number>().Int64Value() : 1;
-    auto* worker = new TallyWorker(call.Env(), open, source, static_cast<uint64_t>(std::max<int64_t>(frames, 1)));
-    Napi::Value promise = worker->deferred.Promise();
-    worker->Queue();
-    return promise;
+    open->busy = source->busy = true;
+    auto more = std::make_shared<bool>(false);
+    return start_job(
+        call.Env(),
+        [open, source, more, most = static_cast<uint64_t>(std::max<int64_t>(frames, 1))] {
+          *more = add_piece(*open, *source, most);
+          return source->reader->status();
+        },
+        [more](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, *more); },
+        [open, source] { open->busy = source->busy = false; });
   }
 
   // addCapture(batch, selected | null, numbers): `numbers` gives each interface an id above 0.
@@ -225,9 +210,9 @@ class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
     object.Set("tuple", bytes_value(env, tuple, length));
     object.Set("communityId", community_text(digest));
     object.Set("swapped", Napi::Boolean::New(env, row.swapped));
-    object.Set("firstNs", big(env, row.first_ns));
-    object.Set("lastNs", big(env, row.last_ns));
-    object.Set("firstSequence", big(env, row.first_sequence));
+    object.Set("firstNs", bigint(env, row.first_ns));
+    object.Set("lastNs", bigint(env, row.last_ns));
+    object.Set("firstSequence", bigint(env, row.first_sequence));
     object.Set("packets", number(env, row.packets[0]));
     object.Set("packetsBack", number(env, row.packets[1]));
     object.Set("bytes", number(env, row.bytes[0]));
@@ -241,8 +226,8 @@ class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
     Napi::Object object = Napi::Object::New(env);
     object.Set("value", bytes_value(env, row.key, 16));
     object.Set("kind", number(env, row.key[16]));
-    object.Set("firstNs", big(env, row.first_ns));
-    object.Set("lastNs", big(env, row.last_ns));
+    object.Set("firstNs", bigint(env, row.first_ns));
+    object.Set("lastNs", bigint(env, row.last_ns));
     object.Set("packets", number(env, row.sum.packets));
     object.Set("bytes", number(env, row.sum.bytes));
     return object;

@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "addon/job.h"
+#include "addon/values.h"
 #include "core/pmem/domain.h"
 #include "core/switch/outcome.h"
 #include "frame_tests_binding.h"
@@ -15,44 +17,17 @@ namespace {
 
 using Napi::CallbackInfo;
 
-Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
-Napi::Number number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
-
-// Work for a thread of libuv's pool, then a value made of its result on the main thread.
-class ReaderWorker final : public Napi::AsyncWorker {
- public:
-  using Work = std::function<void()>;
-  using Finish = std::function<Napi::Value(Napi::Env)>;
-
-  static Napi::Value start(Napi::Env env, std::shared_ptr<OpenReader> open, Work work, Finish finish) {
-    auto* worker = new ReaderWorker(env, std::move(open), std::move(work), std::move(finish));
-    Napi::Value promise = worker->deferred_.Promise();
-    worker->Queue();
-    return promise;
-  }
-
- private:
-  ReaderWorker(Napi::Env env, std::shared_ptr<OpenReader> open, Work work, Finish finish)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), open_(std::move(open)), work_(std::move(work)),
-        finish_(std::move(finish)) {
-    open_->busy = true;
-  }
-  void Execute() override { work_(); }
-  void OnOK() override {
-    open_->busy = false;
-    const Status& status = open_->reader->status();
-    if (status.ok()) {
-      deferred_.Resolve(finish_(Env()));
-    } else {
-      deferred_.Reject(status_error(Env(), status).Value());
-    }
-  }
-
-  Napi::Promise::Deferred deferred_;
-  std::shared_ptr<OpenReader> open_;
-  Work work_;
-  Finish finish_;
-};
+// `work` on the reader, which is busy meanwhile.
+Napi::Value start_reading(Napi::Env env, const std::shared_ptr<OpenReader>& open, std::function<void()> work, JobResult result) {
+  open->busy = true;
+  return start_job(
+      env,
+      [open, work = std::move(work)] {
+        work();
+        return open->reader->status();
+      },
+      std::move(result), [open] { open->busy = false; });
+}
 
 // Tells a StoreReader from any other object before it is unwrapped.
 constexpr napi_type_tag kReaderTag = {0x6d1f3f4c2b7a4e15, 0x9c0e5a8d71b3f642};
@@ -107,18 +82,18 @@ Napi::Object info_object(Napi::Env env, const Reader::Info& info) {
   object.Set("blockCount", number(env, block.block_count));
   object.Set("laneCount", number(env, block.lane_count));
   object.Set("epoch", number(env, block.epoch));
-  object.Set("createdNs", big(env, block.created_ns));
+  object.Set("createdNs", bigint(env, block.created_ns));
   object.Set("clean", Napi::Boolean::New(env, block.clean == 1));
   object.Set("writerAlive", Napi::Boolean::New(env, info.writer_alive));
   object.Set("medium", medium_name(info.medium));
   object.Set("survives", medium_survives(info.medium));
   object.Set("fileSystem", info.file_system);
-  object.Set("firstSequence", big(env, info.first_sequence));
-  object.Set("durableSequence", big(env, info.durable_sequence));
-  object.Set("nextSequence", big(env, info.next_sequence));
-  object.Set("trimmedBefore", big(env, block.trimmed_before));
-  object.Set("oldestTimeNs", big(env, info.oldest_ns));
-  object.Set("newestTimeNs", big(env, info.newest_ns));
+  object.Set("firstSequence", bigint(env, info.first_sequence));
+  object.Set("durableSequence", bigint(env, info.durable_sequence));
+  object.Set("nextSequence", bigint(env, info.next_sequence));
+  object.Set("trimmedBefore", bigint(env, block.trimmed_before));
+  object.Set("oldestTimeNs", bigint(env, info.oldest_ns));
+  object.Set("newestTimeNs", bigint(env, info.newest_ns));
   object.Set("records", number(env, info.records));
   object.Set("frames", number(env, info.frames));
   object.Set("frameBytes", number(env, info.frame_bytes));
@@ -248,7 +223,7 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     const uint32_t bytes = call[1].As<Napi::Number>().Uint32Value();
     auto batch = std::make_shared<ReadBatch>(open->pool->take());
     auto more = std::make_shared<bool>(false);
-    return ReaderWorker::start(
+    return start_reading(
         call.Env(), open,
         [open, batch, more, records, bytes] { *more = open->reader->next(batch.get(), records, bytes) == Reader::More::kYes; },
         [open, batch, more](Napi::Env env) -> Napi::Value { return batch_object(env, batch.get(), *open, *more); });
@@ -319,7 +294,7 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
     auto open = idle(call.Env());
     if (!open) return call.Env().Undefined();
     auto result = std::make_shared<Reader::Info>();
-    return ReaderWorker::start(
+    return start_reading(
         call.Env(), open, [open, result] { *result = open->reader->info(); },
         [result](Napi::Env env) -> Napi::Value { return info_object(env, *result); });
   }
@@ -334,7 +309,7 @@ class StoreReaderObject : public Napi::ObjectWrap<StoreReaderObject> {
       ReadCounters counters;
     };
     auto result = std::make_shared<Result>();
-    return ReaderWorker::start(
+    return start_reading(
         call.Env(), open, [open, result, limit] { result->problems = open->reader->verify(limit, &result->counters); },
         [result](Napi::Env env) -> Napi::Value {
           Napi::Array problems = Napi::Array::New(env);

@@ -1,10 +1,10 @@
 // Replay for JavaScript: batches of a store or a capture are handed over, and a thread of its own sends them in time.
 #include <napi.h>
 
-#include <functional>
 #include <string>
 #include <unordered_map>
 
+#include "addon/job.h"
 #include "core/replay/pacer.h"
 #include "core/replay/rewrite.h"
 #include "status_error.h"
@@ -21,33 +21,6 @@ struct ReplayState {
   std::unique_ptr<Pacer> pacer;
   uint32_t port_count = 0;
   std::vector<std::shared_ptr<const PacedBatch>> kept;  // preloaded
-};
-
-class ReplayJob final : public Napi::AsyncWorker {
- public:
-  static Napi::Value start(Napi::Env env, std::function<Status()> work, std::function<Napi::Value(Napi::Env)> result) {
-    auto* job = new ReplayJob(env, std::move(work), std::move(result));
-    Napi::Value promise = job->deferred_.Promise();
-    job->Queue();
-    return promise;
-  }
-
- private:
-  ReplayJob(Napi::Env env, std::function<Status()> work, std::function<Napi::Value(Napi::Env)> result)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), result_(std::move(result)) {}
-  void Execute() override { status_ = work_(); }
-  void OnOK() override {
-    if (status_.ok()) {
-      deferred_.Resolve(result_(Env()));
-    } else {
-      deferred_.Reject(status_error(Env(), status_).Value());
-    }
-  }
-
-  Napi::Promise::Deferred deferred_;
-  std::function<Status()> work_;
-  std::function<Napi::Value(Napi::Env)> result_;
-  Status status_;
 };
 
 template <class T>
@@ -168,7 +141,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
       state->pacer = std::make_unique<Pacer>(state->options, std::move(ports));
       return Status();
     };
-    return ReplayJob::start(call.Env(), work, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+    return start_job(call.Env(), work, undefined);
   }
 
   bool opened(Napi::Env env) {
@@ -281,13 +254,13 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
 
   Napi::Value wait_room(const CallbackInfo& call) {
     if (!opened(call.Env())) return call.Env().Undefined();
-    return ReplayJob::start(
+    return start_job(
         call.Env(),
         [state = state_] {
           state->pacer->wait_room();
           return Status();
         },
-        [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+        undefined);
   }
 
   Napi::Value end(const CallbackInfo& call) {
@@ -328,7 +301,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
   Napi::Value finish(const CallbackInfo& call) {
     if (!opened(call.Env())) return call.Env().Undefined();
     auto report = std::make_shared<PacerReport>();
-    return ReplayJob::start(
+    return start_job(
         call.Env(),
         [state = state_, report] { return state->pacer->finish(report.get()); },
         [state = state_, report](Napi::Env env) -> Napi::Value {

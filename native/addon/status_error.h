@@ -25,6 +25,13 @@ inline Napi::Error status_error(Napi::Env env, const Status& status) {
   return Napi::Error::New(env, std::string(code_name(status.code())) + ": " + status.message());
 }
 
-inline void throw_status(Napi::Env env, const Status& status) { status_error(env, status).ThrowAsJavaScriptException(); }
+// Both give back undefined, for `return throw_status(...)`.
+inline Napi::Value throw_status(Napi::Env env, const Status& status) {
+  status_error(env, status).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+inline Napi::Value throw_usage(Napi::Env env, const std::string& message) {
+  return throw_status(env, Status(Code::kUsage, message));
+}
 
 }  // namespace paste

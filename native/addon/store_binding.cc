@@ -2,11 +2,11 @@
 // TypeScript makes when it is loaded.
 #include <napi.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "addon/job.h"
 #include "core/store/appender.h"
 #include "core/store/store.h"
 #include "status_error.h"
@@ -14,45 +14,6 @@
 
 namespace paste {
 namespace {
-
-// Runs `work` on a worker thread and settles the promise with what `result` makes of it, on the main thread.
-class Job final : public Napi::AsyncWorker {
- public:
-  using Work = std::function<Status()>;
-  using Result = std::function<Napi::Value(Napi::Env)>;
-
-  static Napi::Promise start(Napi::Env env, Work work, Result result) {
-    auto* const job = new Job(env, std::move(work), std::move(result));
-    Napi::Promise promise = job->deferred_.Promise();
-    job->Queue();
-    return promise;
-  }
-
- protected:
-  void Execute() override { status_ = work_(); }
-  void OnOK() override {
-    Napi::HandleScope scope(Env());
-    const Napi::Value value = result_(Env());
-    if (status_.ok())
-      deferred_.Resolve(value);
-    else
-      deferred_.Reject(status_error(Env(), status_).Value());
-  }
-
- private:
-  Job(Napi::Env env, Work work, Result result)
-      : Napi::AsyncWorker(env),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        work_(std::move(work)),
-        result_(std::move(result)) {}
-
-  Napi::Promise::Deferred deferred_;
-  Work work_;
-  Result result_;
-  Status status_;
-};
-
-Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
 FullPolicy full_policy(const Napi::Value& value) {
   const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "overwrite";
@@ -74,7 +35,7 @@ Napi::Value create_store(const Napi::CallbackInfo& info) {
   options.segment_blocks = static_cast<uint32_t>(number(given, "segmentBlocks", options.segment_blocks));
   options.sparse = given.Get("sparse").ToBoolean();
   options.mode = static_cast<uint32_t>(number(given, "mode", options.mode));
-  return Job::start(info.Env(), [=] { return Store::create(path, options); }, undefined);
+  return start_job(info.Env(), [=] { return Store::create(path, options); }, undefined);
 }
 
 // recoverStore(path, dryRun): RecoveryReport
@@ -82,7 +43,7 @@ Napi::Value recover_store(const Napi::CallbackInfo& info) {
   const std::string path = info[0].As<Napi::String>();
   const bool dry_run = info[1].ToBoolean();
   auto report = std::make_shared<RecoveryReport>();
-  return Job::start(
+  return start_job(
       info.Env(), [=] { return Store::recover(path, dry_run, report.get()); },
       [report](Napi::Env env) -> Napi::Value { return report_object(env, *report); });
 }
@@ -93,7 +54,7 @@ Napi::Value trim_store(const Napi::CallbackInfo& info) {
   bool lossless = false;
   const uint64_t sequence = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
   auto retired = std::make_shared<uint64_t>(0);
-  return Job::start(
+  return start_job(
       info.Env(), [=] { return Store::trim_closed(path, sequence, retired.get()); },
       [retired](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(*retired)); });
 }
@@ -128,12 +89,9 @@ class StoreAppender : public Napi::ObjectWrap<StoreAppender> {
     return problem == nullptr;
   }
 
-  Napi::Value run(Napi::Env env, Job::Work work, Job::Result result) {
+  Napi::Value run(Napi::Env env, JobWork work, JobResult result) {
     state_->busy = true;
-    return Job::start(env, std::move(work), [state = state_, result = std::move(result)](Napi::Env env) {
-      state->busy = false;
-      return result(env);
-    });
+    return start_job(env, std::move(work), std::move(result), [state = state_] { state->busy = false; });
   }
 
   // open(path, full, writer, index): RecoveryReport

@@ -2,13 +2,11 @@
 
 #include <cstddef>
 
+#include "addon/values.h"
 #include "core/store/layout.h"
 
 namespace paste {
 namespace {
-
-Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
-Napi::Value bigint(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
 
 struct Field {
   const char* name;

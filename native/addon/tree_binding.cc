@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "addon/job.h"
+#include "addon/values.h"
 #include "core/tree/tree.h"
 #include "status_error.h"
 
@@ -31,8 +33,6 @@ struct OpenTree {
   }
 };
 using Shared = std::shared_ptr<OpenTree>;
-
-Napi::Number number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 
 bool usable(Napi::Env env, const Shared& open) {
   if (open && open->file() != nullptr && !open->busy) return true;
@@ -238,33 +238,6 @@ class TreeReader : public Napi::ObjectWrap<TreeReader> {
   Shared open_;
 };
 
-// A commit that waits for a disk, off the main thread.
-class Commit final : public Napi::AsyncWorker {
- public:
-  static Napi::Value start(Napi::Env env, Shared open) {
-    auto* const job = new Commit(env, std::move(open));
-    Napi::Value promise = job->deferred_.Promise();
-    job->open_->busy = true;
-    job->Queue();
-    return promise;
-  }
-  void Execute() override { status_ = open_->writer->commit(); }
-  void OnOK() override {
-    open_->busy = false;
-    if (status_.ok())
-      deferred_.Resolve(number(Env(), open_->writer->root().generation));
-    else
-      deferred_.Reject(status_error(Env(), status_).Value());
-  }
-
- private:
-  Commit(Napi::Env env, Shared open)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), open_(std::move(open)) {}
-  Napi::Promise::Deferred deferred_;
-  Shared open_;
-  Status status_;
-};
-
 class TreeWriter : public Napi::ObjectWrap<TreeWriter> {
  public:
   explicit TreeWriter(const CallbackInfo& call) : Napi::ObjectWrap<TreeWriter>(call), open_(std::make_shared<OpenTree>()) {
@@ -311,7 +284,13 @@ class TreeWriter : public Napi::ObjectWrap<TreeWriter> {
   Napi::Value commit(const CallbackInfo& call) {
     Napi::Env env = call.Env();
     if (!usable(env, open_)) return env.Undefined();
-    if (!open_->writer->region().domain().immediate()) return Commit::start(env, open_);
+    if (!open_->writer->region().domain().immediate()) {
+      open_->busy = true;
+      return start_job(
+          env, [open = open_] { return open->writer->commit(); },
+          [open = open_](Napi::Env env) -> Napi::Value { return number(env, open->writer->root().generation); },
+          [open = open_] { open->busy = false; });
+    }
     if (!passed(env, open_->writer->commit())) return env.Undefined();
     return number(env, open_->writer->root().generation);
   }

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "addon/job.h"
+#include "addon/values.h"
 #include "bench/forward.h"
 #include "bench/index_bench.h"
 #include "bench/packet_source.h"
@@ -31,8 +33,6 @@ std::string text(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
-Napi::Value number(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
-
 Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
   Napi::Array list = Napi::Array::New(env, values.size());
   for (uint32_t i = 0; i < values.size(); i++) list.Set(i, values[i]);
@@ -40,37 +40,13 @@ Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
 }
 
 // Runs `work` on another thread, then `answer` on this one.
-template <typename Result>
-class Job final : public Napi::AsyncWorker {
- public:
-  using Work = std::function<Status(Result*)>;
-  using Answer = std::function<Napi::Value(Napi::Env, const Result&)>;
-  Job(Napi::Env env, Work work, Answer answer)
-      : Napi::AsyncWorker(env, "paste-switch bench"),
-        work_(std::move(work)),
-        answer_(std::move(answer)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise start() {
-    Queue();
-    return deferred_.Promise();
-  }
-
- protected:
-  void Execute() override {
-    static constexpr const char* kCodes[] = {"INTERNAL",  "USAGE",    "STORE",   "PORT", "CAPTURE",
-                                             "PRIVILEGE", "RESOURCE", "INTERNAL"};
-    if (Status status = work_(&result_); !status.ok())
-      SetError(std::string(kCodes[static_cast<size_t>(status.code())]) + ": " + status.message());
-  }
-  void OnOK() override { deferred_.Resolve(answer_(Env(), result_)); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
- private:
-  Work work_;
-  Answer answer_;
-  Result result_;
-  Napi::Promise::Deferred deferred_;
-};
+template <typename Result, typename Work, typename Answer>
+Napi::Promise start(Napi::Env env, Work work, Answer answer) {
+  auto result = std::make_shared<Result>();
+  return start_job(
+      env, [work, result] { return work(result.get()); },
+      [answer, result](Napi::Env env) -> Napi::Value { return answer(env, *result); });
+}
 
 ForwardOptions forward_options(const Napi::Object& given) {
   ForwardOptions options;
@@ -115,10 +91,9 @@ Napi::Value bench_forward(const Info& info) {
   const auto given = info[0].As<Napi::Array>();
   for (uint32_t i = 0; i < given.Length(); i++) sides.push_back(forward_options(given.Get(i).As<Napi::Object>()));
   const uint32_t rounds = info[1].As<Napi::Number>().Uint32Value();
-  auto* job = new Job<std::vector<ForwardResult>>(
+  return start<std::vector<ForwardResult>>(
       info.Env(), [sides, rounds](std::vector<ForwardResult>* results) { return run_forward(sides, rounds, results); },
       forward_answer);
-  return job->start();
 }
 
 // benchIndex(options): Promise<IndexBenchResult>; see native/bench.ts
@@ -132,7 +107,7 @@ Napi::Value bench_index(const Info& info) {
   options.bytes_max = small(given, "bytesMax", options.bytes_max);
   options.tunnels = flag(given, "tunnels", options.tunnels);
   options.rounds = small(given, "rounds", options.rounds);
-  auto* job = new Job<IndexBenchResult>(
+  return start<IndexBenchResult>(
       info.Env(), [options](IndexBenchResult* result) { return run_index_bench(options, result); },
       [](Napi::Env env, const IndexBenchResult& result) -> Napi::Value {
         Napi::Object o = Napi::Object::New(env);
@@ -146,7 +121,6 @@ Napi::Value bench_index(const Info& info) {
         o.Set("hostRecords", number(env, result.host_records));
         return o;
       });
-  return job->start();
 }
 
 EndOptions end_options(const Napi::Object& given) {
@@ -184,9 +158,8 @@ Napi::Value end_answer(Napi::Env env, const EndResult& result) {
 template <Status (*run)(const EndOptions&, EndResult*)>
 Napi::Value bench_end(const Info& info) {
   const EndOptions options = end_options(info[0].As<Napi::Object>());
-  auto* job = new Job<EndResult>(
+  return start<EndResult>(
       info.Env(), [options](EndResult* result) { return run(options, result); }, end_answer);
-  return job->start();
 }
 
 // benchPacketSource(options): Promise<PacketSourceResult>; see native/bench.ts
@@ -203,7 +176,7 @@ Napi::Value bench_packet_source(const Info& info) {
   options.window = small(given, "window", options.window);
   options.sink_interface = text(given, "sinkInterface");
   options.sink_netns = text(given, "sinkNetns");
-  auto* job = new Job<PacketSourceResult>(
+  return start<PacketSourceResult>(
       info.Env(), [options](PacketSourceResult* result) { return run_packet_source(options, result); },
       [](Napi::Env env, const PacketSourceResult& result) -> Napi::Value {
         Napi::Object o = Napi::Object::New(env);
@@ -212,7 +185,6 @@ Napi::Value bench_packet_source(const Info& info) {
         o.Set("arrived", number(env, result.arrived));
         return o;
       });
-  return job->start();
 }
 
 // benchRawForwarder(options): Promise<{}>, never settled while all goes well; see native/bench.ts
@@ -231,10 +203,9 @@ Napi::Value bench_raw_forwarder(const Info& info) {
     once.BlockingCall();
     once.Release();
   };
-  auto* job = new Job<int>(
+  return start<int>(
       info.Env(), [options](int*) { return run_raw_forwarder(options); },
       [](Napi::Env env, const int&) -> Napi::Value { return env.Undefined(); });
-  return job->start();
 }
 
 // benchSpinner(options): Promise<SpinnerResult>, see native/bench.ts

@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-#include "core/base/status.h"
+#include "addon/status_error.h"
 
 namespace paste::test {
 
@@ -25,10 +25,8 @@ void add_tree(Napi::Env env, Napi::Object exports);
 
 // Throws "CODE: message" to JavaScript unless ok, and says whether it was.
 inline bool ok_or_throw(Napi::Env env, const Status& status) {
-  static constexpr const char* kNames[] = {"OK", "USAGE", "STORE", "PORT", "CAPTURE", "PRIVILEGE", "RESOURCE", "INTERNAL"};
   if (status.ok()) return true;
-  Napi::Error::New(env, std::string(kNames[static_cast<size_t>(status.code())]) + ": " + status.message())
-      .ThrowAsJavaScriptException();
+  status_error(env, status).ThrowAsJavaScriptException();
   return false;
 }
 
