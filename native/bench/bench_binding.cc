@@ -215,7 +215,7 @@ Napi::Value bench_spinner(const Info& info) {
   options.gap_ns = whole(given, "gapNs", options.gap_ns);
   options.count = whole(given, "count", options.count);
   options.realtime = flag(given, "realtime", options.realtime);
-  auto* job = new Job<Lateness>(
+  return start<Lateness>(
       info.Env(), [options](Lateness* lateness) { return run_spinner(options, lateness); },
       [](Napi::Env env, const Lateness& lateness) -> Napi::Value {
         const TimingHistogram& all = lateness.all();
@@ -228,7 +228,6 @@ Napi::Value bench_spinner(const Info& info) {
         o.Set("missed", number(env, lateness.missed()));
         return o;
       });
-  return job->start();
 }
 
 }  // namespace
