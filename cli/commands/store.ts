@@ -147,8 +147,12 @@ async function verifyExport({ manifest, key, read }: VerifyFlags & { manifest: s
   for (const problem of problems) process.stdout.write(`${problem}\n`);
   if (problems.length === 0) process.stdout.write("OK\n");
   for (const note of notes) process.stderr.write(`${note}\n`);
-  process.stderr.write(`${formatOf(frames, "frame")} in ${formatOf(files, "file")} checked\n`);
-  if (problems.length > 0) process.exitCode = 1;
+  if (problems.length === 0) {
+    process.stderr.write(`${formatOf(frames, "frame")} in ${formatOf(files, "file")} checked\n`);
+    return;
+  }
+  process.stdout.write(`${formatOf(problems.length, "problem")}\n`);
+  process.exitCode = 1;
 }
 
 async function recover(path: string, flags: { dryRun?: boolean }): Promise<void> {

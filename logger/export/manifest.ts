@@ -132,7 +132,11 @@ export function encodeSigned(manifest: Uint8Array, signature: ManifestSignature 
 /** Either of the two files that stand beside an export. Throws USAGE where it is no manifest. */
 export function parseManifest(name: string, bytes: Buffer): SignedManifest {
   const wrong = (why: string, cause?: unknown) =>
-    new PasteError("USAGE", `${name}: is no manifest of an export: ${why}`, { cause });
+    new PasteError(
+      "USAGE",
+      `${name}: is no manifest of an export: ${why}: give its FILE.manifest.json or FILE.manifest`,
+      { cause },
+    );
   try {
     const isJson = /^\s*\{/.test(bytes.subarray(0, 64).toString("latin1"));
     const { manifest, signature, signedBytes } = isJson ? fromJson(bytes) : fromProtobuf(bytes);

@@ -156,7 +156,9 @@ function recordsChanged(check: ChainCheck, file: ManifestFile, { interfaces }: M
   const marks = marksOf(found);
   const first = file.marks.findIndex((mark, i) => mark !== marks[i]);
   const from = (first < 0 ? file.marks.length : first) * stride + 1;
-  const place = `from record ${from} on, ${from + stride - 1} at the latest`;
+  // The marks tell which stride of records is another, and not which one in it.
+  const to = Math.min(from + stride - 1, Math.max(found.records, wanted));
+  const place = `between record ${from} and ${to}`;
   if (found.records < wanted) return `${wanted - found.records} of ${wanted} records were dropped, ${place}`;
   if (found.records > wanted) return `${found.records - wanted} records were added to ${wanted}, ${place}`;
   if (found.interfaces > interfaces.length)

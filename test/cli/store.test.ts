@@ -341,7 +341,7 @@ test("export --sign and store verify --manifest: proved with the key and the sto
     );
     const wrong = await runCli(["store", "verify", "--manifest", manifest, "--key", other]);
     t.is(wrong.status, 1);
-    t.regex(wrong.stdout, /^the manifest is signed by another key: [^\n]+\n$/);
+    t.regex(wrong.stdout, /^the manifest is signed by another key: [^\n]+\n1 problem\n$/);
   }
   const [one, two] = [readFileSync(output), readFileSync(`${output}1`)];
   writeFileSync(output, two);
