@@ -122,6 +122,10 @@ void add_calls(Napi::Env env, Napi::Object object, const std::shared_ptr<Raw>& r
     close(raw->fds[1]);
     raw->fds[1] = -1;
   });
+  add_function(env, object, "closeMemory", [raw](const Info&) {
+    close(raw->fds[0]);
+    raw->fds[0] = -1;
+  });
   add_function(env, object, "close", [raw](const Info&) {
     close(raw->connection);
     raw->connection = -1;

@@ -90,6 +90,7 @@ export interface RawClient {
   mapWritable(): number;
   /** The one descriptor of the last answer is memory. */
   isMemory(): void;
+  closeMemory(): void;
   fillDoorbell(): number;
   shutDoorbell(how: 0 | 1 | 2): void;
   closeDoorbell(): void;

@@ -130,7 +130,7 @@ test("a daemon's memory offered to the next with rubbish in its interface, rings
   hub.stop();
 });
 
-test("one user's regions are bounded together: then ENOMEM, and room again when a port goes", async (t) => {
+test("one user's regions are bounded together: then ENOMEM, and room again when a port goes and its client lets go", async (t) => {
   const hub = makeHub();
   const path = socketPath();
   hub.listen(path, 2000, 64, 80 << 20);
@@ -149,6 +149,11 @@ test("one user's regions are bounded together: then ENOMEM, and room again when 
   t.is(errno(global.hear()), ENOMEM);
   raws[0]!.raw.close();
   await until(() => !hub.ports().includes("vale0:a"), "a port to go");
+  raws[2]!.raw.say(request({ name: "vale0:c" }));
+  const kept = raws[2]!.raw.hear();
+  t.is(errno(kept), ENOMEM);
+  t.regex(text(kept) ?? "", /more than 80 MiB with 1 of ports that are gone, kept by clients: close some/);
+  raws[0]!.raw.closeMemory();
   raws[2]!.raw.say(request({ name: "vale0:c" }));
   t.is(errno(raws[2]!.raw.hear()), 0);
   hub.stop();

@@ -1,7 +1,10 @@
 // Live taps come and go with their connections. What the forwarding threads look at is made anew with each of them, and with each port.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <set>
 #include <string>
 
@@ -48,7 +51,8 @@ Status SwitchEngine::open_tap(const ClientIdentity& client, const std::string& n
     return status;
   const std::lock_guard lock(mutex_);
   if (Status status = check_tap(client, name, wish); !status.ok()) return status;
-  if (Status status = tap->memory->open_for_client(fd); !status.ok()) return status;
+  *fd = tap->memory->file().lend(O_RDONLY);
+  if (*fd < 0) return {Code::kResource, std::string("no descriptor for a tap (") + std::strerror(errno) + ")"};
   for (const auto& [port, attached] : ports_) tap->memory->add_name(attached.port->id, port);
   *bytes = tap->memory->size_bytes();
   taps_.push_back(std::move(tap));
@@ -58,7 +62,7 @@ Status SwitchEngine::open_tap(const ClientIdentity& client, const std::string& n
 
 Status SwitchEngine::check_tap(const ClientIdentity& client, const std::string& name, const TapWish& wish) {
   if (drained_) return {Code::kPort, "the switch is shutting down"};
-  std::erase_if(kept_taps_, [](const KeptTap& kept) { return !kept.memory->held(); });
+  std::erase_if(kept_taps_, [](const KeptTap& kept) { return !kept.memory->file().held(); });
   const auto keeps = [&](const KeptTap& kept) { return kept.uid == client.uid; };
   const auto has = [&](const auto& tap) { return tap->client.uid == client.uid; };
   const auto theirs = static_cast<size_t>(std::count_if(taps_.begin(), taps_.end(), has) +
@@ -93,7 +97,7 @@ void SwitchEngine::close_tap(uint64_t session) {
   taps_.erase(tap);
   change_taps();
   gone->memory->unmap();
-  if (gone->memory->held()) kept_taps_.push_back({gone->client.uid, std::move(gone->memory)});
+  if (gone->memory->file().held()) kept_taps_.push_back({gone->client.uid, std::move(gone->memory)});
 }
 
 std::unique_ptr<TapSet> SwitchEngine::tap_set_of(uint32_t thread) const {

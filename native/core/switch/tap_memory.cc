@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <csignal>
 #include <string>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -19,9 +18,6 @@ namespace {
 
 using namespace live_tap;
 
-// Another open file on the same memory.
-int open_again(int fd, int flags) { return open(("/proc/self/fd/" + std::to_string(fd)).c_str(), flags | O_CLOEXEC); }
-
 Status no_memory(const char* what) { return {Code::kResource, std::string("no memory for a tap (") + what + ": " + std::strerror(errno) + ")"}; }
 
 }  // namespace
@@ -32,21 +28,14 @@ Status TapMemory::create(uint32_t threads, uint32_t ring_bytes, std::unique_ptr<
                               std::to_string(std::bit_floor(kTapBytesMax / threads)) + ", not " + std::to_string(ring_bytes)};
   std::unique_ptr<TapMemory> made(new TapMemory);
   made->size_bytes_ = memory_bytes(threads, ring_bytes);
-  const int fresh = memfd_create("paste-switch-tap", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fresh < 0) return no_memory("memfd_create");
-  // The kernel does not count memfd_create()'s own open file, which held() needs.
-  made->fd_ = open_again(fresh, O_RDWR);
-  const int refused = errno;
-  close(fresh);
-  errno = refused;
-  if (made->fd_ < 0) return no_memory("/proc/self/fd");
+  if (!made->file_.make("paste-switch-tap")) return no_memory("memfd_create");
   // Taken before it is touched: no page, no SIGBUS.
-  if (fallocate(made->fd_, 0, 0, static_cast<off_t>(made->size_bytes_)) != 0) return no_memory("fallocate");
-  void* mapped = mmap(nullptr, made->size_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, made->fd_, 0);
+  if (fallocate(made->file_.fd(), 0, 0, static_cast<off_t>(made->size_bytes_)) != 0) return no_memory("fallocate");
+  void* mapped = mmap(nullptr, made->size_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, made->file_.fd(), 0);
   if (mapped == MAP_FAILED) return no_memory("mmap");
   made->memory_ = static_cast<uint8_t*>(mapped);
   // From here on nobody can write it but through the mapping above.
-  if (fcntl(made->fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)
+  if (fcntl(made->file_.fd(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)
     return {Code::kResource, std::string("a tap's memory cannot be sealed against writing (") + std::strerror(errno) +
                                  "): that needs Linux 5.1"};
   const Head head = {kMagic, kVersion, threads, ring_bytes, 0, 0};
@@ -59,29 +48,12 @@ Status TapMemory::create(uint32_t threads, uint32_t ring_bytes, std::unique_ptr<
   return {};
 }
 
-TapMemory::~TapMemory() {
-  unmap();
-  if (fd_ >= 0) close(fd_);
-}
+TapMemory::~TapMemory() { unmap(); }
 
 void TapMemory::unmap() {
   if (memory_ != nullptr) munmap(memory_, size_bytes_);
   memory_ = nullptr;
   rings_.clear();
-}
-
-Status TapMemory::open_for_client(int* fd) const {
-  *fd = open_again(fd_, O_RDONLY);
-  return *fd >= 0 ? Status() : no_memory("/proc/self/fd");
-}
-
-// A write lease is for who alone has a file open (fcntl(2)): asked for, and given back. Where the kernel has none for memory, nobody
-// counts as holding it. The signal for who opens it in between would end the process: one that is ignored takes its place.
-bool TapMemory::held() const {
-  fcntl(fd_, F_SETSIG, SIGURG);
-  if (fcntl(fd_, F_SETLEASE, F_WRLCK) != 0) return errno == EAGAIN;
-  fcntl(fd_, F_SETLEASE, F_UNLCK);
-  return false;
 }
 
 void TapMemory::add_name(uint32_t id, std::string_view name) {

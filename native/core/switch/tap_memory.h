@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/lent_memory.h"
 #include "core/base/status.h"
 #include "core/ports/vale/live_tap.h"
 
@@ -64,10 +65,7 @@ class TapMemory {
   TapMemory(const TapMemory&) = delete;
   TapMemory& operator=(const TapMemory&) = delete;
 
-  // A descriptor of its own, for reading.
-  Status open_for_client(int* fd) const;
-  // Whether a client has that descriptor still, or has mapped it: then the pages stay, whatever is done here.
-  bool held() const;
+  const LentMemory& file() const { return file_; }
   // No ring may be used any more.
   void unmap();
   uint64_t size_bytes() const { return size_bytes_; }
@@ -78,7 +76,7 @@ class TapMemory {
  private:
   TapMemory() = default;
 
-  int fd_ = -1;
+  LentMemory file_;
   uint8_t* memory_ = nullptr;
   uint64_t size_bytes_ = 0;
   std::vector<TapRing> rings_;

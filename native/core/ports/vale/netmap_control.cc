@@ -239,7 +239,7 @@ bool NetmapControl::make_interface(ControlCall& call, netmap::Register& reg, Gra
   const uint64_t before = call.request.flags & kOffersMemory ? reg.nr_offset : ~0ull;
   if (!make_doorbell(call, grant)) return false;
   const bool adopted = call.reply.flags & kAdopted;
-  if (!adopted && (call.give[0] = fcntl(grant->region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return no_descriptors(call);
+  if (!adopted && (call.give[0] = grant->region->file()->lend(O_RDWR)) < 0) return no_descriptors(call);
   if (Status status = grant->region->take_interface(call.name(), grant->rings, grant->bound, before, &grant->interface);
       !status.ok())
     return call.refuse(status), false;
@@ -329,7 +329,7 @@ void NetmapControl::attachment_again(ControlCall& call) {
   grant.port = holding.port;
   grant.bound = holding.bound;
   if (!make_doorbell(call, &grant)) return;
-  if ((call.give[0] = fcntl(holding.region->fd(), F_DUPFD_CLOEXEC, 0)) < 0) return void(no_descriptors(call));
+  if ((call.give[0] = holding.region->file()->lend(O_RDWR)) < 0) return void(no_descriptors(call));
   if (!holding.port->pipe && !join(call, grant)) return;
   std::strncpy(call.reply.name, holding.port->name.c_str(), sizeof call.reply.name - 1);
   std::memcpy(call.reply.token, holding.token, kTokenBytes);

@@ -102,10 +102,11 @@ class NetmapControl {
   bool region_for(ControlCall& call, uint16_t id, const RegionGeometry& geometry, uint32_t extra,
                   std::shared_ptr<ValeRegion>* region);
   bool make_region(ControlCall& call, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
-  bool may_have(ControlCall& call, uint64_t bytes);
+  Status may_have(int32_t uid, uint64_t bytes) const;
   std::shared_ptr<ValeRegion> region_of_id(uint16_t id, int32_t uid) const;
   uint16_t free_region_id();
   void keep_region(const std::shared_ptr<ValeRegion>& region, uint16_t id, int32_t uid);
+  void forget_regions();
   uint64_t bytes_of(int32_t uid) const;
 
   const PortsServerOptions& options_;
@@ -116,6 +117,7 @@ class NetmapControl {
   uint64_t monitors_ = 0;      // so far
   struct Region {
     std::weak_ptr<ValeRegion> region;
+    std::shared_ptr<LentMemory> file;   // its pages are there for as long as this is held, which may be longer
     uint16_t id;
     int32_t uid;
     uint64_t bytes;

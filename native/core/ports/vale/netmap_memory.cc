@@ -8,11 +8,23 @@ namespace paste {
 
 using namespace ports_protocol;
 
+namespace {
+
+// Each costs a descriptor, and a look at whether it is held.
+constexpr uint32_t kUserRegionsMax = 1024;
+
+}  // namespace
+
 uint64_t NetmapControl::bytes_of(int32_t uid) const {
   uint64_t sum = 0;
   for (const Region& region : regions_)
-    if (region.uid == uid && !region.region.expired()) sum += region.bytes;
+    if (region.uid == uid) sum += region.bytes;
   return sum;
+}
+
+// Those that are gone, and that no client kept.
+void NetmapControl::forget_regions() {
+  std::erase_if(regions_, [](const Region& known) { return known.region.expired() && !known.file->held(); });
 }
 
 // A user's own regions only; the global region (1) is one for each user. Root may join anybody's.
@@ -35,8 +47,7 @@ uint16_t NetmapControl::free_region_id() {
 }
 
 void NetmapControl::keep_region(const std::shared_ptr<ValeRegion>& region, uint16_t id, int32_t uid) {
-  std::erase_if(regions_, [](const Region& known) { return known.region.expired(); });
-  regions_.push_back({region, id, uid, region->bytes()});
+  regions_.push_back({region, region->file(), id, uid, region->bytes()});
 }
 
 // From now on ports in it lend each other frames.
@@ -53,12 +64,16 @@ void NetmapControl::share(ValeRegion& region) {
   if (tag <= ValeRegion::kTagMax) region.share(tag);
 }
 
-bool NetmapControl::may_have(ControlCall& call, uint64_t bytes) {
-  const uint64_t sum = bytes_of(call.client.uid) + bytes;
-  if (sum <= options_.user_bytes_max) return true;
-  call.refuse(ENOMEM, Code::kResource, "the regions of this user's ports come to more than " +
-                                           std::to_string(options_.user_bytes_max >> 20) + " MiB");
-  return false;
+Status NetmapControl::may_have(int32_t uid, uint64_t bytes) const {
+  const bool too_much = bytes_of(uid) + bytes > options_.user_bytes_max;
+  const auto theirs = std::count_if(regions_.begin(), regions_.end(), [uid](const Region& region) { return region.uid == uid; });
+  if (!too_much && theirs < kUserRegionsMax) return {};
+  const auto kept = std::count_if(regions_.begin(), regions_.end(),
+                                  [uid](const Region& region) { return region.uid == uid && region.region.expired(); });
+  return {Code::kResource, "the regions of this user's ports come to more than " +
+                               (too_much ? std::to_string(options_.user_bytes_max >> 20) + " MiB" : std::to_string(kUserRegionsMax)) +
+                               (kept == 0 ? "" : " with " + std::to_string(kept) + " of ports that are gone, kept by clients") +
+                               ": close some"};
 }
 
 bool NetmapControl::make_region(ControlCall& call, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region) {
@@ -67,7 +82,8 @@ bool NetmapControl::make_region(ControlCall& call, const RegionPools& pools, uin
     call.refuse(ENOMEM, Code::kUsage, "rings x slots x buffer size come to more than 64 MiB");
     return false;
   }
-  if (!may_have(call, bytes)) return false;
+  if (Status status = may_have(call.client.uid, bytes); !status.ok())
+    return call.refuse(ENOMEM, status.code(), status.message()), false;
   if (Status status = ValeRegion::create(pools, id, region); !status.ok()) return call.refuse(status), false;
   keep_region(*region, id, call.client.uid);
   return true;
@@ -82,15 +98,18 @@ bool NetmapControl::region_before(ControlCall& call, uint16_t id, std::shared_pt
   }
   RegionPools pools;
   if (!ValeRegion::pools_of(call.offered, &pools) || (id != kGlobalRegion && RegionLayout(pools).bytes > kPrivateBytesMax)) return false;
-  if (bytes_of(call.client.uid) + RegionLayout(pools).bytes > options_.user_bytes_max) return false;
+  // Where it was the memory of a region here, it was counted: as that one.
+  std::erase_if(regions_, [&](const Region& known) { return known.region.expired() && ValeRegion::is_same(known.file->fd(), call.offered); });
+  if (!may_have(call.client.uid, RegionLayout(pools).bytes).ok()) return false;
   if (id == 0 || region_of_id(id, call.client.uid)) id = free_region_id();
-  if (!ValeRegion::adopt(std::exchange(call.offered, -1), pools, id, region).ok()) return false;
+  if (!ValeRegion::adopt(call.offered, pools, id, region).ok()) return false;
   keep_region(*region, id, call.client.uid);
   return true;
 }
 
 bool NetmapControl::region_for(ControlCall& call, uint16_t id, const RegionGeometry& geometry, uint32_t extra,
                                std::shared_ptr<ValeRegion>* region) {
+  forget_regions();
   if (region_before(call, id, region)) {
     call.reply.flags |= kAdopted;
     if (id == kGlobalRegion) share(**region);

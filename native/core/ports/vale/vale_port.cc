@@ -37,7 +37,7 @@ Status ValePort::create(const std::string& name, const RegionGeometry& geometry,
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
     return failed(Status(Code::kResource, std::string("no doorbell (socketpair: ") + std::strerror(errno) + ")"));
   made->add_attachment(std::make_unique<ValeAttachment>(ClientIdentity{}, pair[0], bound));
-  end->memory_fd = fcntl(region->fd(), F_DUPFD_CLOEXEC, 0);
+  end->memory_fd = region->file()->lend(O_RDWR);
   end->doorbell = pair[1];
   end->memory_bytes = region->bytes();
   if (end->memory_fd < 0) {

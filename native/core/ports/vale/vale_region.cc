@@ -54,9 +54,10 @@ Status map_aligned(int fd, uint64_t bytes, uint8_t** memory) {
 // --- memory ------------------------------------------------------------------------------------------------------------------
 
 Status ValeRegion::create(const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region) {
-  const int fd = memfd_create("paste-switch-port", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return Status(Code::kResource, "no memory object (memfd_create: " + error_text() + ")");
-  std::shared_ptr<ValeRegion> made(new ValeRegion(fd, pools, id));
+  auto file = std::make_shared<LentMemory>();
+  if (!file->make("paste-switch-port")) return Status(Code::kResource, "no memory object (memfd_create: " + error_text() + ")");
+  const int fd = file->fd();
+  std::shared_ptr<ValeRegion> made(new ValeRegion(std::move(file), pools, id));
   if (ftruncate(fd, static_cast<off_t>(made->bytes())) != 0)
     return Status(Code::kResource, "no memory (ftruncate: " + error_text() + ")");
   if (Status status = made->map_shared(); !status.ok()) return status;
@@ -94,7 +95,9 @@ bool ValeRegion::pools_of(int fd, RegionPools* pools) {
 }
 
 Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region) {
-  std::shared_ptr<ValeRegion> made(new ValeRegion(fd, pools, id));
+  auto file = std::make_shared<LentMemory>();
+  if (!file->take_over(fd)) return Status(Code::kPort, "the offered memory cannot be opened (" + error_text() + ")");
+  std::shared_ptr<ValeRegion> made(new ValeRegion(std::move(file), pools, id));
   struct stat info;
   struct statfs system;
   // One on hugetlbfs could fault without memory behind it (SIGBUS), so it is refused.
@@ -109,18 +112,17 @@ Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::sha
 
 ValeRegion::~ValeRegion() {
   if (memory_) munmap(memory_, layout_.bytes);
-  close(fd_);
 }
 
 Status ValeRegion::map_shared() {
-  if (Status status = map_aligned(fd_, layout_.bytes, &memory_); !status.ok()) return status;
+  if (Status status = map_aligned(file_->fd(), layout_.bytes, &memory_); !status.ok()) return status;
   madvise(memory_, layout_.bytes, MADV_HUGEPAGE);
   return {};
 }
 
-bool ValeRegion::is_same(int fd) const {
+bool ValeRegion::is_same(int fd, int offered) {
   struct stat mine, other;
-  return fstat(fd_, &mine) == 0 && fstat(fd, &other) == 0 && mine.st_dev == other.st_dev && mine.st_ino == other.st_ino;
+  return fstat(fd, &mine) == 0 && fstat(offered, &other) == 0 && mine.st_dev == other.st_dev && mine.st_ino == other.st_ino;
 }
 
 // Page by page: MAP_POPULATE does not say when it fails, and would make pages for all of the region.

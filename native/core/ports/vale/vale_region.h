@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/lent_memory.h"
 #include "core/base/status.h"
 #include "core/ports/netmap_abi.h"
 
@@ -102,13 +103,14 @@ class ValeRegion {
   // How memory that is offered was laid out. False: it is no region, or one too large to have been made here.
   static bool pools_of(int fd, RegionPools* pools);
   // Takes over memory that a client kept from an earlier daemon: refused unless it is a sealed memfd of exactly this size.
-  // Nothing in it is taken yet. `fd` is the region's from then on, also on failure.
+  // Nothing in it is taken yet. `fd` stays the caller's.
   static Status adopt(int fd, const RegionPools& pools, uint16_t id, std::shared_ptr<ValeRegion>* region);
   ~ValeRegion();
   ValeRegion(const ValeRegion&) = delete;
   ValeRegion& operator=(const ValeRegion&) = delete;
 
-  int fd() const { return fd_; }
+  // Outlives the region where its clients do.
+  const std::shared_ptr<LentMemory>& file() const { return file_; }
   uint16_t id() const { return id_; }
   uint8_t* memory() const { return memory_; }
   const RegionLayout& layout() const { return layout_; }
@@ -118,8 +120,9 @@ class ValeRegion {
   netmap::RingSync* ring_sync(uint32_t i) const {
     return reinterpret_cast<netmap::RingSync*>(memory_ + layout_.ring_sync(i));
   }
-  // What this descriptor names is this region.
-  bool is_same(int fd) const;
+  // Whether both descriptors name one memory.
+  static bool is_same(int fd, int offered);
+  bool is_same(int fd) const { return is_same(file_->fd(), fd); }
 
   // --- objects; any thread; RESOURCE when a pool has none left ---
   // Fresh rings. `first_ring`: where they were in an earlier life, from place_before(); then slots keep their buffers.
@@ -169,8 +172,8 @@ class ValeRegion {
   uint32_t peer_before(uint32_t place, const RegionGeometry& geometry) const;
 
  private:
-  ValeRegion(int fd, const RegionPools& pools, uint16_t id)
-      : layout_(pools), fd_(fd), id_(id), interface_taken_(pools.interfaces), ring_taken_(pools.rings),
+  ValeRegion(std::shared_ptr<LentMemory> file, const RegionPools& pools, uint16_t id)
+      : layout_(pools), file_(std::move(file)), id_(id), interface_taken_(pools.interfaces), ring_taken_(pools.rings),
         buffer_taken_(pools.buffers) {}
   Status map_shared();
   void populate(uint64_t offset, uint64_t bytes);
@@ -179,7 +182,7 @@ class ValeRegion {
   netmap::If* interface(uint64_t offset) const { return reinterpret_cast<netmap::If*>(memory_ + offset); }
 
   const RegionLayout layout_;
-  int fd_;
+  const std::shared_ptr<LentMemory> file_;
   uint16_t id_;
   bool adopted_ = false;
   std::atomic<uint32_t> tag_{0};
