@@ -12,6 +12,7 @@ const expected: Record<string, RegExp> = {
   "two-ports":
     /^bob received: where is bob\?\nbob received: hello, bob\nrule r1 \(udp port 53\) logged 1 of 2 frames$/m,
   "log-kill-recover": /^the last frame in the store is number \d+: nothing that was seen is lost$/m,
+  tree: /^reader: 3 entries then, 4 now\nup: 10\.0\.0\.7 on port 5\nup: 10\.0\.0\.7 on port 3\ndown: 10\.0\.0\.9 on port 6\n(down.*\n){3}10\.0\.0\.9 at 4: port 4; /,
   follow: /^\d+ vale0:alice > \* 60 bytes, \d+ ms ago$/m,
 };
 
