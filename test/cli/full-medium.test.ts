@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { packageRoot } from "../../native/load.js";
 import { skip } from "../support/skip.js";
 import { DaemonProcess, testFolder } from "../switch/daemon-process.js";
 import { cliPath } from "./run-cli.js";
@@ -65,6 +66,34 @@ test("a sparse store takes what the file system has room for, and counts the res
     ran.output,
     /paste-switch: b\.store: \d+ bytes are needed for its directory and the tmpfs is full: make room/,
   );
+});
+
+test("a sparse tree for which there is no room leaves no file; one that finds none later says so, and keeps its batch", (t) => {
+  const tree = join(packageRoot(), "dist", "native", "tree.js");
+  const script = `
+    import { execSync } from "node:child_process";
+    import { rmSync } from "node:fs";
+    import { createTree, Tree } from ${JSON.stringify(tree)};
+    const fails = async (what) => { try { await what(); console.log("no error"); } catch ({ code, message }) { console.log(code, message); } };
+    createTree("a.tree", { sizeBytes: 8 << 20, sparse: true });
+    const a = Tree.open("a.tree");
+    execSync("head -c 22M /dev/zero > fill 2>/dev/null || true");
+    await fails(() => createTree("b.tree", { sizeBytes: 8 << 20, sparse: true }));
+    for (let i = 0; i < 2000; i++) a.put(Buffer.from("key " + i), Buffer.alloc(1000, i));
+    await fails(() => a.commit());
+    rmSync("fill");
+    console.log("generation", await a.commit(), a.get(Buffer.from("key 1999")).length);`;
+  const ran = inSmallMemory(t, [`"${process.execPath}" --input-type=module -e '${script}'`, "ls"]);
+  if (!ran) return skip(t, "no file system can be mounted here");
+  t.regex(
+    ran.output,
+    /^RESOURCE b\.tree: the tmpfs has no space for the tree's first pages: make room, or name another place$/m,
+  );
+  t.regex(
+    ran.output,
+    /^RESOURCE a\.tree: the file system has no space for \d+ bytes at byte \d+ of the sparse tree: make room$/m,
+  );
+  t.regex(ran.output, /^generation 2 1000\na\.tree$/m);
 });
 
 test("the daemon says that the file system is full, and forwards without a log, or with a smaller store", async (t) => {

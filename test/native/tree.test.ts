@@ -165,6 +165,10 @@ test("a full tree refuses, is unchanged, and takes deletes", async (t) => {
 test("limits are said, and nothing beyond them gets in", (t) => {
   const path = place(t);
   t.throws(() => createTree(path, { sizeBytes: 4096 }), { code: "USAGE", message: /at least 131072/ });
+  t.throws(() => createTree(path, { sizeBytes: 2 ** 44, sparse: true }), {
+    code: "USAGE",
+    message: /at most 8796093022208/,
+  });
   createTree(path, { sizeBytes: MiB });
   t.throws(() => createTree(path, { sizeBytes: MiB }), { code: "STORE", message: /exists/ });
   const tree = Tree.open(path);

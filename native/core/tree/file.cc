@@ -56,17 +56,21 @@ uint32_t seed_of(const Superblock& s) {
 
 uint32_t root_crc(const Root& root, uint32_t seed) { return crc32c(seed, &root, offsetof(Root, crc)); }
 
+Status File::check_size(const std::string& path, uint64_t size_bytes) {
+  const uint64_t least = uint64_t{kPagesMin} * kPageBytes, most = uint64_t{kPagesMax} * kPageBytes;
+  if (size_bytes >= least && size_bytes <= most) return {};
+  return {Code::kUsage, path + ": " + number(size_bytes) + " bytes are no size for a tree: at least " + number(least) + ", at most " +
+                            number(most)};
+}
+
 Status File::create(Region& region) {
   Superblock fresh{};
   fresh.magic = kMagic;
   fresh.version = kVersion;
   fresh.page_bytes = kPageBytes;
   fresh.region_bytes = region.size_bytes();
-  const uint64_t pages = fresh.region_bytes / kPageBytes;
-  if (pages < kPagesMin || pages > kPagesMax)
-    return {Code::kUsage, region.path() + ": " + number(fresh.region_bytes) + " bytes are no size for a tree: from " +
-                              number(uint64_t{kPagesMin} * kPageBytes) + " to " + number(uint64_t{kPagesMax} * kPageBytes)};
-  fresh.page_count = static_cast<uint32_t>(pages);
+  if (Status status = check_size(region.path(), fresh.region_bytes); !status.ok()) return status;
+  fresh.page_count = static_cast<uint32_t>(fresh.region_bytes / kPageBytes);
   if (getrandom(fresh.uuid, sizeof fresh.uuid, 0) != static_cast<ssize_t>(sizeof fresh.uuid))
     return {Code::kResource, "the system gives no random bytes for the tree's uuid"};
   fresh.uuid[6] = static_cast<uint8_t>((fresh.uuid[6] & 0x0f) | 0x40);  // RFC 9562: version 4,

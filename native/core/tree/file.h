@@ -16,6 +16,8 @@ class File {
  public:
   // Checks magic, version, checksum and geometry, in this order, the geometry against the region's real size.
   static Status open(Region& region, std::unique_ptr<File>* file);
+  // Whether a file of so many bytes can hold a tree.
+  static Status check_size(const std::string& path, uint64_t size_bytes);
   // Makes an empty tree of all of the region, in both copies of superblock and root.
   static Status create(Region& region);
 

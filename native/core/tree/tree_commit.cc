@@ -1,5 +1,8 @@
 // The file's side of a writer: opening, and the order of a commit.
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -13,6 +16,12 @@ constexpr uint32_t kRunPages = 256;           // written at once, at most
 constexpr uint32_t kRunsUnsynced = 1024;      // so that a disk domain's list of what to write stays short
 constexpr uint32_t kChunkPages = 256;         // populated at once
 
+Status reserve_head(Region& region) {
+  if (region.populate(0, uint64_t{kFirstPage} * kPageBytes)) return {};
+  return {Code::kResource, region.path() + ": the " + region.file_system() + " has no space for the tree's first pages: make room, or "
+                                                                             "name another place"};
+}
+
 }  // namespace
 
 Status Tree::create(const std::string& path, const CreateOptions& options) {
@@ -21,16 +30,18 @@ Status Tree::create(const std::string& path, const CreateOptions& options) {
   region_options.sparse = options.sparse;
   region_options.mode = options.mode;
   region_options.replace = options.replace;
-  if (options.size_bytes > 0 && options.size_bytes < uint64_t{kPagesMin} * kPageBytes)
-    return {Code::kUsage, path + ": " + std::to_string(options.size_bytes) + " bytes are too few for a tree: at least " +
-                              std::to_string(uint64_t{kPagesMin} * kPageBytes)};
+  if (options.size_bytes > 0)
+    if (Status status = File::check_size(path, options.size_bytes); !status.ok()) return status;
   region_options.size_bytes = (options.size_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+  struct stat there;
+  const bool device = stat(path.c_str(), &there) == 0 && S_ISCHR(there.st_mode);
   if (Status status = Region::create(path, region_options); !status.ok()) return status;
   std::unique_ptr<Region> region;
-  if (Status status = Region::open(path, Region::Access::kWrite, &region); !status.ok()) return status;
-  if (!region->populate(0, uint64_t{kFirstPage} * kPageBytes))
-    return {Code::kResource, path + ": the file system has no space for the tree's first pages"};
-  return File::create(*region);
+  Status status = Region::open(path, Region::Access::kWrite, &region);
+  if (status.ok()) status = reserve_head(*region);
+  if (status.ok()) status = File::create(*region);
+  if (!status.ok() && !device) unlink(path.c_str());  // half a tree is none
+  return status;
 }
 
 Status Tree::open(const std::string& path, std::unique_ptr<Tree>* tree) {
@@ -44,8 +55,7 @@ Status Tree::open_region(std::unique_ptr<Region> region, std::unique_ptr<Tree>* 
   if (Status status = File::open(*opened->region_, &opened->file_); !status.ok()) return status;
   if (Status status = opened->file_->read_root(&opened->root_); !status.ok()) return status;
   if (Status status = opened->learn_free_pages(); !status.ok()) return status;
-  if (!opened->region_->populate(0, uint64_t{kFirstPage} * kPageBytes))
-    return {Code::kResource, opened->file_->path() + ": the file system has no space for the tree's first pages"};
+  if (Status status = reserve_head(*opened->region_); !status.ok()) return status;
   opened->head_ = opened->region_->writable_head(uint64_t{kFirstPage} * kPageBytes);
   opened->populated_.resize(opened->file_->page_count() / kChunkPages + 1);
   // What was freed before counts as free now: of the snapshots, only the newest is intact for sure.
