@@ -12,27 +12,22 @@ export interface FrameBatch {
   timesNs?: BigInt64Array;
 }
 
+type Columns = [
+  data: Uint8Array,
+  offsets: Uint32Array,
+  capturedLengths: Uint32Array,
+  wireLengths: Uint32Array,
+  timesNs: BigInt64Array | undefined,
+];
+
 interface BpfAddon {
   bpfVerify(bytes: Uint8Array, recordWords: number): string | null;
-  bpfRunBatch(
-    bytes: Uint8Array,
-    data: Uint8Array,
-    offsets: Uint32Array,
-    capturedLengths: Uint32Array,
-    wireLengths: Uint32Array,
-    timesNs: BigInt64Array | undefined,
-  ): Uint8Array;
+  bpfRunBatch(bytes: Uint8Array, ...columns: Columns): Uint8Array;
   FrameFilter: new (bytes: Uint8Array, tests: readonly FrameTest[]) => NativeFrameFilter;
 }
 
 interface NativeFrameFilter {
-  select(
-    data: Uint8Array,
-    offsets: Uint32Array,
-    capturedLengths: Uint32Array,
-    wireLengths: Uint32Array,
-    timesNs: BigInt64Array | undefined,
-  ): Uint8Array;
+  select(...columns: Columns): Uint8Array;
 }
 
 let loaded: BpfAddon | undefined;

@@ -235,20 +235,29 @@ Napi::Object record_object(Napi::Env env, const layout::RecordHeader& header, co
   return record;
 }
 
-// A store as it lies at the path that is given first, read-only; false when it threw.
-bool open_or_throw(const Info& info, std::unique_ptr<Region>* region, layout::Superblock* superblock) {
-  const std::string path = info[0].As<Napi::String>();
-  return ok_or_throw(info.Env(), Region::open(path, Region::Access::kRead, region)) &&
-         ok_or_throw(info.Env(), read_superblock((*region)->base(), (*region)->size_bytes(), path, superblock));
-}
+// A store as it lies at the path that is given first, read-only.
+struct StoreFile {
+  std::unique_ptr<Region> region;
+  layout::Superblock superblock;
+  StoreView view;
+
+  // False when it threw.
+  bool open(const Info& info) {
+    const std::string path = info[0].As<Napi::String>();
+    if (!ok_or_throw(info.Env(), Region::open(path, Region::Access::kRead, &region)) ||
+        !ok_or_throw(info.Env(), read_superblock(region->base(), region->size_bytes(), path, &superblock)))
+      return false;
+    view = {region->base(), &superblock};
+    return true;
+  }
+};
 
 // indexOf(path): the runs of each index block, as a reader finds them: { block, serial, whole, end, runs, covers }
 Napi::Value index_of(const Info& info) {
   Napi::Env env = info.Env();
-  std::unique_ptr<Region> region;
-  layout::Superblock superblock;
-  if (!open_or_throw(info, &region, &superblock)) return env.Undefined();
-  const StoreView view{region->base(), &superblock};
+  StoreFile store;
+  if (!store.open(info)) return env.Undefined();
+  const auto& [region, superblock, view] = store;
   Napi::Array blocks = Napi::Array::New(env);
   for (uint32_t index = 0; index < superblock.block_count; ++index) {
     const layout::DirectoryEntry entry = view.entry(index);
@@ -280,10 +289,9 @@ Napi::Value index_of(const Info& info) {
 // scanStore(path): every used block with its records, read-only
 Napi::Value scan_store(const Info& info) {
   Napi::Env env = info.Env();
-  std::unique_ptr<Region> region;
-  layout::Superblock superblock;
-  if (!open_or_throw(info, &region, &superblock)) return env.Undefined();
-  const StoreView view{region->base(), &superblock};
+  StoreFile store;
+  if (!store.open(info)) return env.Undefined();
+  const auto& [region, superblock, view] = store;
   Napi::Array blocks = Napi::Array::New(env);
   for (uint32_t index = 0; index < superblock.block_count; ++index) {
     const layout::DirectoryEntry entry = view.entry(index);

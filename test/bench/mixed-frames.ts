@@ -61,14 +61,3 @@ function writeFrame(data: Buffer, at: number, length: number, n: number, rare: b
   if (tcp) data.writeUInt16BE(0x5010, at + 46);
   else data.writeUInt16BE(length - 34, at + 38);
 }
-
-/** Header of a nanosecond pcap file of Ethernet frames. */
-export function pcapHeader(): Buffer {
-  const header = Buffer.alloc(24);
-  header.writeUInt32LE(0xa1b23c4d, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(262_144, 16);
-  header.writeUInt32LE(1, 20);
-  return header;
-}

@@ -3,11 +3,12 @@ import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import type { Bench, Effort } from "./bench.js";
-import { mixedFrames, pcapHeader, rareHost } from "./mixed-frames.js";
+import { mixedFrames, rareHost } from "./mixed-frames.js";
 import type { Row } from "./report.js";
 
 const framesFull = 10_000_000;
@@ -48,7 +49,7 @@ async function fill(store: string, capture: string, frames: number): Promise<voi
   const appender = await StoreAppender.open(store);
   for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
   const file = openSync(capture, "w");
-  writeSync(file, pcapHeader());
+  writeSync(file, new PcapWriter({ nanoseconds: true }).header());
   for (let number = 0; number < frames; number += batch) {
     const mixed = mixedFrames(number, batch, { rareEvery: frames / wanted });
     writeSync(file, mixed.data);

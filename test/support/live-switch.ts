@@ -39,6 +39,14 @@ export interface StoreWanted {
   blockTimeoutMs?: number;
 }
 
+/** What may not change what is counted. */
+export const threadsAndMedia = [
+  [1, "memory"],
+  [2, "memory"],
+  [1, "disk"],
+  [2, "disk"],
+] as const;
+
 /** Where files lie in memory, or undefined. */
 const memoryFolder = existsSync("/dev/shm") ? "/dev/shm" : undefined;
 

@@ -165,6 +165,10 @@ export function storeFolder(t: ExecutionContext, medium: "memory" | "disk" = "me
   return folder;
 }
 
+/** The first record of each frame. */
+export const frameRecords = ({ blocks }: ScannedStore): ScannedRecord[] =>
+  blocks.flatMap(({ records }) => records.filter(({ type }) => type === 1));
+
 /** Whole frames in sequence order: parts joined, incomplete ones left out. */
 export function framesOf(
   store: ScannedStore,

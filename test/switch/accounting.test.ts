@@ -2,16 +2,20 @@
 import test from "ava";
 import fc from "fast-check";
 import type { PortClient } from "../../native/port-client.js";
-import { frame, type LiveSwitch, liveSwitch, rule, sumsHold, textOf, until } from "../support/live-switch.js";
+import {
+  frame,
+  type LiveSwitch,
+  liveSwitch,
+  rule,
+  sumsHold,
+  textOf,
+  threadsAndMedia,
+  until,
+} from "../support/live-switch.js";
 
 const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
-for (const [threads, on] of [
-  [1, "memory"],
-  [2, "memory"],
-  [1, "disk"],
-  [2, "disk"],
-] as const)
+for (const [threads, on] of threadsAndMedia)
   test(`random traffic into rings that are too small: sums, records and receivers agree (${threads} threads, ${on})`, async (t) => {
     const s = await liveSwitch(t, { threads }, { on, sizeBytes: 64 << 20 });
     s.engine.setRules([rule("")], "[]");

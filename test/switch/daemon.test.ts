@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { join } from "node:path";
 import test from "ava";
 import type { DaemonStats } from "../../switch/control-protocol.js";
+import { emptyRule } from "../../switch/rules.js";
 import { cliPath } from "../cli/run-cli.js";
 import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "./daemon-process.js";
 
@@ -135,19 +136,9 @@ test("rules change under traffic without losing a frame", async (t) => {
   let busy = true;
   const change = () =>
     daemon.ask(async (client) => {
-      const rule = {
-        name: "",
-        filter: "",
-        inPorts: [],
-        outPorts: [],
-        snaplen: 0,
-        sample: 1,
-        skip: false,
-        durability: "" as const,
-      };
       while (busy) {
         const { name } = await client.call("ruleAdd", {
-          rule: { ...rule, filter: "ether proto 0x88b5" },
+          rule: { ...emptyRule, filter: "ether proto 0x88b5" },
           before: "",
           save: false,
         });

@@ -6,7 +6,7 @@ import test from "ava";
 import { compileFilter } from "../../logger/filter/compile.js";
 import type { NativeLiveTap } from "../../native/live-tap.js";
 import { tailPort } from "../../switch/tap.js";
-import { frame, liveSwitch, rule, sumsHold, until } from "../support/live-switch.js";
+import { frame, liveSwitch, rule, sumsHold, threadsAndMedia, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
 import { connectRaw } from "../support/native-ports.js";
 import { errno, request, text } from "../support/ports-request.js";
@@ -90,12 +90,7 @@ test("a copy that its only port refuses is a frame that went nowhere, seen at th
   t.is(readTap(quiet).length, counters.deliveredCopies);
 });
 
-for (const [threads, on] of [
-  [1, "memory"],
-  [2, "memory"],
-  [1, "disk"],
-  [2, "disk"],
-] as const)
+for (const [threads, on] of threadsAndMedia)
   test(`random overload: what taps saw and missed is what the switch counts (${threads} threads, ${on})`, async (t) => {
     const s = await liveSwitch(t, { threads }, { on, sizeBytes: 64 << 20 });
     s.engine.setRules([rule("")], "[]");

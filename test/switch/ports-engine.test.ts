@@ -5,6 +5,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import test from "ava";
+import { batchOf } from "../../logger/capture/frame-columns.js";
+import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { createEngine } from "../../native/engine.js";
 import type { PortClient } from "../../native/port-client.js";
 import { engineDefaults, frame, liveSwitch, sumsHold, textOf, until } from "../support/live-switch.js";
@@ -73,20 +75,9 @@ test("clients killed in mid-traffic: ports freed, the sums hold, unicast between
 
 /** A classic pcap of Ethernet frames, 1 ms apart. */
 function capture(path: string, frames: Buffer[]): void {
-  const header = Buffer.alloc(24);
-  header.writeUInt32LE(0xa1b2c3d4, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(65535, 16);
-  header.writeUInt32LE(1, 20);
-  const records = frames.map((bytes, i) => {
-    const record = Buffer.alloc(16);
-    record.writeUInt32LE(i * 1000, 4);
-    record.writeUInt32LE(bytes.length, 8);
-    record.writeUInt32LE(bytes.length, 12);
-    return Buffer.concat([record, bytes]);
-  });
-  writeFileSync(path, Buffer.concat([header, ...records]));
+  const writer = new PcapWriter();
+  const batch = batchOf(frames.map((data, i) => ({ data, timeNs: BigInt(i) * 1_000_000n })));
+  writeFileSync(path, Buffer.concat([writer.header(), writer.append(batch)]));
 }
 
 for (const speed of ["speed=max", "speed=1"])

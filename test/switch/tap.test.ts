@@ -5,7 +5,7 @@ import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo
 import { arpRequest, checksumsRight, isTcp, transfer } from "../support/host-traffic.js";
 import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
-import { scanStore } from "../support/native-store.js";
+import { frameRecords, scanStore } from "../support/native-store.js";
 
 interface Host {
   ns: Namespace;
@@ -55,11 +55,6 @@ async function hostsOn(
 const ping = (from: Host, to: string, ...more: string[]) =>
   from.ns.run("ping", "-c", "3", "-i", "0.05", "-w", "10", ...more, to);
 
-const framesIn = (path: string) =>
-  scanStore(path)
-    .blocks.flatMap((block) => block.records)
-    .filter((record) => record.type === 1);
-
 for (const options of ["", ",offload=off", ",queues=4", ",queues=3,offload=off"])
   test(`two hosts ping each other and move 20 MB through tap:IF${options}`, async (t) => {
     const made = await hostsOn(t, { options });
@@ -89,7 +84,7 @@ for (const [what, store, marked] of [
     t.is(got, sent);
     await made.s.settled();
     t.regex(a.port().detail, marked ? /frames in the store/ : /frames in DRAM: .* is on a disk/);
-    const records = framesIn(made.s.storePath);
+    const records = frameRecords(scanStore(made.s.storePath));
     const placed = records.filter((record) => (record.flags & 1) !== 0).length;
     if (marked) {
       // Later ones are packed while the store makes fresh blocks ready.
@@ -118,7 +113,7 @@ test("a sender that leaves segmentation to its device: what leaves the switch ha
   const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
   t.is(got, sent);
   await made.s.settled();
-  const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
+  const frames = frameRecords(scanStore(made.s.storePath)).filter((record) => isTcp(record.bytes));
   t.true(frames.length > 5000, `${frames.length} frames`);
   t.is(Math.max(...frames.map((frame) => frame.payloadLength)), 1514);
   t.deepEqual(frames.filter((frame) => !checksumsRight(frame.bytes)).length, 0);
@@ -131,7 +126,7 @@ test("without offloads the kernel finishes checksums and segments", async (t) =>
   made.s.engine.setRules([rule("tcp")], "tcp");
   await transfer(a.ns, b.ns, b.address, 1 << 20);
   await made.s.settled();
-  const frames = framesIn(made.s.storePath).filter((record) => isTcp(record.bytes));
+  const frames = frameRecords(scanStore(made.s.storePath)).filter((record) => isTcp(record.bytes));
   t.true(frames.length > 700);
   t.true(frames.every((frame) => frame.payloadLength <= 1514 && checksumsRight(frame.bytes)));
 });

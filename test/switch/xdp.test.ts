@@ -5,7 +5,7 @@ import { runCli } from "../cli/run-cli.js";
 import { arpRequest, checksumsRight, echoes, isTcp, transfer } from "../support/host-traffic.js";
 import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
-import { scanStore } from "../support/native-store.js";
+import { frameRecords, scanStore } from "../support/native-store.js";
 
 interface Host {
   ns: Namespace;
@@ -75,11 +75,6 @@ function connect(hub: Namespace, host: Host, { mtu = 1500, queues = 1 }: Wanted 
 const ping = (from: Host, to: string, ...more: string[]) =>
   from.ns.run("ping", "-c", "3", "-i", "0.05", "-W", "5", ...more, to);
 
-const framesIn = (path: string) =>
-  scanStore(path)
-    .blocks.flatMap((block) => block.records)
-    .filter((record) => record.type === 1);
-
 for (const [mode, queues] of [
   ["native", 1],
   ["generic", 1],
@@ -121,7 +116,9 @@ for (const mode of ["native", "generic"])
       t.is(got, sent);
       t.is(await echoes(a.ns, b.ns, b.address, 5, 1001), 5);
       await made.s.settled();
-      const frames = framesIn(made.s.storePath).filter((record) => record.bytes.readUInt16BE(12) === 0x0800);
+      const frames = frameRecords(scanStore(made.s.storePath)).filter(
+        (record) => record.bytes.readUInt16BE(12) === 0x0800,
+      );
       t.true(frames.filter((frame) => isTcp(frame.bytes)).length > 2800);
       t.is(Math.max(...frames.map((frame) => frame.bytes.length)), 1514);
       t.is(frames.filter((frame) => !checksumsRight(frame.bytes)).length, 0);
@@ -153,7 +150,7 @@ test.serial(
     await made.s.settled();
     const shown = await runCli(["export", "-r", made.s.storePath, "-F", "pcap", "-w", "-", "icmp"]);
     t.is(shown.status, 0, shown.stderr);
-    const records = framesIn(made.s.storePath);
+    const records = frameRecords(scanStore(made.s.storePath));
     t.is(records.length, 6);
     for (const record of records) {
       t.is(record.flags & 1, 1, "marked");
@@ -175,7 +172,7 @@ test.serial(
     await made.s.settled();
     const stats = made.s.engine.stats();
     sumsHold(t, stats);
-    const records = framesIn(made.s.storePath);
+    const records = frameRecords(scanStore(made.s.storePath));
     t.true(records.some((record) => (record.flags & 1) !== 0));
     t.is(records.filter((record) => isTcp(record.bytes) && !checksumsRight(record.bytes)).length, 0);
   },
@@ -189,7 +186,7 @@ test.serial("a store on a disk: UMEM in DRAM, frames are packed; umem=store says
   made.s.engine.setRules([rule("icmp")], "icmp");
   t.regex(await ping(a, b.address), / 0% packet loss/);
   await made.s.settled();
-  const records = framesIn(made.s.storePath);
+  const records = frameRecords(scanStore(made.s.storePath));
   t.is(records.length, 6);
   t.true(records.every((record) => (record.flags & 1) === 0));
   made.s.engine.detach(`vale0:${a.end}`);
@@ -232,7 +229,7 @@ test.serial(
     t.regex(await ping(a, b.address), / 0% packet loss/);
     await made.s.settled();
     for (const { counters } of made.s.engine.stats().ports) t.is(counters.inPlaceCopies, 0);
-    t.deepEqual(new Set(framesIn(made.s.storePath).map((record) => record.flags & 1)), new Set([0, 1]));
+    t.deepEqual(new Set(frameRecords(scanStore(made.s.storePath)).map((record) => record.flags & 1)), new Set([0, 1]));
   },
 );
 

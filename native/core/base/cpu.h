@@ -19,4 +19,13 @@ struct CpuFeatures {
 
 const CpuFeatures& cpu_features();
 
+// Between two looks at what another core will change.
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace paste

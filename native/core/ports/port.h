@@ -108,6 +108,17 @@ class Port {
   VlanConfig vlan;       // set before the port is attached
   uint32_t id = 0;       // unique in the store's life (or in the daemon's, without a store)
   uint16_t index = 0;    // in its thread's table
+
+ protected:
+  // The end of a deliver() that filled the first `count` of the promises: what a ruined slot left of them is given back, and counted.
+  uint32_t delivered(const Batch& batch, std::span<const uint16_t> frames, uint32_t count, uint64_t bytes) {
+    counters.delivered_copies += count;
+    counters.delivered_bytes += bytes;
+    if (count == frames.size()) return count;
+    cancel(batch, frames.subspan(count));
+    counters.refused[static_cast<size_t>(Refusal::bad_slot)] += frames.size() - count;
+    return count;
+  }
 };
 
 }  // namespace paste

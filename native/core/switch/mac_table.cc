@@ -5,18 +5,11 @@
 
 #include <bit>
 
+#include "core/base/cpu.h"
 #include "core/base/status.h"
 
 namespace paste {
 namespace {
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // SplitMix64 (Steele, Lea, Flood 2014): turns one seed into the six keys of the hash.
 uint64_t next_random(uint64_t* state) {

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/cpu.h"
 #include "core/base/system_time.h"
 #include "core/switch/scratch.h"
 
@@ -36,14 +37,6 @@ int wait_for_events(int epoll, epoll_event* events, int max, int64_t timeout_ns)
   const long ready = syscall(SYS_epoll_pwait2, epoll, events, max, timeout_ns < 0 ? nullptr : &timeout, nullptr, 0);
   if (ready >= 0 || errno != ENOSYS) return static_cast<int>(ready);
   return epoll_wait(epoll, events, max, timeout_ns < 0 ? -1 : static_cast<int>((timeout_ns + 999'999) / 1'000'000));
-}
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
 }
 
 }  // namespace

@@ -327,12 +327,7 @@ uint32_t NetmapPort::deliver(const Batch& batch, std::span<const uint16_t> frame
     bytes += frame.length;
   }
   unsent_ = unsent_ || count > 0;
-  counters.delivered_copies += count;
-  counters.delivered_bytes += bytes;
-  if (count == frames.size()) return count;
-  cancel(batch, frames.subspan(count));
-  counters.refused[static_cast<size_t>(Refusal::bad_slot)] += frames.size() - count;
-  return count;
+  return delivered(batch, frames, count, bytes);
 }
 
 // One frame into the next slots. False when a slot names no buffer: no program but this one should write the ring, and

@@ -90,12 +90,7 @@ uint32_t ValePort::deliver(const Batch& batch, std::span<const uint16_t> frames)
   uint64_t bytes = 0;
   const uint32_t count = __builtin_expect(rx_count_ == 1, 1) ? deliver_to(rx_[0], batch, frames, &bytes)
                                                              : deliver_many(batch, frames, &bytes);
-  counters.delivered_copies += count;
-  counters.delivered_bytes += bytes;
-  if (count == frames.size()) return count;
-  cancel(batch, frames.subspan(count));
-  counters.refused[static_cast<size_t>(Refusal::bad_slot)] += frames.size() - count;
-  return count;
+  return delivered(batch, frames, count, bytes);
 }
 
 // Runs of frames for the same ring.
