@@ -252,38 +252,76 @@ struct StoreFile {
   }
 };
 
+Napi::Object index_block(Napi::Env env, const StoreView& view, uint32_t index, const layout::DirectoryEntry& entry) {
+  const IndexCheck check = check_index_block(view.block(index), view.superblock->block_bytes, entry);
+  Napi::Object block = Napi::Object::New(env);
+  block.Set("block", index);
+  block.Set("serial", big(env, layout::word_serial(entry.word)));
+  block.Set("sealed", layout::index_sealed(entry));
+  block.Set("heldUntil", big(env, entry.held_until));
+  block.Set("whole", check.whole);
+  block.Set("end", check.end);
+  block.Set("runs", check.runs);
+  Napi::Array covers = Napi::Array::New(env);
+  for (const IndexedBlock& covered : check.blocks) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("index", covered.index);
+    one.Set("serial", big(env, covered.serial));
+    one.Set("records", covered.records);
+    one.Set("live", view.entry(covered.index).word == layout::entry_word(covered.serial, layout::kLog));
+    covers.Set(covers.Length(), one);
+  }
+  block.Set("covers", covers);
+  return block;
+}
+
+Napi::Object scanned_block(Napi::Env env, const StoreView& view, uint32_t index, const layout::DirectoryEntry& entry) {
+  Napi::Object block = Napi::Object::New(env);
+  block.Set("index", index);
+  block.Set("kind", static_cast<uint32_t>(layout::word_kind(entry.word)));
+  block.Set("serial", big(env, layout::word_serial(entry.word)));
+  block.Set("lane", entry.lane);
+  block.Set("epoch", entry.epoch);
+  block.Set("sealed", layout::sealed(entry));
+  block.Set("sealFlags", entry.seal_flags);
+  block.Set("firstSequence", big(env, entry.first_sequence));
+  block.Set("lastSequence", big(env, entry.last_sequence));
+  block.Set("timeMinNs", big(env, entry.time_min_ns));
+  block.Set("timeMaxNs", big(env, entry.time_max_ns));
+  block.Set("frameBytes", from_u64(env, entry.frame_bytes));
+  block.Set("endBytes", entry.end_bytes);
+  block.Set("recordCount", entry.record_count);
+  block.Set("frameCount", entry.frame_count);
+  block.Set("heldUntil", big(env, entry.held_until));
+  Napi::Array records = Napi::Array::New(env);
+  if (layout::word_kind(entry.word) == layout::kLog) {
+    BlockScan scan(view, index, layout::word_serial(entry.word));
+    block.Set("headerValid", scan.header_valid());
+    layout::RecordHeader header;
+    while ((!layout::sealed(entry) || scan.offset() < entry.end_bytes) && scan.next(&header))
+      records.Set(records.Length(), record_object(env, header, scan));
+    block.Set("scannedBytes", scan.offset());
+  }
+  block.Set("records", records);
+  return block;
+}
+
+// What make_object() makes of each block that is wanted.
+template <typename Wanted, typename MakeObject>
+Napi::Array blocks_of(Napi::Env env, const StoreView& view, Wanted wanted, MakeObject make_object) {
+  Napi::Array blocks = Napi::Array::New(env);
+  for (uint32_t index = 0; index < view.superblock->block_count; ++index)
+    if (const layout::DirectoryEntry entry = view.entry(index); wanted(entry))
+      blocks.Set(blocks.Length(), make_object(env, view, index, entry));
+  return blocks;
+}
+
 // indexOf(path): the runs of each index block, as a reader finds them: { block, serial, whole, end, runs, covers }
 Napi::Value index_of(const Info& info) {
-  Napi::Env env = info.Env();
   StoreFile store;
-  if (!store.open(info)) return env.Undefined();
-  const auto& [region, superblock, view] = store;
-  Napi::Array blocks = Napi::Array::New(env);
-  for (uint32_t index = 0; index < superblock.block_count; ++index) {
-    const layout::DirectoryEntry entry = view.entry(index);
-    if (layout::word_kind(entry.word) != layout::kIndex) continue;
-    const IndexCheck check = check_index_block(view.block(index), superblock.block_bytes, entry);
-    Napi::Object block = Napi::Object::New(env);
-    block.Set("block", index);
-    block.Set("serial", big(env, layout::word_serial(entry.word)));
-    block.Set("sealed", layout::index_sealed(entry));
-    block.Set("heldUntil", big(env, entry.held_until));
-    block.Set("whole", check.whole);
-    block.Set("end", check.end);
-    block.Set("runs", check.runs);
-    Napi::Array covers = Napi::Array::New(env);
-    for (const IndexedBlock& covered : check.blocks) {
-      Napi::Object one = Napi::Object::New(env);
-      one.Set("index", covered.index);
-      one.Set("serial", big(env, covered.serial));
-      one.Set("records", covered.records);
-      one.Set("live", view.entry(covered.index).word == layout::entry_word(covered.serial, layout::kLog));
-      covers.Set(covers.Length(), one);
-    }
-    block.Set("covers", covers);
-    blocks.Set(blocks.Length(), block);
-  }
-  return blocks;
+  if (!store.open(info)) return info.Env().Undefined();
+  const auto wanted = [](const layout::DirectoryEntry& entry) { return layout::word_kind(entry.word) == layout::kIndex; };
+  return blocks_of(info.Env(), store.view, wanted, index_block);
 }
 
 // scanStore(path): every used block with its records, read-only
@@ -291,40 +329,7 @@ Napi::Value scan_store(const Info& info) {
   Napi::Env env = info.Env();
   StoreFile store;
   if (!store.open(info)) return env.Undefined();
-  const auto& [region, superblock, view] = store;
-  Napi::Array blocks = Napi::Array::New(env);
-  for (uint32_t index = 0; index < superblock.block_count; ++index) {
-    const layout::DirectoryEntry entry = view.entry(index);
-    if (entry.word == 0) continue;
-    Napi::Object block = Napi::Object::New(env);
-    block.Set("index", index);
-    block.Set("kind", static_cast<uint32_t>(layout::word_kind(entry.word)));
-    block.Set("serial", big(env, layout::word_serial(entry.word)));
-    block.Set("lane", entry.lane);
-    block.Set("epoch", entry.epoch);
-    block.Set("sealed", layout::sealed(entry));
-    block.Set("sealFlags", entry.seal_flags);
-    block.Set("firstSequence", big(env, entry.first_sequence));
-    block.Set("lastSequence", big(env, entry.last_sequence));
-    block.Set("timeMinNs", big(env, entry.time_min_ns));
-    block.Set("timeMaxNs", big(env, entry.time_max_ns));
-    block.Set("frameBytes", from_u64(env, entry.frame_bytes));
-    block.Set("endBytes", entry.end_bytes);
-    block.Set("recordCount", entry.record_count);
-    block.Set("frameCount", entry.frame_count);
-    block.Set("heldUntil", big(env, entry.held_until));
-    Napi::Array records = Napi::Array::New(env);
-    if (layout::word_kind(entry.word) == layout::kLog) {
-      BlockScan scan(view, index, layout::word_serial(entry.word));
-      block.Set("headerValid", scan.header_valid());
-      layout::RecordHeader header;
-      while ((!layout::sealed(entry) || scan.offset() < entry.end_bytes) && scan.next(&header))
-        records.Set(records.Length(), record_object(env, header, scan));
-      block.Set("scannedBytes", scan.offset());
-    }
-    block.Set("records", records);
-    blocks.Set(blocks.Length(), block);
-  }
+  const layout::Superblock& superblock = store.superblock;
   Napi::Object result = Napi::Object::New(env);
   result.Set("clean", superblock.clean != 0);
   result.Set("epoch", superblock.epoch);
@@ -333,7 +338,8 @@ Napi::Value scan_store(const Info& info) {
   result.Set("blocksOffset", from_u64(env, superblock.blocks_offset));
   result.Set("nextSequence", big(env, superblock.next_sequence));
   result.Set("trimmedBefore", big(env, superblock.trimmed_before));
-  result.Set("blocks", blocks);
+  const auto used = [](const layout::DirectoryEntry& entry) { return entry.word != 0; };
+  result.Set("blocks", blocks_of(env, store.view, used, scanned_block));
   return result;
 }
 

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "../switch/daemon-process.js";
+import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
 const configuration = (vlans: readonly number[]) =>
@@ -17,7 +17,7 @@ test("audit reproduces a store, exits 1 when it cannot, and tells what another c
   const recorded = file("recorded.toml", [5, 5, 6]);
   const planned = file("planned.toml", [5, 6, 6]);
   for (let life = 0; life < 2; life++) {
-    const daemon = await DaemonProcess.start(t, folder, ["-f", recorded, "--store", "s.store", "--size", "16M"]);
+    const daemon = await DaemonProcess.start(t, folder, ["-f", recorded, ...smallStore]);
     const [a, b, c] = ["a", "b", "c"].map((name) => daemon.open(t, `vale0:${name}`));
     await new Promise((resolve) => setTimeout(resolve, 300)); // floods are judged 100 ms behind the last port that came
     await a!.sendAll([numberedFrame(1, 2, 0, 64)]);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { packageRoot } from "../../native/load.js";
 import { skip } from "../support/skip.js";
-import { DaemonProcess, testFolder } from "../switch/daemon-process.js";
+import { DaemonProcess, smallStore, testFolder } from "../switch/daemon-process.js";
 import { cliPath } from "./run-cli.js";
 
 const cli = `"${process.execPath}" "${cliPath}"`;
@@ -118,14 +118,7 @@ test("the daemon says that the file system is full, and forwards without a log, 
 
 test("the oldest record's time is known before a block is full", async (t) => {
   const before = Date.now();
-  const daemon = await DaemonProcess.start(t, testFolder(t), [
-    "--store",
-    "s.store",
-    "--size",
-    "16M",
-    "--port",
-    "vale0:a",
-  ]);
+  const daemon = await DaemonProcess.start(t, testFolder(t), [...smallStore, "--port", "vale0:a"]);
   daemon.open(t, "vale0:b");
   const { store } = await daemon.ask((client) => client.call("stats", {}));
   t.true(store!.durableSequence >= store!.firstSequence && store!.firstSequence > 0n);

@@ -1,12 +1,12 @@
 // Filters that ask records, from the command line, over what a daemon recorded.
 import { join } from "node:path";
 import test from "ava";
-import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "../switch/daemon-process.js";
+import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
 test("export with words about records, from a running daemon's store", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore]);
   t.is((await runCli(["rule", "add", "--control", daemon.control, "--name", "all"])).status, 0);
   const a = daemon.open(t, "vale0:a");
   const b = daemon.open(t, "vale0:b");

@@ -13,13 +13,13 @@ import {
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { openCapture } from "../../logger/capture/open-capture.js";
-import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "../switch/daemon-process.js";
+import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
 /** A daemon whose store holds 500 frames, numbers 0 to 499, and no more to come. */
 async function filled(t: ExecutionContext, ...args: string[]) {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M", "--log", "", ...args]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--log", "", ...args]);
   const a = daemon.open(t, "vale0:a");
   const b = daemon.open(t, "vale0:b");
   await a.sendAll(Array.from({ length: 500 }, (_, n) => numberedFrame(1, 2, n, 64 + (n % 1000))));

@@ -24,6 +24,9 @@ export function testFolder(t: Teardown): string {
   return path;
 }
 
+/** Arguments that make a store of 16 MiB in the daemon's folder. */
+export const smallStore = ["--store", "s.store", "--size", "16M"] as const;
+
 /** A daemon in a process of its own, as a user starts one. */
 export class DaemonProcess {
   readonly folder: string;

@@ -20,7 +20,7 @@ import { hasFileCapabilities } from "../../native/host.js";
 import { emptyRule } from "../../switch/rules.js";
 import { until } from "../support/live-switch.js";
 import { launcherPath } from "../support/native-devices.js";
-import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "./daemon-process.js";
+import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
 
@@ -71,16 +71,7 @@ test("signals before it is ready: the start is finished, and what it made is clo
   const folder = testFolder(t);
   const config = join(folder, "pipe.toml");
   execFileSync("mkfifo", [config]);
-  const daemon = DaemonProcess.begin(t, folder, [
-    "-f",
-    config,
-    "--store",
-    "s.store",
-    "--size",
-    "16M",
-    "--port",
-    "vale0:a",
-  ]);
+  const daemon = DaemonProcess.begin(t, folder, ["-f", config, ...smallStore, "--port", "vale0:a"]);
   const launched = () => readFileSync(`/proc/${daemon.child.pid}/environ`, "latin1").includes("PASTE_SWITCH_BROKER=");
   // Where it has capabilities to give up, the configuration is read before that, too.
   if (process.getuid!() === 0 || hasFileCapabilities(launcherPath)) {
@@ -105,7 +96,7 @@ test("signals before it is ready: the start is finished, and what it made is clo
 test("a group may use the sockets and read the store when it is named", async (t) => {
   const folder = testFolder(t);
   const group = String(process.getgid!());
-  const daemon = await DaemonProcess.start(t, folder, ["--group", group, "--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, ["--group", group, ...smallStore]);
   t.is(statSync(daemon.control).mode & 0o777, 0o660);
   t.is(statSync(daemon.ports).mode & 0o777, 0o660);
   t.is(statSync(join(folder, "s.store")).mode & 0o777, 0o640);
@@ -128,16 +119,7 @@ test("hundreds of ports on several switches are listed whole, and go again", asy
 
 test("a full store with the policy stop counts what it does not log, until it is trimmed", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, [
-    "--store",
-    "s.store",
-    "--size",
-    "16M",
-    "--full",
-    "stop",
-    "--log",
-    "",
-  ]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--full", "stop", "--log", ""]);
   const a = daemon.open(t, "vale0:a");
   const b = daemon.open(t, "vale0:b");
   let sent = 0;
@@ -167,7 +149,7 @@ test("a full store with the policy stop counts what it does not log, until it is
 
 test("a rule's own durability, sampling, length and ports are obeyed", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore]);
   const [a, b] = ["vale0:a", "vale0:b"].map((name) => daemon.open(t, name));
   await daemon.ask(async (client) => {
     const add = (rule: object) => client.call("ruleAdd", { rule: { ...emptyRule, ...rule }, before: "", save: false });

@@ -6,13 +6,13 @@ import test from "ava";
 import type { DaemonStats } from "../../switch/control-protocol.js";
 import { emptyRule } from "../../switch/rules.js";
 import { cliPath } from "../cli/run-cli.js";
-import { DaemonProcess, numberedFrame, receiveFrames, testFolder } from "./daemon-process.js";
+import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
 
 test("starts, says what it stands on, and ends clean on SIGTERM", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M", "--log", "ip"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--log", "ip"]);
   t.regex(daemon.stderr, /^paste-switch 0\.1\.0, instance default, pid \d+, control \S+\/c\.sock$/m);
   t.regex(daemon.stderr, /^store \S+\/s\.store \(made now\), strict, when full: overwrite$/m);
   t.regex(daemon.stderr, /^medium \S.*: \S/m);
@@ -31,7 +31,7 @@ test("starts, says what it stands on, and ends clean on SIGTERM", async (t) => {
 
 test("a second daemon on the same socket is refused, and on the same store", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore]);
   const sameSocket = await DaemonProcess.fails(folder, []);
   t.is(sameSocket.status, 1);
   t.is(
@@ -47,7 +47,7 @@ test("a second daemon on the same socket is refused, and on the same store", asy
 
 test("forwards, learns and counts; every sum is exact", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M", "--log", "less 100"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--log", "less 100"]);
   const [a, b, c] = ["vale0:a", "vale0:b", "vale0:c"].map((name) => daemon.open(t, name));
   await a!.sendAll([numberedFrame(1, 0xff, 0), numberedFrame(1, 0xff, 1)]);
   t.is((await receiveFrames(b!, 2)).length, 2);
@@ -114,7 +114,7 @@ test("without rules, and without a store, stats say that nothing is logged", asy
 
 test("rules change under traffic without losing a frame", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore]);
   const a = daemon.open(t, "vale0:a");
   const b = daemon.open(t, "vale0:b");
   const count = 20_000;
@@ -294,7 +294,7 @@ test("what it cannot start with is said in one line, and nothing is left behind"
 
 test("after a crash the next start recovers by itself and says what it found", async (t) => {
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M", "--log", ""]);
+  const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--log", ""]);
   const a = daemon.open(t, "vale0:a");
   const b = daemon.open(t, "vale0:b");
   await a.sendAll(Array.from({ length: 300 }, (_, n) => numberedFrame(1, 2, n)));
@@ -344,7 +344,7 @@ test("a reader that closes the pipe early is no error, and does not end a daemon
 
 test("programs come back by themselves when a daemon that died is started again", async (t) => {
   const folder = testFolder(t);
-  const args = ["--store", "s.store", "--size", "16M", "--log", ""];
+  const args = [...smallStore, "--log", ""];
   const daemon = await DaemonProcess.start(t, folder, args);
   const a = daemon.open(t, "vale0:a", { reconnectMs: 30_000 });
   const b = daemon.open(t, "vale0:b", { reconnectMs: 30_000 });

@@ -7,7 +7,7 @@ import { cliPath } from "../cli/run-cli.js";
 import { namespaces } from "../support/namespaces.js";
 import { capabilitiesOf, launcherPath } from "../support/native-devices.js";
 import { skip } from "../support/skip.js";
-import { DaemonProcess, receiveFrames, testFolder } from "./daemon-process.js";
+import { DaemonProcess, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
 const zero = "0000000000000000";
 const bare = (uid: number) => [
@@ -37,7 +37,7 @@ test("no thread has a capability while a TAP port works that was added at run ti
   const nets = namespaces(t, "tun");
   if (!nets) return;
   const space = nets.make("tap");
-  const daemon = await DaemonProcess.start(t, testFolder(t), ["--store", "s.store", "--size", "16M", "--log", "arp"]);
+  const daemon = await DaemonProcess.start(t, testFolder(t), [...smallStore, "--log", "arp"]);
   t.deepEqual(capabilitiesOf(daemon.child.pid!), bare(0));
   const listener = daemon.open(t, "vale0:listener");
   const added = await daemon.cli("port", "add", `tap:t0,netns=${space.name},address=10.9.0.1/24,mac=02:00:00:00:00:09`);
@@ -99,7 +99,7 @@ test("with its broker killed the daemon forwards, and says why no device can be 
 test("--group opens sockets and store to a group, without the capability to give files away", async (t) => {
   if (!asRoot(t)) return;
   const folder = testFolder(t);
-  const daemon = await DaemonProcess.start(t, folder, ["--group", "54321", "--store", "s.store", "--size", "16M"]);
+  const daemon = await DaemonProcess.start(t, folder, ["--group", "54321", ...smallStore]);
   for (const path of [daemon.control, daemon.ports, join(folder, "s.store")]) t.is(statSync(path).gid, 54_321, path);
   t.deepEqual(capabilitiesOf(daemon.child.pid!), bare(0));
 });
@@ -116,7 +116,7 @@ test("--user: the daemon is that user, its files too, and root still talks to it
   )
     return skip(t, "other users may not read this folder");
   const daemon = await DaemonProcess.start(t, folder, [
-    ...["--user", `${nobody}:${nobody}`, "--store", "s.store", "--size", "16M"],
+    ...["--user", `${nobody}:${nobody}`, ...smallStore],
     ...["--port", `tap:t0,netns=${space.name}`],
   ]);
   t.deepEqual(capabilitiesOf(daemon.child.pid!), bare(nobody));
@@ -151,7 +151,7 @@ test("another user is told what opens a daemon to him", async (t) => {
     return skip(t, "other users may not read this folder");
   const folder = testFolder(t);
   chmodSync(folder, 0o755);
-  const { control, ports } = await DaemonProcess.start(t, folder, ["--store", "s.store", "--size", "16M"]);
+  const { control, ports } = await DaemonProcess.start(t, folder, [...smallStore]);
   const store = join(folder, "s.store");
   const connect = "start that daemon with --group and a group of yours, or act as its user";
   const open = "act as its owner, or have its daemon started with --group";
