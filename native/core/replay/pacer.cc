@@ -19,7 +19,7 @@ namespace {
 
 // A sleeping thread wakes tens of microseconds late, and later after a longer sleep: how much of the time before a deadline is spun
 // follows what sleeping did before, within these.
-constexpr uint64_t kWakeNsMin = 100'000, kWakeNsMax = 1'000'000;
+constexpr uint64_t kWakeNsMin = 100'000, kWakeNsMax = 400'000;
 // A side that sleeps is woken so long before a frame for it is due, and no later: waking it takes some microseconds of this thread.
 constexpr uint64_t kRouseNs = 50'000, kRouseNsMin = 10'000;
 // Sleeping is cut into pieces, so that stop() is noticed.
@@ -234,6 +234,7 @@ void Pacer::count_errors(const uint64_t* deadlines, uint32_t count) {
 }
 
 Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
+  wake_ns_ = std::max(wake_ns_ - wake_ns_ / 64, kWakeNsMin);  // here, since who spins for all of the time never sleeps to find out
   for (;;) {
     if (stop_.load(std::memory_order_relaxed)) return Turn::kStopped;
     if (paused_.load(std::memory_order_relaxed)) {
@@ -267,7 +268,7 @@ void Pacer::sleep_before(uint64_t deadline_ns) {
   const uint64_t woken = monotonic_ns();
   realtime_.keep(woken);
   const uint64_t late = woken > until ? woken - until : 0;
-  wake_ns_ = std::clamp(std::max(2 * late, wake_ns_ - wake_ns_ / 64), kWakeNsMin, kWakeNsMax);
+  wake_ns_ = std::clamp(2 * late, wake_ns_, kWakeNsMax);
 }
 
 // Until the replay goes on, or one frame is asked for: then that one is due now.
