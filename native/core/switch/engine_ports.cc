@@ -280,7 +280,6 @@ std::unique_ptr<Port> SwitchEngine::detach_locked(std::map<std::string, Attached
       worker->call([&] { add_counters(detached_, worker->take_foreign(attached.number)); });
   std::unique_ptr<Port> port = std::move(attached.port);
   ports_.erase(it);
-  if (!taps_.empty()) change_taps();  // after its last frame
   return port;
 }
 
