@@ -6,8 +6,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/devices/broker_protocol.h"
 #include "core/base/descriptor_packet.h"
+#include "core/base/glob.h"
+#include "core/devices/broker_protocol.h"
 #include "core/devices/local_parts.h"
 
 namespace paste {
@@ -15,27 +16,6 @@ namespace {
 
 using broker::Reply;
 using broker::Request;
-
-bool matches(const char* glob, const char* text) {
-  // The last star, and how far it has been stretched: no recursion, so no glob is slow.
-  const char *star = nullptr, *stretched = nullptr;
-  while (*text != '\0') {
-    if (*glob == '*') {
-      star = glob++;
-      stretched = text;
-    } else if (*glob == '?' || *glob == *text) {
-      glob++;
-      text++;
-    } else if (star != nullptr) {
-      glob = star + 1;
-      text = ++stretched;
-    } else {
-      return false;
-    }
-  }
-  while (*glob == '*') glob++;
-  return *glob == '\0';
-}
 
 template <size_t kSize>
 bool ends(const char (&field)[kSize]) {
@@ -165,10 +145,10 @@ void close_all(const std::vector<int>& fds) {
 }  // namespace
 
 bool AllowList::allows(const std::string& device) const {
-  // A name with a zero byte would be matched by its beginning.
+  // A name with a zero byte would be opened by its beginning.
   if (device.find('\0') != std::string::npos) return false;
   return std::any_of(globs_.begin(), globs_.end(),
-                     [&](const std::string& glob) { return matches(glob.c_str(), device.c_str()); });
+                     [&](const std::string& glob) { return glob_matches(glob, device); });
 }
 
 bool AllowList::any_netns() const {
