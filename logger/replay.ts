@@ -42,7 +42,10 @@ export interface ReplayOptions {
   filter?: string;
   /** Wall clock: the first frame goes then. Past: at once, and the report's startLateNs says by how much. */
   beginAtNs?: bigint;
-  /** The sending thread runs ahead of others on its core (SCHED_FIFO): for root and CAP_SYS_NICE, where there are cores enough. */
+  /**
+   * Whether the sending thread asks to run ahead of others on its core (SCHED_FIFO), for which it needs CAP_SYS_NICE. Left out: where
+   * frames have deadlines and there is more than one core, and a refusal is no warning.
+   */
   realtime?: boolean;
   /** Only frames that were received earlier. */
   untilNs?: bigint;
@@ -158,7 +161,7 @@ class Replay {
       createNativeReplay({
         ...pace,
         beginAtNs: options.beginAtNs ?? 0n,
-        realtime: options.realtime ?? false,
+        ...(options.realtime !== undefined && { realtime: options.realtime }),
         marker,
         ...(options.rewrite && { rewrite: nativeRewrite(options.rewrite) }),
       }),

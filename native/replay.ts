@@ -103,8 +103,8 @@ export interface NativeReplayOptions {
   rate: number;
   /** Wall clock: when the first frame is due; 0n = at once. */
   beginAtNs: bigint;
-  /** The sending thread asks to run ahead of others. */
-  realtime: boolean;
+  /** Whether the sending thread asks to run ahead of others; left out: where there are deadlines, and cores enough. */
+  realtime?: boolean;
   /** Text of the frames that mark begin and end; "" = none are sent. */
   marker: string;
   rewrite?: NativeRewrite;

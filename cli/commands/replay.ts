@@ -42,7 +42,8 @@ export function define(command: Command): void {
     .option("-L, --limit <n>", "so many frames at most")
     .option("--until <time|sequence>", "up to, but not including, this time; or up to this record of a store")
     .option("--start-at <time>", "the first frame goes at this time of the clock")
-    .option("--realtime", "run the sending thread ahead of others on its core (CAP_SYS_NICE)")
+    .option("--realtime", "run the sending thread ahead of others on its core, also where there is one only")
+    .option("--no-realtime", "never do (default: where it may, it has deadlines and there is more than one core)")
     .option("--marker [text]", "a frame of type 0x88b5 before the first and after the last one")
     .option("--rewrite-mac <from=to>", "change Ethernet addresses, also in ARP; may be repeated", repeated)
     .option(
@@ -98,7 +99,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     control,
     ...untilOf(flags.until, parseTimeOption, parseSequence),
     ...(flags.startAt === undefined ? {} : { beginAtNs: parseTimeOption(flags.startAt, "--start-at") }),
-    ...(flags.realtime ? { realtime: true } : {}),
+    ...(flags.realtime === undefined ? {} : { realtime: flags.realtime }),
     ...(flags.marker === undefined ? {} : { marker: flags.marker === true ? "marker" : flags.marker }),
     rewrite: {
       ...(flags.rewriteMac && { macs: flags.rewriteMac }),
@@ -191,7 +192,7 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
       const { firstSecondP50Ns: first, lastSecondP50Ns: last } = report;
       if (first !== undefined && last !== undefined)
         lines.push(`drift: p50 ${late(first)} in the first second, ${late(last)} in the last one`);
-      if (!report.realtime) lines.push("the sending thread ran as any other: --realtime lets it run ahead of them");
+      lines.push(`the sending thread ran ${report.realtime ? "ahead of others" : "as any other, not in real time"}`);
     }
     lines.push(`a full ring was waited for ${formatOf(report.waits, "time")}`);
   }

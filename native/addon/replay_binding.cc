@@ -119,7 +119,8 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     state_->options.rate = given.Get("rate").ToNumber().DoubleValue();
     state_->options.begin_at_ns = given.Get("beginAtNs").As<Napi::BigInt>().Uint64Value(&lossless);
     state_->options.marker = given.Get("marker").ToString();
-    state_->options.realtime = given.Get("realtime").ToBoolean();
+    if (given.Get("realtime").IsBoolean())
+      state_->options.ahead = given.Get("realtime").ToBoolean() ? PacerOptions::Ahead::kAlways : PacerOptions::Ahead::kNever;
     if (!given.Get("rewrite").IsObject()) return;
     RewriteOptions rewrite = rewrite_options(given.Get("rewrite").As<Napi::Object>());
     if (rewrite.any()) state_->rewriter = std::make_unique<Rewriter>(std::move(rewrite));

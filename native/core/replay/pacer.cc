@@ -99,7 +99,7 @@ Status Pacer::finish(PacerReport* report) {
 void Pacer::run() {
   pthread_setname_np(pthread_self(), "paste-replay");
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // of this thread: sleeps end as close to their time as can be
-  report_.realtime = options_.realtime && realtime_.take();
+  report_.realtime = wants_realtime() && realtime_.take();
   if (options_.mode != PacerOptions::Mode::kTop) queue_.settle(std::chrono::nanoseconds(head_start_ns()));
   PacerQueue::Entry entry;
   while (queue_.take(&entry) && play(entry)) {}
@@ -108,6 +108,11 @@ void Pacer::run() {
   report();
   ended_.store(true, std::memory_order_release);
   queue_.close();
+}
+
+bool Pacer::wants_realtime() const {
+  if (options_.ahead != PacerOptions::Ahead::kWithDeadlines) return options_.ahead == PacerOptions::Ahead::kAlways;
+  return options_.mode != PacerOptions::Mode::kTop && Realtime::has_cores();
 }
 
 // How long the thread that reads may be ahead of the first frame: it needs the cores that the sides of a port run on, too.

@@ -30,7 +30,9 @@ struct PacerOptions {
   double speed = 1;
   double rate = 0;
   uint64_t begin_at_ns = 0;  // wall clock: the first frame's deadline; 0 or past = as soon as there is one
-  bool realtime = false;     // the sending thread asks for SCHED_FIFO: others wait for their core while it spins
+  // Whether the sending thread asks for SCHED_FIFO, so that others wait for their core while it spins.
+  enum class Ahead : uint8_t { kWithDeadlines, kAlways, kNever };  // the first where there are cores enough, too
+  Ahead ahead = Ahead::kWithDeadlines;
   // Not empty: each port gets a frame of EtherType 0x88b5 before the first frame and after the last one, which says so with this
   // text and the time (marker.h).
   std::string marker;
@@ -84,6 +86,7 @@ class Pacer {
   enum class Turn : uint8_t { kDue, kOne, kStopped };  // the frame is due / it alone, as a step / stop() was called
 
   void run();
+  bool wants_realtime() const;
   uint64_t head_start_ns() const;
   void report();
   bool play(const PacerQueue::Entry& entry);

@@ -13,6 +13,11 @@ bool set_ahead(bool ahead) {
 
 }  // namespace
 
+bool Realtime::has_cores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) > 1;
+}
+
 bool Realtime::take() {
   if (!set_ahead(true)) return false;
   turn_ns_ = 0;  // the first keep() says when it began

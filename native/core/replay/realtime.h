@@ -9,6 +9,9 @@ namespace paste {
 // as any other for a part of each second instead.
 class Realtime {
  public:
+  // Whether the calling thread has more than one core to run on: with one only, whoever takes the frames would wait for it.
+  static bool has_cores();
+
   // Of the calling thread, once. False: it needs CAP_SYS_NICE or a limit of real time (`ulimit -r`).
   bool take();
 
