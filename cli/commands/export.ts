@@ -32,7 +32,10 @@ export function define(command: Command): void {
     .option("--to <sequence>", "of a store: up to this sequence")
     .option("--append", "several sources one behind the other, instead of merged by time")
     .option("-C, --file-size <mb>", "go on in another file after so many million bytes (1M: MiB)")
-    .option("-G, --rotate <seconds>", "go on in another file so many seconds later; FILE is a strftime format")
+    .option(
+      "-G, --rotate <seconds>",
+      "go on in another file so many seconds later, by the frames' times; FILE is a strftime format",
+    )
     .option("-W, --file-count <n>", "with -C: a ring of so many files; with -G: so many files")
     .option(
       "-b, --ring-buffer <what>",

@@ -113,7 +113,6 @@ export class Output {
   /** A name that was not given by the user must not be somebody else's file; one of this ring is written over. */
   async #openNamed(name: string, hash: boolean): Promise<FileSink> {
     const { files: ring, names = "tcpdump", seconds } = this.#options.split!;
-    if (names === "dumpcap" && ring !== undefined) while (this.files.length >= ring) await this.#removeOldest();
     const before = this.#written.get(name);
     if (before !== undefined) {
       if (names === "dumpcap" || seconds !== undefined || ring === undefined)
@@ -134,6 +133,8 @@ export class Output {
       fresh: !given && (await isForeign(name, before)),
     });
     this.#written.set(name, await sink.identity());
+    // The next one is there: a name that somebody else's file has costs no file of the ring.
+    if (names === "dumpcap" && ring !== undefined) while (this.files.length >= ring) await this.#removeOldest();
     return sink;
   }
 

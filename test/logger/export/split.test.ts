@@ -1,5 +1,5 @@
 // Several files instead of one: named, cut and kept as tcpdump and dumpcap do it.
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { PasteError } from "../../../logger/errors.js";
@@ -151,6 +151,23 @@ test("the ring deletes and writes over nothing that this export did not write", 
   );
   t.regex(error!.message, /x\.pcap1: is there already, and this export did not write it/);
   t.is(readFileSync(`${output}1`, "utf8"), "precious");
+
+  // dumpcap's: the file that the next one would have replaced is still there.
+  const third = testFolder(t);
+  const split = parseRing(["packets:100", "files:2"], true);
+  const all = await exportFrames({ sources: [path], output: join(third, "z.pcap"), split: { ...split, files: 10 } });
+  const names = all.files.map(({ name }) => name);
+  for (const name of names) rmSync(name);
+  writeFileSync(names[3]!, "precious");
+  await t.throwsAsync(exportFrames({ sources: [path], output: join(third, "z.pcap"), split }), {
+    message: /is there already, and this export did not write it/,
+  });
+  t.deepEqual(
+    readdirSync(third)
+      .map((name) => join(third, name))
+      .sort(),
+    names.slice(1, 4),
+  );
 
   // Somebody puts another file in the place of one of the ring while it is under way.
   const other = testFolder(t);
