@@ -47,9 +47,11 @@ export async function textOptions(flags: TextFlags): Promise<PacketTextOptions> 
   const { PasteError } = await import("../logger/errors.js");
   const [letter, another] = (["x", "X", "A"] as const).filter((each) => flags[each]);
   if (another) throw new PasteError("USAGE", "-x, -X and -A exclude each other: choose one");
+  const style = timeStyles[flags.t ?? 0];
+  if (!style) throw new PasteError("USAGE", "-t is given too often: there are -t, -tt, -ttt, -tttt and -ttttt");
   return {
     utc: flags.utc ?? false,
-    style: timeStyles[Math.min(flags.t ?? 0, timeStyles.length - 1)]!,
+    style,
     linkHeader: flags.e ?? false,
     absoluteSequences: flags.S ?? false,
     ...(letter && { hex: flags[letter]! > 1 ? (`${letter}${letter}` as HexStyle) : letter }),

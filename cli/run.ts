@@ -24,6 +24,8 @@ export async function run(argv: readonly string[]): Promise<void> {
   const debug = options.includes("--debug") || process.env.PASTE_SWITCH_DEBUG === "1";
   const rest = argv.filter((argument, index) => argument !== "--debug" || (end >= 0 && index > end));
 
+  const called = rest.find((argument) => Object.hasOwn(commands, argument));
+
   // Both streams can be closed by their reader at any time, also after the command is done.
   for (const [name, stream] of Object.entries({ "standard output": process.stdout, "standard error": process.stderr }))
     stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -31,21 +33,21 @@ export async function run(argv: readonly string[]): Promise<void> {
       // Who listens as well says it with what was written so far.
       if (stream.listenerCount("error") > 1) return;
       const problem = new PasteError("RESOURCE", `${name}: ${writeProblem(error)}`, { cause: error });
-      process.exitCode = fail(problem, debug);
+      process.exitCode = fail(problem, debug, called);
     });
-  process.on("uncaughtException", (error) => process.exit(fail(error, debug)));
-  process.on("unhandledRejection", (error) => process.exit(fail(error, debug)));
+  process.on("uncaughtException", (error) => process.exit(fail(error, debug, called)));
+  process.on("unhandledRejection", (error) => process.exit(fail(error, debug, called)));
 
   try {
-    const program = await build(rest);
+    const program = await build(called);
     await program.parseAsync(rest, { from: "user" });
   } catch (error) {
-    process.exitCode = fail(error, debug);
+    process.exitCode = fail(error, debug, called);
   }
 }
 
 /** The program with all commands named, and the one that is called defined. */
-async function build(argv: readonly string[]): Promise<Command> {
+async function build(called: string | undefined): Promise<Command> {
   const program = new Program("paste-switch")
     .description("A VALE-style Ethernet switch in user space that remembers the frames its rules select.")
     .version(packageVersion(), "-V, --version", "print the version")
@@ -57,7 +59,6 @@ async function build(argv: readonly string[]): Promise<Command> {
     .showSuggestionAfterError()
     // Errors are printed by fail(); commander would print them in its own form.
     .configureOutput({ outputError: () => {} });
-  const called = argv.find((argument) => Object.hasOwn(commands, argument));
   for (const [name, entry] of Object.entries(commands)) {
     const command = program
       .command(name)
@@ -84,11 +85,11 @@ async function build(argv: readonly string[]): Promise<Command> {
 }
 
 /** Says what went wrong and gives the exit code. */
-function fail(error: unknown, debug: boolean): number {
+function fail(error: unknown, debug: boolean, called: string | undefined): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     // Where a subcommand was left out, help has been printed already.
-    if (error.code !== "commander.help" && error.message !== "") complain(usageText(error.message));
+    if (error.code !== "commander.help" && error.message !== "") complain(usageText(error.message, called));
     return 2;
   }
   if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return 0;
@@ -111,12 +112,12 @@ function complain(text: string): void {
 }
 
 /** "error: unknown option '--x'\n(Did you mean --y?)" in our form, with what may help. */
-function usageText(message: string): string {
+function usageText(message: string, called: string | undefined): string {
   const text = message.replace(/^error: /, "").replace(/\.$/, "");
   let hint = "";
   if (/unknown option '-[^A-Za-z-]/.test(text)) hint = "; a filter with such a word goes behind --";
   if (/too many arguments for 'daemon'/.test(text)) hint = "; --log takes its filter in quotes";
-  return `${text}${hint}: see \`paste-switch --help\``;
+  return `${text}${hint}: see \`paste-switch ${called === undefined ? "--help" : `help ${called}`}\``;
 }
 
 function upperFirst(text: string): string {

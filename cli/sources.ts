@@ -45,13 +45,20 @@ export async function sourceOptions(words: string[], flags: SourceFlags) {
   return { filter: words.join(" "), sources: await readSources(flags.read, flags), ...captureOptions(flags) };
 }
 
+/** -s; 0 stands for whole frames, as with tcpdump. Throws USAGE. */
+export async function snaplenOption(text?: string): Promise<{ snaplen?: number }> {
+  const { parseWhole } = await import("../switch/units.js");
+  const snaplen = text === undefined ? 0 : parseWhole(text, "-s", 0, 262144);
+  return snaplen > 0 ? { snaplen } : {};
+}
+
 /** sourceOptions() with which frames of a store, and how much of each. Throws USAGE. */
 export async function rangeOptions(words: string[], flags: RangeFlags) {
   const { snaplen, from, to } = flags;
-  const { parseSequence, parseWhole } = await import("../switch/units.js");
+  const { parseSequence } = await import("../switch/units.js");
   return {
     ...(await sourceOptions(words, flags)),
-    ...(snaplen !== undefined && { snaplen: parseWhole(snaplen, "-s", 1, 262144) }),
+    ...(await snaplenOption(snaplen)),
     ...(from !== undefined && { fromSequence: parseSequence(from, "--from") }),
     ...(to !== undefined && { toSequence: parseSequence(to, "--to") }),
   };

@@ -27,7 +27,7 @@ export function define(command: Command): void {
   addSourceOptions(addInstanceOptions(command).requiredOption("-w, --write <file>", "where to; - is standard output"))
     .addOption(new Option("-F, --format <format>", "format").choices(["pcapng", "pcap", "nsecpcap"]).default("pcapng"))
     .option("-c, --count <n>", "so many frames at most")
-    .option("-s, --snaplen <bytes>", "so many bytes of a frame at most")
+    .option("-s, --snaplen <bytes>", "so many bytes of a frame at most; 0: all")
     .option("--from <sequence>", "of a store: from this sequence on")
     .option("--to <sequence>", "of a store: up to this sequence")
     .option("--append", "several sources one behind the other, instead of merged by time")

@@ -25,7 +25,7 @@ export function define(command: Command): void {
   addSourceOptions(addInstanceOptions(command))
     .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows")
     .option("--reverse", "newest first (stores)")
-    .option("-s, --snaplen <bytes>", "so many bytes of a packet at most")
+    .option("-s, --snaplen <bytes>", "so many bytes of a packet at most; 0: all")
     .option("--from <sequence>", "of a store: from this sequence on")
     .option("--to <sequence>", "of a store: up to this sequence");
   addTextOptions(command)

@@ -41,7 +41,7 @@ export function define(command: Command): void {
       "4M",
     )
     .option("-c, --count <n>", "end after so many frames")
-    .option("-s, --snaplen <bytes>", "so many bytes of a frame at most")
+    .option("-s, --snaplen <bytes>", "so many bytes of a frame at most; 0: all")
     .option("-w, --write <file>", "pcapng instead of text; - is standard output")
     .option("--until-stop", "end when the daemon ends, instead of waiting for the next");
   addPrintOptions(command)
@@ -84,6 +84,7 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 async function commonOptions(words: string[], flags: TailFlags) {
   const { parseWhole } = await import("../../switch/units.js");
   const { packetPrinter } = await import("../print-options.js");
+  const { snaplenOption } = await import("../sources.js");
   const { interruption } = await import("../progress.js");
   return {
     output: flags.write ?? "-",
@@ -91,7 +92,7 @@ async function commonOptions(words: string[], flags: TailFlags) {
     signal: interruption(),
     ...(flags.write === undefined && { print: await packetPrinter(flags, flags.interface !== undefined) }),
     ...(flags.count !== undefined && { limit: parseWhole(flags.count, "-c", 1, Number.MAX_SAFE_INTEGER) }),
-    ...(flags.snaplen !== undefined && { snaplen: parseWhole(flags.snaplen, "-s", 1, 262144) }),
+    ...(await snaplenOption(flags.snaplen)),
     ...(flags.untilStop && { untilStop: true }),
   };
 }

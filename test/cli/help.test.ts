@@ -43,7 +43,8 @@ test("help takes a command and its subcommand, and says which one it does not kn
     const { status, stdout, stderr } = await runCli(["help", ...words], guarded);
     t.is(status, 2);
     t.is(stdout, "");
-    t.is(stderr, `paste-switch: unknown command '${words.join(" ")}': see \`paste-switch --help\`\n`);
+    const help = words.length === 1 ? "--help" : `help ${words[0]}`;
+    t.is(stderr, `paste-switch: unknown command '${words.join(" ")}': see \`paste-switch ${help}\`\n`);
   }
 });
 

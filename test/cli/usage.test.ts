@@ -19,10 +19,10 @@ const table: [args: string[], status: number, stderr: string][] = [
   [["nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],
   [["stat"], 2, "unknown command 'stat' (Did you mean stats?): see `paste-switch --help`"],
   [["--nonsense"], 2, "unknown option '--nonsense': see `paste-switch --help`"],
-  [["stats", "--jsn"], 2, "unknown option '--jsn' (Did you mean --json?): see `paste-switch --help`"],
+  [["stats", "--jsn"], 2, "unknown option '--jsn' (Did you mean --json?): see `paste-switch help stats`"],
   [["stats", "--watch", "0"], 2, '--watch: "0" is no whole number from 1 to 300'],
-  [["port", "nonsense"], 2, "unknown command 'nonsense': see `paste-switch --help`"],
-  [["port", "add"], 2, "missing required argument 'spec': see `paste-switch --help`"],
+  [["port", "nonsense"], 2, "unknown command 'nonsense': see `paste-switch help port`"],
+  [["port", "add"], 2, "missing required argument 'spec': see `paste-switch help port`"],
   [
     ["port", "add", "tap:t0,mode=native"],
     2,
@@ -48,6 +48,8 @@ const table: [args: string[], status: number, stderr: string][] = [
     'port "pcap:x.pcap,loop=-1": loop=-1: write how often to play the file, 0 for ever',
   ],
   [["rule", "add", "--strict", "--relaxed"], 2, "--strict and --relaxed exclude each other: leave one out"],
+  [["query", "-r", "/dev/null", "-tttttt"], 2, "-t is given too often: there are -t, -tt, -ttt, -tttt and -ttttt"],
+  [["export"], 2, "required option '-w, --write <file>' not specified: see `paste-switch help export`"],
   [["rule", "add", "-s", "lots"], 2, '-s: "lots" is no whole number from 0 to 262144'],
   [["rule", "add", "--sample", "0"], 2, '--sample: "0" is no whole number from 1 to 2147483648'],
   [
