@@ -20,7 +20,7 @@ export class Health {
     this.#say = say;
   }
 
-  look({ store, ports }: EngineStats): void {
+  look({ store, ports }: Pick<EngineStats, "store" | "ports">): void {
     this.#sayBroken(ports);
     this.#sayDown(ports);
     if (!this.#brokerGone && brokerGone()) {
@@ -67,13 +67,17 @@ export class Health {
     );
   }
 
-  /** Damage each time it is found; falling behind once, as long as it lasts. */
+  /**
+   * Damage each time it is found; falling behind once, as long as it lasts. What is indexed anew may be overwritten before: that is the
+   * damage, and not the indexer's pace.
+   */
   #sayIndex({ indexDamaged, indexSkippedBlocks }: StoreCounters): void {
-    if (indexDamaged > this.#indexDamaged)
+    const damaged = indexDamaged > this.#indexDamaged;
+    if (damaged)
       this.#say(
         `index: ${indexDamaged - this.#indexDamaged} of its blocks damaged and given up; what they covered is indexed anew`,
       );
-    const behind = indexSkippedBlocks > this.#indexSkipped;
+    const behind = indexSkippedBlocks > this.#indexSkipped && !damaged;
     if (behind && !this.#indexBehind)
       this.#say("index: it does not keep up, or has no room; blocks without an index are read by queries whole");
     this.#indexDamaged = indexDamaged;
