@@ -30,6 +30,7 @@ const lookAlikes: readonly (readonly [string, string])[] = [
   ["0a0a0a0d", "a pcapng file whose line ends were changed by a transfer as text: transfer it again as binary"],
   ["0a0d0a0d", "a pcapng file whose line ends were changed by a transfer as text: transfer it again as binary"],
   ["0d0a0d0d", "a pcapng file whose line ends were changed by a transfer as text: transfer it again as binary"],
+  ["5041535445535731", "a paste-switch store: make a capture of it with `paste-switch export -r`"],
   ["736e6f6f70000000", "a snoop capture: convert it with `editcap -F pcapng`"],
   ["474d4255", "a Microsoft Network Monitor capture: convert it with `editcap -F pcapng`"],
   ["52545353", "a Microsoft Network Monitor capture: convert it with `editcap -F pcapng`"],

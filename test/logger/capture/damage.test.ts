@@ -32,6 +32,11 @@ const foreign: readonly Case[] = [
   { title: "gzip", bytes: [Buffer.from("1f8b0800000000000003", "hex")], message: /gzip-compressed: unpack it/ },
   { title: "zstd", bytes: [Buffer.from("28b52ffd04585500", "hex")], message: /zstd-compressed/ },
   { title: "xz", bytes: [Buffer.from("fd377a585a000004", "hex")], message: /xz-compressed/ },
+  {
+    title: "a store",
+    bytes: [Buffer.from("PASTESW1\u0001\0\0\0", "latin1")],
+    message: /paste-switch store: .*export -r/,
+  },
   { title: "snoop", bytes: [Buffer.from("snoop\0\0\0\0\0\0\u0002", "latin1")], message: /snoop capture: convert it/ },
   { title: "modified pcap", bytes: [Buffer.from("34cdb2a102000400", "hex")], message: /Kuznetzov/ },
   {
