@@ -14,7 +14,7 @@ class LentMemory {
 
   // Fresh, empty and not sealed yet. False with errno.
   bool make(const char* name);
-  // Instead of another process's descriptor, which stays the caller's.
+  // The memory behind a descriptor that another process gave, which stays the caller's. False with errno.
   bool take_over(int fd);
 
   int fd() const { return fd_; }

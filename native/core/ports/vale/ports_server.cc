@@ -210,9 +210,10 @@ void Server::add(int fd) {
   connection.session = session;
   Status status;
   if (!identify(options_, fd, &connection.client))
-    status = Status(Code::kPrivilege, "user " + std::to_string(connection.client.uid) + " may not attach ports here");
+    status = Status(Code::kPrivilege, "user " + std::to_string(connection.client.uid) + " may not attach ports here: the daemon's own user, root, and members of its --group may");
   else if (connections_.size() >= options_.connections_max)
-    status = Status(Code::kResource, "the daemon has no room for more connections");
+    status = Status(Code::kResource,
+                    "the daemon has no room for more connections, " + std::to_string(connections_.size()) + " are open: close some");
   else if (connections_of(connection.client.uid) >= user_share(connection.client.uid, options_.connections_max))
     status = Status(Code::kResource, "user " + std::to_string(connection.client.uid) + " has its share of the daemon's connections, " +
                                          std::to_string(user_share(connection.client.uid, options_.connections_max)) +
