@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { compileFilter } from "../../logger/filter/compile.js";
-import { openStore } from "../../logger/reader.js";
+import { openStore, type StoreReader } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import type { Bench, Effort } from "./bench.js";
 import { mixedFrames, rareHost } from "./mixed-frames.js";
@@ -26,9 +26,10 @@ interface Asked {
   allMs: number;
 }
 
-async function ask(path: string, filter: string, expected: number, index = true): Promise<Asked> {
+/** What a question takes; opening the store with it when there is no reader yet. */
+async function ask(source: string | StoreReader, filter: string, expected: number, index = true): Promise<Asked> {
   const startMs = performance.now();
-  const reader = openStore(path);
+  const reader = typeof source === "string" ? openStore(source) : source;
   const compiled = compileFilter(filter, { record: "store" });
   let found = 0;
   let firstMs = 0;
@@ -37,7 +38,7 @@ async function ask(path: string, filter: string, expected: number, index = true)
     found += frames.count;
   }
   const allMs = performance.now() - startMs;
-  reader.close();
+  if (typeof source === "string") reader.close();
   if (found !== expected) throw new Error(`${filter}: ${found} frames instead of ${expected}`);
   return { firstMs, allMs };
 }
@@ -96,13 +97,14 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   const first = row("one host: first packet", { note });
   const all = row("one host: all packets", { note });
   const absent = row("an absent host", { note: `${frames} frames` });
+  const again = row("an absent host, asked of the same reader again", { note: `${frames} frames` });
   const scanned = row("one host: without the index", { note });
   const process = row("one host: process and all, pcap to a pipe", { note });
   const tcpdump = row("tcpdump -r, process and all", {
     pairedWith: all.what,
     note: "the same frames as a capture file",
   });
-  const rows = [first, all, absent, scanned, process];
+  const rows = [first, all, absent, again, scanned, process];
   if (present("tcpdump")) rows.push(tcpdump);
   else say("tcpdump is not installed: left out (Debian package tcpdump)");
   if (present("stenoread"))
@@ -113,6 +115,10 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
     for (let round = -1; round < rounds; round++) {
       const asked = await ask(store, filter, wanted);
       const none = await ask(store, `host ${absentHost}`, 0);
+      const reader = openStore(store);
+      for (let time = 0; time < 2; time++) await ask(reader, `host ${absentHost}`, 0);
+      const repeated = await ask(reader, `host ${absentHost}`, 0);
+      reader.close();
       const slow = await ask(store, filter, wanted, false);
       const exported = timed(
         globalThis.process.execPath,
@@ -124,6 +130,7 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
       first.samples.push(asked.firstMs);
       all.samples.push(asked.allMs);
       absent.samples.push(none.allMs);
+      again.samples.push(repeated.allMs);
       scanned.samples.push(slow.allMs);
       process.samples.push(exported);
       tcpdump.samples.push(dumped);

@@ -61,7 +61,7 @@ struct IndexAnswer {
 class IndexRun {
  public:
   // `run_bytes` bounds the run (the rest of its block); its own length is bytes(). Keeps the source, which must outlive it. Reads the
-  // header and the table of blocks and sections, a page usually.
+  // run's first kHeadBytes, which hold header, tables and most small pages.
   static Status open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial,
                      std::unique_ptr<IndexRun>* run);
   ~IndexRun();

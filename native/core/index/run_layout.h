@@ -6,7 +6,8 @@
 //   RunSection[section_count]   one for each field that has values (IP addresses: one for each width), then the positions
 //   fences of all sections      where a section's pages are and what is in them: the upper level of a static B+ tree
 //   names
-//   pages and long postings of each section
+//   pages of each section, the section with the fewest bytes of them first
+//   long postings of each section
 //
 // A value's posting is a list of flow numbers: a flow is a set of values that records have together, all of them. Flows count from 0 in
 // the order of their first records. The positions section says where each flow's records are: counted in lines over the blocks
@@ -24,6 +25,7 @@ namespace paste::index {
 inline constexpr uint32_t kRunMagic = 0x58444950;  // "PIDX"
 inline constexpr uint16_t kRunVersion = 1;
 inline constexpr uint32_t kPageBytes = 4096;       // what a page aims at; one posting or one flow's positions may be longer
+inline constexpr uint32_t kHeadBytes = 4096;       // what a reader takes of a run at once, before it is asked anything
 inline constexpr uint32_t kInlineBytesMax = 64;    // longer postings stand by themselves
 inline constexpr uint32_t kBlocksMax = 4096;       // of a run
 inline constexpr uint32_t kSectionsMax = 32;

@@ -12,20 +12,20 @@ namespace {
 
 Status damaged(const char* what) { return Status(Code::kStore, std::string("an index run is damaged: ") + what); }
 
-Fence fence_at(const std::vector<uint8_t>& fences, uint32_t width, uint32_t page) {
+Fence fence_at(const uint8_t* fences, uint32_t width, uint32_t page) {
   Fence fence;
-  std::memcpy(&fence, fences.data() + size_t{page} * (width + sizeof fence) + width, sizeof fence);
+  std::memcpy(&fence, fences + size_t{page} * (width + sizeof fence) + width, sizeof fence);
   return fence;
 }
-const uint8_t* fence_value(const std::vector<uint8_t>& fences, uint32_t width, uint32_t page) {
-  return fences.data() + size_t{page} * (width + sizeof(Fence));
+const uint8_t* fence_value(const uint8_t* fences, uint32_t width, uint32_t page) {
+  return fences + size_t{page} * (width + sizeof(Fence));
 }
 uint64_t fences_bytes(const RunSection& section) {
   return uint64_t{section.page_count} * (section.width + sizeof(Fence));
 }
 
 // The last page whose first value is not above `value`; the first page when there is none.
-uint32_t page_of(const std::vector<uint8_t>& fences, const RunSection& section, const uint8_t* value) {
+uint32_t page_of(const uint8_t* fences, const RunSection& section, const uint8_t* value) {
   uint32_t low = 0, high = section.page_count;
   while (high - low > 1) {
     const uint32_t middle = low + (high - low) / 2;
@@ -34,26 +34,36 @@ uint32_t page_of(const std::vector<uint8_t>& fences, const RunSection& section, 
   return low;
 }
 
+// Whether none of the ascending values lies in [low, high]. Where they do not ascend, nobody wrote them so: what is not found is lost.
+bool none_between(const uint8_t* values, uint32_t count, uint32_t width, const uint8_t* low, const uint8_t* high) {
+  uint32_t begin = 0, end = count;
+  while (begin < end) {
+    const uint32_t middle = begin + (end - begin) / 2;
+    if (std::memcmp(values + size_t{middle} * width, low, width) < 0) begin = middle + 1;
+    else end = middle;
+  }
+  return begin == count || std::memcmp(values + size_t{begin} * width, high, width) > 0;
+}
+
 }  // namespace
 
-Status RunPages::read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>* to) {
+Status RunPages::read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>* buffer, const uint8_t** bytes) {
   const uint64_t end = header_.run_bytes != 0 ? header_.run_bytes : room_bytes_;
   if (offset > end || size_bytes > end - offset) return damaged("something lies behind its end");
-  to->resize(size_bytes);
-  if (size_bytes == 0) return {};
-  if (offset + size_bytes <= head_.size()) {
-    std::memcpy(to->data(), head_.data() + offset, size_bytes);
-    return {};
-  }
+  *bytes = head_.data() + offset;
+  if (size_bytes == 0 || offset + size_bytes <= head_.size()) return {};
+  if (buffer->size() < size_bytes) buffer->resize(size_bytes);
+  *bytes = buffer->data();
   bytes_read_ += size_bytes;
-  if (!source_.read(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), to->data()))
+  if (!source_.read(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), buffer->data()))
     return damaged("it cannot be read");
   return {};
 }
 
 Status RunPages::open(uint64_t index_block_serial) {
   std::vector<uint8_t> head;
-  if (Status status = read(0, std::min(room_bytes_, kPageBytes), &head); !status.ok()) return status;
+  const uint8_t* bytes;
+  if (Status status = read(0, std::min(room_bytes_, kHeadBytes), &head, &bytes); !status.ok()) return status;
   head_ = std::move(head);
   if (head_.size() < sizeof header_ || sealed_run_bytes(head_.data(), room_bytes_, index_block_serial) == 0)
     return damaged("its header is not right");
@@ -67,13 +77,15 @@ Status RunPages::read_tables() {
     return damaged("its counts");
   const uint64_t blocks_bytes = uint64_t{header_.block_count} * sizeof(RunBlock);
   const uint64_t sections_bytes = uint64_t{header_.section_count} * sizeof(RunSection);
-  std::vector<uint8_t> tables;
-  if (Status status = read(sizeof header_, blocks_bytes + sections_bytes, &tables); !status.ok()) return status;
-  if (crc32c(0, tables.data(), tables.size()) != header_.tables_crc) return damaged("its tables");
+  const uint64_t tables_bytes = blocks_bytes + sections_bytes;
+  const uint8_t* tables;
+  if (Status status = read(sizeof header_, tables_bytes, &page_, &tables); !status.ok()) return status;
+  if (crc32c(0, tables, tables_bytes) != header_.tables_crc) return damaged("its tables");
+  blocks_.reserve(header_.block_count);
   uint64_t records = 0;
   for (uint32_t i = 0; i < header_.block_count; i++) {
     RunBlock block;
-    std::memcpy(&block, tables.data() + i * sizeof block, sizeof block);
+    std::memcpy(&block, tables + i * sizeof block, sizeof block);
     if (block.end_bytes > layout::kBlockBytesMax || block.record_count > block.end_bytes / layout::kLine)
       return damaged("a block's length");
     blocks_.push_back(
@@ -83,7 +95,7 @@ Status RunPages::read_tables() {
   }
   sections_.resize(header_.section_count);
   fences_.resize(header_.section_count);
-  if (sections_bytes != 0) std::memcpy(sections_.data(), tables.data() + blocks_bytes, sections_bytes);
+  if (sections_bytes != 0) std::memcpy(sections_.data(), tables + blocks_bytes, sections_bytes);
   for (const RunSection& section : sections_)
     if (Status status = check_section(section); !status.ok()) return status;
   if (records != header_.record_count || header_.flow_count > header_.record_count) return damaged("its sums");
@@ -106,30 +118,32 @@ Status RunPages::check_section(const RunSection& section) const {
 Status RunPages::names(std::vector<IndexName>* names) {
   names->clear();
   if (header_.names_offset == 0) return Status(Code::kStore, "an index run has no room for names");
-  std::vector<uint8_t> bytes;
-  if (Status status = read(header_.names_offset, header_.names_bytes, &bytes); !status.ok()) return status;
-  if (crc32c(0, bytes.data(), bytes.size()) != header_.names_crc) return damaged("its names");
-  for (size_t at = 0; at < bytes.size();) {
-    if (bytes.size() - at < kNameHeaderBytes) return damaged("a name's length");
+  const uint8_t* bytes;
+  const size_t size_bytes = header_.names_bytes;
+  if (Status status = read(header_.names_offset, size_bytes, &page_, &bytes); !status.ok()) return status;
+  if (crc32c(0, bytes, size_bytes) != header_.names_crc) return damaged("its names");
+  for (size_t at = 0; at < size_bytes;) {
+    if (size_bytes - at < kNameHeaderBytes) return damaged("a name's length");
     IndexName name{bytes[at] == 0 ? IndexName::Of::kPort : IndexName::Of::kRule, 0, {}};
     uint16_t length;
-    std::memcpy(&name.id, bytes.data() + at + 1, sizeof name.id);
-    std::memcpy(&length, bytes.data() + at + 5, sizeof length);
+    std::memcpy(&name.id, bytes + at + 1, sizeof name.id);
+    std::memcpy(&length, bytes + at + 5, sizeof length);
     at += kNameHeaderBytes;
-    if (bytes.size() - at < length) return damaged("a name's length");
-    name.name.assign(reinterpret_cast<const char*>(bytes.data() + at), length);
+    if (size_bytes - at < length) return damaged("a name's length");
+    name.name.assign(reinterpret_cast<const char*>(bytes + at), length);
     at += length;
     names->push_back(std::move(name));
   }
   return {};
 }
 
-Status RunPages::fences(const RunSection& section, const std::vector<uint8_t>** fences) {
-  std::vector<uint8_t>& kept = fences_[&section - sections_.data()];
-  if (kept.empty()) {
-    std::vector<uint8_t> bytes;
-    if (Status status = read(section.fences_offset, fences_bytes(section), &bytes); !status.ok()) return status;
-    if (crc32c(0, bytes.data(), bytes.size()) != section.fences_crc) return damaged("a section's fences");
+Status RunPages::fences(const RunSection& section, const uint8_t** fences) {
+  Fences& kept = fences_[&section - sections_.data()];
+  if (!kept.bytes) {
+    const uint8_t* bytes;
+    const uint64_t size_bytes = fences_bytes(section);
+    if (Status status = read(section.fences_offset, size_bytes, &kept.own, &bytes); !status.ok()) return status;
+    if (crc32c(0, bytes, size_bytes) != section.fences_crc) return damaged("a section's fences");
     // Pages do not share bytes, unless somebody wrote them to keep readers busy.
     uint32_t end = section.pages_bytes;
     for (uint32_t page = section.page_count; page-- > 0;) {
@@ -137,44 +151,47 @@ Status RunPages::fences(const RunSection& section, const std::vector<uint8_t>** 
       if (offset > end) return damaged("a page's length");
       end = offset;
     }
-    kept = std::move(bytes);
+    kept.bytes = bytes;
   }
-  *fences = &kept;
+  *fences = kept.bytes;
   return {};
 }
 
-// Into page_.
-Status RunPages::read_page(const RunSection& section, const std::vector<uint8_t>& fences, uint32_t page) {
+Status RunPages::read_page(const RunSection& section, const uint8_t* fences, uint32_t page, std::span<const uint8_t>* bytes) {
   const Fence fence = fence_at(fences, section.width, page);
   const uint32_t end =
       page + 1 < section.page_count ? fence_at(fences, section.width, page + 1).offset : section.pages_bytes;
-  if (Status status = read(uint64_t{section.pages_offset} + fence.offset, end - fence.offset, &page_); !status.ok())
-    return status;
-  if (crc32c(0, page_.data(), page_.size()) != fence.crc) return damaged("a page");
-  return page_.size() < 2 ? damaged("a page's length") : Status();
+  const uint32_t size_bytes = end - fence.offset;
+  const uint8_t* at;
+  if (Status status = read(uint64_t{section.pages_offset} + fence.offset, size_bytes, &page_, &at); !status.ok()) return status;
+  if (crc32c(0, at, size_bytes) != fence.crc) return damaged("a page");
+  *bytes = {at, size_bytes};
+  return size_bytes < 2 ? damaged("a page's length") : Status();
 }
 
 Status RunPages::collect(const RunSection& section, const uint8_t* low, const uint8_t* high, const Wanted* wanted,
                          FlowSet* set) {
-  const std::vector<uint8_t>* table;
+  const uint8_t* table;
   if (Status status = fences(section, &table); !status.ok()) return status;
   long_bytes_read_ = 0;
   const uint32_t width = section.width;
-  const uint32_t first = page_of(*table, section, low), last = page_of(*table, section, high);
+  const uint32_t first = page_of(table, section, low), last = page_of(table, section, high);
   uint64_t whole = 0;  // records of the pages between, all of whose values count
   for (uint32_t page = first + 1; wanted == nullptr && page < last; page++)
-    whole += fence_at(*table, width, page).records;
+    whole += fence_at(table, width, page).records;
   // (Records with several values of the field count several times: an answer too large is still one.)
   if (more_than_half(whole)) {
     *set = FlowSet::every();
     return {};
   }
   for (uint32_t page = first; page <= last; page++) {
-    if (Status status = read_page(section, *table, page); !status.ok()) return status;
-    const uint32_t count = page_[0] | static_cast<uint32_t>(page_[1]) << 8;
-    const uint8_t* value = page_.data() + 2;
-    const uint8_t* end = page_.data() + page_.size();
-    if (size_t{count} * width > page_.size() - 2) return damaged("a page's count");
+    std::span<const uint8_t> bytes;
+    if (Status status = read_page(section, table, page, &bytes); !status.ok()) return status;
+    const uint32_t count = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
+    const uint8_t* value = bytes.data() + 2;
+    const uint8_t* end = bytes.data() + bytes.size();
+    if (size_t{count} * width > bytes.size() - 2) return damaged("a page's count");
+    if (none_between(value, count, width, low, high)) continue;  // no need to walk the postings
     const uint8_t* at = value + size_t{count} * width;
     for (uint32_t i = 0; i < count; i++, value += width) {
       if (std::memcmp(value, high, width) > 0) break;
@@ -213,9 +230,10 @@ Status RunPages::add_posting(const RunSection& section, uint32_t tag, const uint
   // Postings do not share bytes, unless somebody wrote them to keep readers busy.
   long_bytes_read_ += length;
   if (long_bytes_read_ > section.longs_bytes) return damaged("its long postings");
-  if (Status status = read(uint64_t{section.longs_offset} + offset, length, &long_); !status.ok()) return status;
-  if (crc32c(0, long_.data(), long_.size()) != crc) return damaged("a long posting");
-  return kind == kList ? add_list(long_.data(), long_.data() + long_.size(), set) : add_bitmap(long_, set);
+  const uint8_t* bytes;
+  if (Status status = read(uint64_t{section.longs_offset} + offset, length, &long_, &bytes); !status.ok()) return status;
+  if (crc32c(0, bytes, length) != crc) return damaged("a long posting");
+  return kind == kList ? add_list(bytes, bytes + length, set) : add_bitmap({bytes, length}, set);
 }
 
 Status RunPages::add_list(const uint8_t* at, const uint8_t* end, FlowSet* set) const {
@@ -247,21 +265,22 @@ Status RunPages::lines_of(const std::vector<uint32_t>& flows, std::vector<uint32
   const auto section =
       std::find_if(sections_.begin(), sections_.end(), [](const RunSection& s) { return s.field == kPositions; });
   if (section == sections_.end()) return flows.empty() ? Status() : damaged("it has no positions");
-  const std::vector<uint8_t>* table;
+  const uint8_t* table;
   if (Status status = fences(*section, &table); !status.ok()) return status;
   const auto first_of = [&](uint32_t page) {
     uint32_t flow;
-    std::memcpy(&flow, fence_value(*table, 4, page), 4);
+    std::memcpy(&flow, fence_value(table, 4, page), 4);
     return __builtin_bswap32(flow);
   };
   for (size_t i = 0; i < flows.size();) {
     const uint32_t wanted = __builtin_bswap32(flows[i]);
-    const uint32_t page = page_of(*table, *section, reinterpret_cast<const uint8_t*>(&wanted));
-    if (Status status = read_page(*section, *table, page); !status.ok()) return status;
-    const uint32_t count = page_[0] | static_cast<uint32_t>(page_[1]) << 8;
+    const uint32_t page = page_of(table, *section, reinterpret_cast<const uint8_t*>(&wanted));
+    std::span<const uint8_t> bytes;
+    if (Status status = read_page(*section, table, page, &bytes); !status.ok()) return status;
+    const uint32_t count = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
     const uint32_t first = first_of(page);
-    const uint8_t* at = page_.data() + 2;
-    const uint8_t* end = page_.data() + page_.size();
+    const uint8_t* at = bytes.data() + 2;
+    const uint8_t* end = bytes.data() + bytes.size();
     if (flows[i] < first || flows[i] - first >= count) return damaged("a flow without positions");
     uint64_t line = 0;  // the first one of the flow before
     for (uint32_t flow = first; flow - first < count && i < flows.size(); flow++) {

@@ -46,11 +46,13 @@ class RunPages {
   bool more_than_half(uint64_t records) const { return records * 2 > header_.record_count; }
 
  private:
-  Status read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>* to);
+  // *bytes: in the head, or in `buffer`.
+  Status read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>* buffer, const uint8_t** bytes);
   Status read_tables();
   Status check_section(const RunSection& section) const;
-  Status fences(const RunSection& section, const std::vector<uint8_t>** fences);
-  Status read_page(const RunSection& section, const std::vector<uint8_t>& fences, uint32_t page);
+  Status fences(const RunSection& section, const uint8_t** fences);
+  // *bytes are good until the next page is read.
+  Status read_page(const RunSection& section, const uint8_t* fences, uint32_t page, std::span<const uint8_t>* bytes);
   Status add_posting(const RunSection& section, uint32_t tag, const uint8_t*& at, const uint8_t* end, bool wanted,
                      FlowSet* set);
   Status add_list(const uint8_t* at, const uint8_t* end, FlowSet* set) const;
@@ -63,7 +65,11 @@ class RunPages {
   std::vector<IndexedBlock> blocks_;
   uint64_t lines_ = 0;                        // of all blocks
   std::vector<RunSection> sections_;
-  std::vector<std::vector<uint8_t>> fences_;  // by section; empty = not read
+  struct Fences {
+    const uint8_t* bytes = nullptr;  // not read yet
+    std::vector<uint8_t> own;        // where they are not in the head
+  };
+  std::vector<Fences> fences_;       // by section
   std::vector<uint8_t> page_, long_;
   uint64_t bytes_read_ = 0;
   uint64_t long_bytes_read_ = 0;              // by the collect() under way

@@ -14,8 +14,8 @@ constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1)
 
 // One call searches at most this many bytes for a match, so that whoever called can be interrupted.
 constexpr uint64_t kBudgetBytes = 8u << 20;
-// Where an index is asked, the first call searches this much and each later one four times as much as the one before, so that what
-// is found first is given before the last is found.
+// Where an index is asked, this much is searched first, and four times as much each time after that, so that what is found first is
+// given before the last is found.
 constexpr uint64_t kFirstBudgetBytes = 256u << 10;
 constexpr uint32_t kWholeBytesMax = 1u << 20;
 
@@ -55,7 +55,13 @@ class StoreReader final : public Reader {
       if (!status().ok()) return More::kEnd;
       LaneReader* first = nullptr;
       const uint64_t until = next_run(&first);
-      if (!budget_left) return More::kYes;
+      if (!budget_left) {
+        // What is small for the sake of the first record grows while there is none.
+        if (call_bytes_ == kBudgetBytes || batch->records.size() > before) return More::kYes;
+        state_.budget_bytes = call_bytes_;
+        call_bytes_ = std::min(call_bytes_ * 4, kBudgetBytes);
+        continue;
+      }
       if (!first) return More::kEnd;
       if (take_whole(batch, first, until, max_records)) {
         state_.chunk_bytes = std::clamp(max_bytes, kChunkBytes, kWholeBytesMax);

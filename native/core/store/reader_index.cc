@@ -25,7 +25,7 @@ class RunSource final : public IndexSource {
   RunSource(ReaderSource& source, uint64_t offset, uint32_t size_bytes)
       : source_(source), offset_(offset), size_bytes_(size_bytes) {}
   bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
-    return offset <= size_bytes_ && size_bytes <= size_bytes_ - offset && source_.read(offset_ + offset, to, size_bytes);
+    return offset <= size_bytes_ && size_bytes <= size_bytes_ - offset && source_.read_written(offset_ + offset, to, size_bytes);
   }
 
  private:
@@ -40,12 +40,12 @@ struct ReaderIndex::Run {
   Run(ReaderSource& store, uint64_t offset, uint32_t size_bytes) : source(store, offset, size_bytes) {}
 
   RunSource source;
-  std::unique_ptr<IndexRun> run;
-  uint32_t block = 0;  // where it lies
-  uint64_t word = 0;
+  std::unique_ptr<IndexRun> run;  // until it was evaluated
+  IndexBlockRef block;            // where it lies
+  std::vector<IndexedBlock> covered;
   uint64_t serial_min = ~0ull, serial_max = 0;
   uint32_t next = 0;  // behind the block asked last
-  bool evaluated = false, failed = false;
+  bool failed = false, has_names = false;
   IndexAnswer answer;
 };
 
@@ -97,12 +97,12 @@ ReaderIndex::Says ReaderIndex::ask(const BlockRef& block, std::vector<uint32_t>*
   const Found found = find(block);
   if (!found.run) return Says::kScan;
   Run& run = *found.run;
-  if (!run.evaluated) evaluate(run);
-  if (run.failed || run.run->blocks()[found.at].scan || found.at >= run.answer.blocks.size()) return Says::kScan;
+  if (run.run) evaluate(run);
+  if (run.failed || run.covered[found.at].scan || found.at >= run.answer.blocks.size()) return Says::kScan;
   const BlockAnswer& answer = run.answer.blocks[found.at];
   if (answer.what == BlockAnswer::What::kNone) return Says::kNone;
   // Without names, records that are jumped to would have none.
-  if (answer.what == BlockAnswer::What::kAll || !run.run->has_names()) return Says::kScan;
+  if (answer.what == BlockAnswer::What::kAll || !run.has_names) return Says::kScan;
   const auto first = run.answer.offsets.begin() + answer.first;
   offsets->assign(first, first + answer.count);
   for (const uint32_t offset : *offsets)
@@ -127,7 +127,7 @@ ReaderIndex::Found ReaderIndex::find_opened(const BlockRef& block) {
   for (size_t i = 0; i < runs_.size(); ++i) {
     Run& run = *runs_[i];
     if (block.serial < run.serial_min || block.serial > run.serial_max) continue;
-    const std::span<const IndexedBlock> covered = run.run->blocks();
+    const std::vector<IndexedBlock>& covered = run.covered;
     const uint32_t count = static_cast<uint32_t>(covered.size());
     // Mostly the block behind the one asked last.
     for (uint32_t step = 0, at = run.next < count ? run.next : 0; step < count; ++step, at = at + 1 < count ? at + 1 : 0) {
@@ -144,29 +144,32 @@ ReaderIndex::Found ReaderIndex::find_opened(const BlockRef& block) {
 // All runs of an index block. One that is still being filled ends where no run begins.
 void ReaderIndex::open(IndexBlock& block) {
   block.opened = true;
-  const uint64_t word = layout::entry_word(block.ref.serial, layout::kIndex);
-  std::vector<std::unique_ptr<Run>> opened;
   uint32_t offset = layout::kLine;
   for (uint32_t number = 0; offset < block.ref.end_bytes; ++number) {
     const uint32_t room = block.ref.end_bytes - offset;
     auto run = std::make_unique<Run>(view_.source(), view_.block_offset(block.ref.index) + offset, room);
-    run->block = block.ref.index;
-    run->word = word;
+    run->block = block.ref;
     if (!IndexRun::open(run->source, room, block.ref.serial, &run->run).ok()) {
       // It cannot be told where the next one would begin.
-      if (block.ref.sealed && view_.entry_word(block.ref.index) == word) counters_.runs_damaged += block.ref.runs - std::min(number, block.ref.runs);
+      if (block.ref.sealed && stands(block.ref)) counters_.runs_damaged += block.ref.runs - std::min(number, block.ref.runs);
       break;
     }
     counters_.index_bytes += run->run->bytes_read();
-    for (const IndexedBlock& covered : run->run->blocks()) {
+    run->has_names = run->run->has_names();
+    run->covered.assign(run->run->blocks().begin(), run->run->blocks().end());
+    for (const IndexedBlock& covered : run->covered) {
       run->serial_min = std::min(run->serial_min, covered.serial);
       run->serial_max = std::max(run->serial_max, covered.serial);
     }
     offset = layout::next_run_offset(offset, run->run->bytes());
-    opened.push_back(std::move(run));
+    keep(std::move(run));
   }
-  if (view_.entry_word(block.ref.index) != word) return;
-  for (std::unique_ptr<Run>& run : opened) keep(std::move(run));
+}
+
+// Asked where something is wrong: was the block reused, or is it damaged? What is right needs no such question: each part of a run is
+// summed in the part that names it, and the header under its block's serial.
+bool ReaderIndex::stands(const IndexBlockRef& block) {
+  return view_.entry_word(block.index) == layout::entry_word(block.serial, layout::kIndex);
 }
 
 void ReaderIndex::keep(std::unique_ptr<Run> run) {
@@ -174,15 +177,14 @@ void ReaderIndex::keep(std::unique_ptr<Run> run) {
   runs_.insert(runs_.begin(), std::move(run));
 }
 
+// What was read of the run is let go: its memory serves the next one.
 void ReaderIndex::evaluate(Run& run) {
   const uint64_t before = run.run->bytes_read();
-  run.evaluated = true;
   ++counters_.runs_read;
-  const bool whole = run.run->evaluate(plan_, Names(tests_), &run.answer).ok() && learn_names(run);
+  run.failed = !run.run->evaluate(plan_, Names(tests_), &run.answer).ok() || !learn_names(run);
   counters_.index_bytes += run.run->bytes_read() - before;
-  const bool stands = view_.entry_word(run.block) == run.word;
-  run.failed = !whole || !stands;
-  if (!whole && stands) ++counters_.runs_damaged;
+  if (run.failed && stands(run.block)) ++counters_.runs_damaged;
+  run.run.reset();
 }
 
 // Blocks that are not read from their start do not describe what their records name. Where a filter asks for names, those of runs that

@@ -43,6 +43,7 @@ class ReaderIndex {
   Found find(const BlockRef& block);
   Found find_opened(const BlockRef& block);
   void open(IndexBlock& block);
+  bool stands(const IndexBlockRef& block);
   void keep(std::unique_ptr<Run> run);
   void evaluate(Run& run);
   bool learn_names(Run& run);

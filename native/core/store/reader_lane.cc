@@ -176,7 +176,8 @@ bool LaneReader::read_piece(const Extent& extent, bool* bad) {
   if (piece.in_place) piece.bytes = source.window(offset, size);
   if (!piece.bytes) {
     copied_.resize(size);
-    if (!source.read(offset, copied_.data(), size)) return false;
+    const bool read = extent.exact ? source.read_written(offset, copied_.data(), size) : source.read(offset, copied_.data(), size);
+    if (!read) return false;
     piece = Piece{copied_.data(), size, false};
   }
   const uint32_t used = parse(piece, extent, bad);

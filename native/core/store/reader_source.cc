@@ -17,8 +17,10 @@ namespace paste {
 namespace {
 // What is present of a mapping costs 8 bytes of page table for every 4 KiB, and looks like memory in use to whoever watches.
 constexpr uint64_t kPresentMax = 8ull << 30;
-constexpr uint64_t kPresentBytes = 4096;
+constexpr uint64_t kPageBytes = 4096;
 constexpr char kShorter[] = "became shorter while it was read: somebody truncated the file";
+
+bool has(const std::vector<uint64_t>& bits, uint64_t page) { return bits[page / 64] >> page % 64 & 1; }
 }  // namespace
 
 Status ReaderSource::open(const std::string& path, std::unique_ptr<ReaderSource>* source) {
@@ -70,24 +72,38 @@ const uint8_t* ReaderSource::window(uint64_t offset, size_t size_bytes) {
   return mapped_ + offset;
 }
 
+bool ReaderSource::read_written(uint64_t offset, void* to, size_t size_bytes) {
+  const bool inside = size_bytes > 0 && offset <= size_bytes_ && size_bytes <= size_bytes_ - offset;
+  if (!mapped_ || is_device_ || !inside) return read(offset, to, size_bytes);
+  const uint64_t end = (offset + size_bytes - 1) / kPageBytes + 1;
+  if (asked_.empty()) asked_.resize(size_bytes_ / kPageBytes / 64 + 1);
+  bool again = true;
+  for (uint64_t page = offset / kPageBytes; page < end; ++page) {
+    again &= has(asked_, page);
+    asked_[page / 64] |= 1ull << page % 64;
+  }
+  if (!again) return read(offset, to, size_bytes);
+  memcpy(to, window(offset, size_bytes), size_bytes);
+  return intact();
+}
+
 // One call instead of a fault for every few pages, once. What it cannot do (an older kernel, pages that are gone) reading will show.
 void ReaderSource::make_present(uint64_t offset, uint64_t size_bytes) {
 #ifdef MADV_POPULATE_READ
   auto* const base = const_cast<uint8_t*>(mapped_);
-  if (present_.empty()) present_.resize(size_bytes_ / kPresentBytes / 64 + 1);
-  if (present_count_ * kPresentBytes > kPresentMax) {
+  if (present_.empty()) present_.resize(size_bytes_ / kPageBytes / 64 + 1);
+  if (present_count_ * kPageBytes > kPresentMax) {
     madvise(base, size_bytes_, MADV_DONTNEED);
     std::fill(present_.begin(), present_.end(), 0);
     present_count_ = 0;
   }
-  const auto is_present = [this](uint64_t page) { return present_[page / 64] >> page % 64 & 1; };
-  uint64_t first = offset / kPresentBytes;
-  uint64_t end = (offset + size_bytes - 1) / kPresentBytes + 1;
-  while (first < end && is_present(first)) first += first % 64 == 0 && present_[first / 64] == ~0ull ? 64 : 1;
-  while (end > first && is_present(end - 1)) --end;
+  uint64_t first = offset / kPageBytes;
+  uint64_t end = (offset + size_bytes - 1) / kPageBytes + 1;
+  while (first < end && has(present_, first)) first += first % 64 == 0 && present_[first / 64] == ~0ull ? 64 : 1;
+  while (end > first && has(present_, end - 1)) --end;
   if (first >= end) return;
-  const uint64_t start = first * kPresentBytes / region_->page_bytes() * region_->page_bytes();
-  madvise(base + start, end * kPresentBytes - start, MADV_POPULATE_READ);
+  const uint64_t start = first * kPageBytes / region_->page_bytes() * region_->page_bytes();
+  madvise(base + start, end * kPageBytes - start, MADV_POPULATE_READ);
   present_count_ += end - first;
   for (uint64_t page = first; page < end; ++page) present_[page / 64] |= 1ull << page % 64;
 #endif

@@ -128,6 +128,7 @@ void ReaderView::read_directory() {
   index_blocks_.clear();
   directory_read_ = true;
   std::vector<layout::DirectoryEntry> entries(std::min(kSlice, superblock_.block_count));
+  lanes_[0].blocks.reserve(superblock_.lane_count == 1 ? superblock_.block_count : 0);
   for (uint32_t first = 0; first < superblock_.block_count; first += kSlice) {
     const uint32_t count = std::min(kSlice, superblock_.block_count - first);
     if (!source_.read(entry_offset(first), entries.data(), count * sizeof(layout::DirectoryEntry))) break;
