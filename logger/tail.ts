@@ -21,6 +21,8 @@ export interface TailOptions extends TailOutputOptions {
   last?: number;
   /** The store was faster: so many more of its blocks were used again before they were read. */
   onOvertaken?: (blocks: number) => void;
+  /** Nobody writes the store (any more), or somebody does again. */
+  onWriter?: (alive: boolean) => void;
 }
 
 export interface TailReport {
@@ -54,7 +56,7 @@ export async function tailStore(options: TailOptions): Promise<TailReport> {
     throw new PasteError("USAGE", `last must be an integer from 0 on, it is ${last}`);
   const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
   const reader = openStore(options.store);
-  const watch = options.untilStop ? new WriterWatch(reader) : undefined;
+  const watch = new WriterWatch(reader, options);
   try {
     const output = await TailOutput.open(options.output, [options.store], options.limit);
     try {
@@ -66,7 +68,7 @@ export async function tailStore(options: TailOptions): Promise<TailReport> {
       await output.close();
     }
   } finally {
-    watch?.end();
+    watch.end();
     reader.close();
   }
 }
@@ -92,20 +94,26 @@ async function firstOf(reader: StoreReader, filter: CompiledFilter | undefined, 
   return first;
 }
 
-/** Looks now and then whether somebody writes the store. */
+/** Looks now and then whether somebody writes the store, and tells when that changes. */
 class WriterWatch {
+  /** Nobody does, and that is the end (`untilStop`). */
   readonly stopped = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(reader: StoreReader) {
+  constructor(reader: StoreReader, { untilStop = false, onWriter }: TailOptions) {
     let looking = false;
+    let alive = true;
     this.#timer = setInterval(() => {
       if (looking) return;
       looking = true;
       reader
         .info()
-        .then(({ writerAlive }) => !writerAlive && this.stopped.abort())
-        .catch(() => this.stopped.abort()) // a store that cannot be read any more: reading says why
+        .then(({ writerAlive }) => {
+          if (!writerAlive && untilStop) this.stopped.abort();
+          if (writerAlive !== alive && !untilStop) onWriter?.(writerAlive);
+          alive = writerAlive;
+        })
+        .catch(() => untilStop && this.stopped.abort()) // a store that cannot be read any more: reading says why
         .finally(() => {
           looking = false;
         });
@@ -121,7 +129,7 @@ class StoreTail {
   readonly #options: TailOptions;
   readonly #output: TailOutput;
   readonly #reading: FrameOptions;
-  readonly #watch: WriterWatch | undefined;
+  readonly #watch: WriterWatch;
   #overtaken = 0;
   #corrupt = 0;
 
@@ -130,7 +138,7 @@ class StoreTail {
     output: TailOutput,
     filter: CompiledFilter | undefined,
     fromSequence: bigint,
-    watch: WriterWatch | undefined,
+    watch: WriterWatch,
   ) {
     const { snaplen } = options;
     this.#options = options;
@@ -146,12 +154,12 @@ class StoreTail {
   }
 
   get #stopped(): boolean {
-    return this.#watch?.stopped.signal.aborted ?? false;
+    return this.#watch.stopped.signal.aborted;
   }
 
   async lines(print: PacketLines): Promise<void> {
     const { signal } = this.#options;
-    const ends = [signal, this.#watch?.stopped.signal].filter((each) => each !== undefined);
+    const ends = [this.#watch.stopped.signal, ...(signal ? [signal] : [])];
     let next = this.#reading.fromSequence!;
     const take = async (reader: StoreReader, batches: AsyncIterable<FrameBatch>) => {
       for await (const batch of batches) {

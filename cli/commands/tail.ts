@@ -109,6 +109,7 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
     ...(await commonOptions(words, flags)),
     ...(flags.lines !== undefined && { last: parseWhole(flags.lines, "-n", 0, 10_000_000) }),
     ...(flags.from !== undefined && { fromSequence: parseSequence(flags.from, "--from") }),
+    onWriter: (alive) => say(alive ? "a daemon writes the store again" : "no daemon writes the store: waiting for one"),
     onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
   });
   say(

@@ -47,11 +47,13 @@ test("the log as JSON lines: what was there on request, then what comes, also fr
   await a!.sendAll([numberedFrame(1, 2, 6, 66)]);
   await until(() => lines(tail).length >= 3, "the next");
   await first.end();
+  await until(() => /^no daemon writes the store: waiting for one$/m.test(tail.stderr), "told that it is gone");
   const second = await start(t, folder);
   const c = second.open(t, "vale0:c");
   second.open(t, "vale0:d");
   await c.sendAll([numberedFrame(3, 4, 7, 67)]);
   await until(() => lines(tail).length >= 4, "one of the next daemon");
+  await until(() => /^a daemon writes the store again$/m.test(tail.stderr), "told that it is back");
   const found = lines(tail).map((line) => JSON.parse(line));
   t.deepEqual(
     found.map(({ wire_length, in_iface, outcome }) => [wire_length, in_iface, outcome]),
