@@ -37,8 +37,8 @@ export interface TailReport {
 const application = "paste-switch";
 /** Bytes of a capture encoded at once. */
 const pieceBytes = 1 << 20;
-/** Between two looks whether the store still has a writer. */
-const writerLookMs = 100;
+/** Between two looks whether the store still has a writer: each reads its directory. Who ends with the writer looks more often. */
+const writerLookMs = { toEnd: 100, toTell: 1000 };
 
 /**
  * Writes the frames of a store as they become durable, each within 10 ms as long as the output takes them, until `signal`, `limit`
@@ -103,21 +103,24 @@ class WriterWatch {
   constructor(reader: StoreReader, { untilStop = false, onWriter }: TailOptions) {
     let looking = false;
     let alive = true;
-    this.#timer = setInterval(() => {
-      if (looking) return;
-      looking = true;
-      reader
-        .info()
-        .then(({ writerAlive }) => {
-          if (!writerAlive && untilStop) this.stopped.abort();
-          if (writerAlive !== alive && !untilStop) onWriter?.(writerAlive);
-          alive = writerAlive;
-        })
-        .catch(() => untilStop && this.stopped.abort()) // a store that cannot be read any more: reading says why
-        .finally(() => {
-          looking = false;
-        });
-    }, writerLookMs);
+    this.#timer = setInterval(
+      () => {
+        if (looking) return;
+        looking = true;
+        reader
+          .info()
+          .then(({ writerAlive }) => {
+            if (!writerAlive && untilStop) this.stopped.abort();
+            if (writerAlive !== alive && !untilStop) onWriter?.(writerAlive);
+            alive = writerAlive;
+          })
+          .catch(() => untilStop && this.stopped.abort()) // a store that cannot be read any more: reading says why
+          .finally(() => {
+            looking = false;
+          });
+      },
+      untilStop ? writerLookMs.toEnd : writerLookMs.toTell,
+    );
   }
 
   end(): void {
