@@ -56,16 +56,20 @@ __attribute__((target("pclmul,sse4.2"))) inline __m128i fold(__m128i x, __m128i 
   return _mm_xor_si128(_mm_xor_si128(low, high), next);
 }
 
-// size >= 64.
+// size >= 16.
 __attribute__((target("pclmul,sse4.2"))) uint32_t by_folding(uint32_t crc, const uint8_t* bytes, size_t size) {
   const auto load = [](const void* at) { return _mm_loadu_si128(static_cast<const __m128i*>(at)); };
-  __m128i x[4];
-  for (int i = 0; i < 4; ++i) x[i] = load(bytes + 16 * i);
-  x[0] = _mm_xor_si128(x[0], _mm_cvtsi32_si128(static_cast<int>(crc)));
   const __m128i by64 = load(kFold64), by16 = load(kFold16);
-  for (bytes += 64, size -= 64; size >= 64; bytes += 64, size -= 64)
-    for (int i = 0; i < 4; ++i) x[i] = fold(x[i], by64, load(bytes + 16 * i));
-  for (int i = 1; i < 4; ++i) x[0] = fold(x[0], by16, x[i]);
+  __m128i x[4];
+  x[0] = _mm_xor_si128(load(bytes), _mm_cvtsi32_si128(static_cast<int>(crc)));
+  if (size < 64) {
+    bytes += 16, size -= 16;
+  } else {
+    for (int i = 1; i < 4; ++i) x[i] = load(bytes + 16 * i);
+    for (bytes += 64, size -= 64; size >= 64; bytes += 64, size -= 64)
+      for (int i = 0; i < 4; ++i) x[i] = fold(x[i], by64, load(bytes + 16 * i));
+    for (int i = 1; i < 4; ++i) x[0] = fold(x[0], by16, x[i]);
+  }
   for (; size >= 16; bytes += 16, size -= 16) x[0] = fold(x[0], by16, load(bytes));
   // 128 bits to 64, to 32.
   const __m128i low32 = _mm_setr_epi32(-1, 0, -1, 0);
@@ -84,7 +88,7 @@ __attribute__((target("pclmul,sse4.2"))) uint32_t by_folding(uint32_t crc, const
 
 uint32_t packet_crc32(const uint8_t* bytes, size_t size) {
 #if defined(__x86_64__)
-  if (size >= 64 && cpu_features().pclmul && cpu_features().sse42) return ~by_folding(~0u, bytes, size);
+  if (size >= 16 && cpu_features().pclmul && cpu_features().sse42) return ~by_folding(~0u, bytes, size);
 #endif
   return ~by_tables(~0u, bytes, size);
 }

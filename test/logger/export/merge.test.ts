@@ -1,4 +1,5 @@
 // Several sources merged by time, and what pcapng says of each frame.
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import zlib from "node:zlib";
@@ -86,6 +87,20 @@ test("ports of equal names stay apart by store, and each interface says where it
   if (!hasTool("tshark")) return;
   const shown = runTool("tshark", ["-r", output, "-T", "fields", "-e", "frame.interface_description"])!.toString();
   t.deepEqual(shown.trimEnd().split("\n"), ["test.store", "test.store (2)", "test.store"]);
+});
+
+test("the hash of a frame of any length is its CRC-32", async (t) => {
+  const datas = Array.from({ length: 300 }, (_, i) => randomBytes(i + 1));
+  const path = await storeWith(
+    t,
+    datas.map((data, i) => ({ data, wireLength: data.length, timeNs: BigInt(i + 1) })),
+  );
+  const output = join(testFolder(t), "out.pcapng");
+  await exportFrames({ sources: [path], output });
+  t.deepEqual(
+    packetOptions(readFileSync(output)).map((each) => each.get(3)!.readUInt32BE(1)),
+    datas.map(crc32),
+  );
 });
 
 test("pcapng holds flags, hash and comments; plain leaves the comments out", async (t) => {
