@@ -102,6 +102,7 @@ function valueTakenWhole(text: string, at: number, tokens: readonly Token[]): [T
   const type = isTime ? "time" : "name";
   const quoted = matchAt(quotedText, text, at);
   if (quoted) return [{ type, text: quoted.slice(1, -1), value: 0, at: at + 1 }, quoted.length];
+  if ("\"'".includes(text[at]!)) throw filterError(at, `${text[at]} is never closed`);
   const length = isTime ? timeLength(text, at) : matchAt(nameText, text, at).length;
   return length === 0 ? undefined : [{ type, text: text.slice(at, at + length), value: 0, at }, length];
 }

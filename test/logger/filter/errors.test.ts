@@ -25,6 +25,8 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   ["vlan (x)", 'unknown word "x" at column 7: expected the number of a VLAN'],
   // Characters and brackets.
   ["tcp @ udp", 'unexpected character "@" at column 5'],
+  ["rule 'x", "' is never closed at column 6"],
+  ['after "14:00', '" is never closed at column 7'],
   ["tcp 'x", 'unexpected character "\'" at column 5'],
   ["(tcp", '"(" is never closed at column 1'],
   ["tcp)", '")" closes nothing at column 4'],
