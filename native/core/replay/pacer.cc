@@ -268,9 +268,10 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
 
 // Twice what sleeping was late by lately is spun instead.
 void Pacer::sleep_before(uint64_t deadline_ns) {
-  const uint64_t until = deadline_ns - wake_ns_;
+  const uint64_t until = deadline_ns - wake_ns_, begun = monotonic_ns();
   sleep_until(until);
   const uint64_t woken = monotonic_ns();
+  realtime_.slept(woken - begun);
   realtime_.keep(woken);
   const uint64_t late = woken > until ? woken - until : 0;
   wake_ns_ = std::clamp(2 * late, wake_ns_, kWakeNsMax);

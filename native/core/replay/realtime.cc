@@ -25,8 +25,11 @@ bool Realtime::take() {
 }
 
 void Realtime::turn(uint64_t now_ns) {
-  ahead_ = turn_ns_ == 0 || !ahead_;
-  if (turn_ns_ != 0) set_ahead(ahead_);
+  const bool rested = slept_ns_ >= kEqualNs;
+  slept_ns_ = 0;
+  const bool ahead = !ahead_ || rested;
+  if (turn_ns_ != 0 && ahead != ahead_) set_ahead(ahead);
+  ahead_ = ahead;
   turn_ns_ = now_ns + (ahead_ ? kAheadNs : kEqualNs);
 }
 

@@ -5,8 +5,8 @@
 
 namespace paste {
 
-// A thread that has run so for 950 ms of a second is halted by the kernel for the other 50 (sched_rt_runtime_us), at once: it is one
-// as any other for a part of each second instead.
+// A thread that has run so for 950 ms of a second is halted by the kernel for the other 50 (sched_rt_runtime_us), at once: one that
+// sleeps too little is a thread as any other for a part of each second instead.
 class Realtime {
  public:
   // Whether the calling thread has more than one core to run on: with one only, whoever takes the frames would wait for it.
@@ -14,6 +14,8 @@ class Realtime {
 
   // Of the calling thread, once. False: it needs CAP_SYS_NICE or a limit of real time (`ulimit -r`).
   bool take();
+
+  void slept(uint64_t ns) { slept_ns_ += ns; }
 
   // Often, with a monotonic clock.
   void keep(uint64_t now_ns) {
@@ -26,7 +28,7 @@ class Realtime {
   void turn(uint64_t now_ns);
 
   bool ahead_ = false;
-  uint64_t turn_ns_ = UINT64_MAX;
+  uint64_t turn_ns_ = UINT64_MAX, slept_ns_ = 0;
 };
 
 }  // namespace paste
