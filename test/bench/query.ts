@@ -15,6 +15,7 @@ const framesFull = 10_000_000;
 const framesQuick = 200_000;
 const wanted = 1000;
 const batch = 20_000;
+const warmups = 50;
 /** An average record of the mix, its index and the room that the last blocks need. */
 const storeBytesPerFrame = 480;
 const pcapBytesPerFrame = 380;
@@ -112,6 +113,8 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   else say("stenoread is not installed: left out (Debian packages stenographer, stenographer-client)");
   try {
     await fill(store, capture, frames);
+    // What a process pays for its first questions (compiled code, above all) is its start.
+    for (let time = 0; time < warmups; time++) await ask(store, `host ${absentHost}`, 0);
     for (let round = -1; round < rounds; round++) {
       const asked = await ask(store, filter, wanted);
       const none = await ask(store, `host ${absentHost}`, 0);

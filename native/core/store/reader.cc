@@ -16,7 +16,7 @@ constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1)
 constexpr uint64_t kBudgetBytes = 8u << 20;
 // Where an index is asked, this much is searched first, and four times as much each time after that, so that what is found first is
 // given before the last is found.
-constexpr uint64_t kFirstBudgetBytes = 256u << 10;
+constexpr uint64_t kFirstBudgetBytes = 64u << 10;
 constexpr uint32_t kWholeBytesMax = 1u << 20;
 
 class StoreReader final : public Reader {

@@ -64,7 +64,17 @@ bool ReaderView::refresh() {
   return true;
 }
 
+// Nobody writes, and nobody has since the last look.
+bool ReaderView::settled() {
+  if (!directory_read_ || alive_) return false;
+  const uint64_t turn = superblock_.turn;
+  layout::LivePage page;
+  return read_superblock().ok() && superblock_.turn == turn && source_.read(layout::kLiveOffset, &page, sizeof page) &&
+         memcmp(&page, &page_, sizeof page) == 0 && !look_alive(page);
+}
+
 Status ReaderView::reload() {
+  if (settled()) return Status();
   page_ = layout::LivePage{};
   page_.writer_epoch = ~0ull;  // so that the look that follows finds a change
   for (LaneView& lane : lanes_) lane.blocks.clear();

@@ -50,7 +50,7 @@ class ReaderView {
   Status open();
   // Takes a new look at the live page and, where blocks were added, at the directory. False: nothing has changed.
   bool refresh();
-  // The same, and everything is read anew. Not ok when the store is none any more.
+  // The same, and everything is read anew where anything can have changed. Not ok when the store is none any more.
   Status reload();
 
   const layout::Superblock& superblock() const { return superblock_; }
@@ -90,6 +90,7 @@ class ReaderView {
   };
 
   Status read_superblock();
+  bool settled();
   bool look_alive(const layout::LivePage& page);
   void read_live(const layout::LivePage& watermarks);
   bool read_tails(layout::LivePage* page);
