@@ -3,6 +3,7 @@ export * from "./errors.js";
 export { type EventOptions, type StoreEvent, storeEvents } from "./events.js";
 export { type VerifyOptions, type VerifyReport, verifyManifest } from "./export/verify-manifest.js";
 export { type ExportOptions, type ExportReport, exportFrames } from "./export.js";
+export { FrameBatch, type FrameView, type StoreNames } from "./frame-batch.js";
 export { type CaptureReport, type ImportOptions, type ImportReport, importCaptures } from "./import.js";
 export { type MacEntryThen, type MacTableThen, macTablesAt } from "./mac-history.js";
 export type { PrintablePacket } from "./print/packet.js";
@@ -19,15 +20,12 @@ export {
   type TopEntry,
 } from "./query-tally.js";
 export {
-  FrameBatch,
   type FrameOptions,
-  type FrameView,
   openStore,
   type PortDescription,
   type ReadCounters,
   type RuleDescription,
   type StoreInfo,
-  type StoreNames,
   type StoreProblem,
   StoreReader,
 } from "./reader.js";

@@ -12,9 +12,10 @@ import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
+import { FrameBatch, NameTable } from "./frame-batch.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
 import { checkAnswerable, checkSequences, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
-import { FrameBatch, NameTable, nativeOptions, noCounters } from "./reader.js";
+import { nativeOptions, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
 
 export interface QueryOptions {

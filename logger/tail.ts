@@ -6,8 +6,9 @@ import { capturedLengthMax } from "./capture/capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { Pause } from "./follow.js";
+import type { FrameBatch } from "./frame-batch.js";
 import { packetsOf } from "./print/packet.js";
-import { type FrameBatch, type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
+import { type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
 import { captureHead } from "./tail-capture.js";
 import { type PacketLines, type TailEnd, TailOutput, type TailOutputOptions } from "./tail-output.js";
 

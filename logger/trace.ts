@@ -5,11 +5,12 @@ import { communityId } from "../native/query.js";
 import { openNativeReader, type PortDescription, type RuleDescription, type StoreInfo } from "../native/reader.js";
 import { PasteError } from "./errors.js";
 import { decodeEvents, portKindName, type StoreEvent } from "./events.js";
+import type { FrameBatch } from "./frame-batch.js";
 import { type MacEntryThen, macTablesAt, switchOf } from "./mac-history.js";
 import { type PrintablePacket, packetOf } from "./print/packet.js";
 import { type PacketFacts, packetFacts } from "./print/packet-facts.js";
 import { safeName } from "./print/plain-text.js";
-import { type FrameBatch, type FrameOptions, openStore, type StoreReader } from "./reader.js";
+import { type FrameOptions, openStore, type StoreReader } from "./reader.js";
 
 export interface TracedPort {
   name: string;

@@ -1,5 +1,5 @@
 // What every printer of packets takes: a frame and what is known of it besides its bytes.
-import type { FrameBatch } from "../reader.js";
+import type { FrameBatch } from "../frame-batch.js";
 
 export interface PrintablePacket {
   /** The frame from its destination address on; may be cut short (snaplen). */

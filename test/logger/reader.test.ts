@@ -1,11 +1,12 @@
-import { copyFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { copyFileSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
 import { PasteError } from "../../logger/errors.js";
 import { selectFrames } from "../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../logger/filter/compile.js";
-import { type FrameBatch, openStore } from "../../logger/reader.js";
+import type { FrameBatch } from "../../logger/frame-batch.js";
+import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
@@ -240,42 +241,6 @@ test("one damaged superblock does not matter", async (t) => {
     const found = await storedFrames(copy).catch(() => []);
     // The older copy may not know that the store was closed clean: then the frames are found block by block.
     t.is(firstDifference(found, frames), -1, `superblock at ${offset}`);
-  }
-});
-
-test("a file that shrinks under the reader ends in an error, not in a signal", async (t) => {
-  const frames = Array.from({ length: 15_000 }, (_, i) => ({
-    data: Buffer.alloc(600, i),
-    wireLength: 600,
-    timeNs: 1n,
-  }));
-  const path = await storeWith(t, frames);
-  const reader = openStore(path);
-  const error = await t.throwsAsync(
-    async () => {
-      let first = true;
-      for await (const _ of reader.frames({ batchBytes: 65536 })) {
-        if (first) truncateSync(path, 1 << 20);
-        first = false;
-      }
-    },
-    { instanceOf: PasteError },
-  );
-  t.is(error?.code, "STORE");
-  t.regex(error!.message, /shorter while it was read/);
-});
-
-test("more readers than can be protected from a shrinking file read all the same", async (t) => {
-  const frames = Array.from({ length: 300 }, (_, i) => ({ data: Buffer.alloc(600, i), wireLength: 600, timeNs: 1n }));
-  const path = await storeWith(t, frames);
-  const readers = Array.from({ length: 80 }, () => openStore(path));
-  t.teardown(() => {
-    for (const reader of readers) reader.close();
-  });
-  for (const reader of readers) {
-    let count = 0;
-    for await (const batch of reader.frames()) count += batch.count;
-    t.is(count, 300);
   }
 });
 

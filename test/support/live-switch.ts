@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import { type FrameBatch, StoreReader } from "../../logger/reader.js";
+import type { FrameBatch } from "../../logger/frame-batch.js";
+import { StoreReader } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
 import {
   createEngine,

@@ -1,0 +1,41 @@
+import { truncateSync } from "node:fs";
+import test from "ava";
+import { PasteError } from "../../logger/errors.js";
+import { openStore } from "../../logger/reader.js";
+import { storeWith } from "./store-tools.js";
+
+test("a file that shrinks under the reader ends in an error, not in a signal", async (t) => {
+  const frames = Array.from({ length: 15_000 }, (_, i) => ({
+    data: Buffer.alloc(600, i),
+    wireLength: 600,
+    timeNs: 1n,
+  }));
+  const path = await storeWith(t, frames);
+  const reader = openStore(path);
+  const error = await t.throwsAsync(
+    async () => {
+      let first = true;
+      for await (const _ of reader.frames({ batchBytes: 65536 })) {
+        if (first) truncateSync(path, 1 << 20);
+        first = false;
+      }
+    },
+    { instanceOf: PasteError },
+  );
+  t.is(error?.code, "STORE");
+  t.regex(error!.message, /shorter while it was read/);
+});
+
+test("more readers than can be protected from a shrinking file read all the same", async (t) => {
+  const frames = Array.from({ length: 300 }, (_, i) => ({ data: Buffer.alloc(600, i), wireLength: 600, timeNs: 1n }));
+  const path = await storeWith(t, frames);
+  const readers = Array.from({ length: 80 }, () => openStore(path));
+  t.teardown(() => {
+    for (const reader of readers) reader.close();
+  });
+  for (const reader of readers) {
+    let count = 0;
+    for await (const batch of reader.frames()) count += batch.count;
+    t.is(count, 300);
+  }
+});
