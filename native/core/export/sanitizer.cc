@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/frame/wire.h"
+
 namespace paste {
+
+using namespace wire;
+
 namespace {
 
 constexpr uint32_t kDepthMax = 4;  // of headers inside headers
-constexpr uint16_t kIpv4 = 0x0800, kArp = 0x0806, kIpv6 = 0x86dd, kBridged = 0x6558;
-enum Protocol : uint8_t { kIcmp = 1, kIpInIp = 4, kTcp = 6, kUdp = 17, kIpv6InIp = 41, kGre = 47, kIcmpv6 = 58, kSctp = 132 };
-enum Extension : uint8_t { kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60 };
-
-bool is_tag(uint16_t type) { return type == 0x8100 || type == 0x88a8 || type == 0x9100; }
 
 // The sum of RFC 1071 without its complement, folded.
 uint16_t sum_of(const uint8_t* bytes, uint32_t size) {
@@ -32,11 +32,6 @@ bool option_stays(uint8_t kind, uint32_t size) {
     case 8: return size == 10;
     default: return false;
   }
-}
-
-void put16(uint8_t* at, uint32_t value) {
-  at[0] = static_cast<uint8_t>(value >> 8);
-  at[1] = static_cast<uint8_t>(value);
 }
 
 }  // namespace
@@ -72,7 +67,7 @@ uint32_t Sanitizer::ethernet(uint32_t at, uint32_t depth) {
   pan_.mac(p(at + 6));
   uint16_t type = big16(at + 12);
   at += 14;
-  for (int tags = 0; tags < 4 && is_tag(type) && has(at, 4); ++tags, at += 4) type = big16(at + 2);
+  for (int tags = 0; tags < 4 && is_tag_ever(type) && has(at, 4); ++tags, at += 4) type = big16(at + 2);
   return type == kBridged ? at : by_ether_type(type, at, depth);  // only tunnels hold frames: so nothing nests deeper than kDepthMax
 }
 
@@ -133,7 +128,7 @@ uint32_t Sanitizer::ipv6(uint32_t at, uint32_t depth) {
       next = *p(at);
       at += 8;
       if (later) return at;
-    } else if (next == kHopByHop || next == kDestination || next == kRouting) {
+    } else if (next == kHopByHop || next == kDestinationOptions || next == kRouting) {
       if (!has(at, 8)) return at;
       const uint32_t size = 8 + *p(at + 1) * 8u;
       if (!has(at, size)) return at;
@@ -155,7 +150,7 @@ uint32_t Sanitizer::by_protocol(uint8_t protocol, uint32_t at, uint32_t depth) {
     case kUdp: return udp(at, depth);
     case kSctp: return sctp(at);
     case kIcmp: return icmp(at, depth);
-    case kIcmpv6: return icmpv6(at, depth);
+    case kIcmp6: return icmpv6(at, depth);
     case kGre: return gre(at, depth);
     case kIpInIp: return ipv4(at, depth + 1);
     case kIpv6InIp: return ipv6(at, depth + 1);

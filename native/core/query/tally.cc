@@ -5,11 +5,11 @@
 #include <numeric>
 
 #include "core/frame/dissect.h"
+#include "core/frame/wire.h"
 
 namespace paste {
 namespace {
 
-constexpr uint8_t kTcp = 6;
 constexpr uint32_t kTcpFlagsAt = 13;
 
 template <class Row, class Less>
@@ -41,7 +41,7 @@ void FlowTally::add(const TallyFrame& frame) {
   ++row->packets[way];
   row->bytes[way] += frame.wire_length;
   const uint8_t protocol = flow.bytes[flow.length >= 36 ? 34 : 10];
-  if (protocol == kTcp && flow.transport_bytes > kTcpFlagsAt) row->tcp_flags[way] |= flow.transport[kTcpFlagsAt];
+  if (protocol == wire::kTcp && flow.transport_bytes > kTcpFlagsAt) row->tcp_flags[way] |= flow.transport[kTcpFlagsAt];
 }
 
 std::vector<uint32_t> FlowTally::order(RowOrder order) const {

@@ -6,13 +6,10 @@
 
 #include <algorithm>
 
+#include "core/base/cpu.h"
 #include "core/base/system_time.h"
 #include "core/ports/frame.h"
 #include "core/replay/marker.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace paste {
 namespace {
@@ -36,12 +33,6 @@ void sleep_until(uint64_t time_ns) {
   until.tv_sec = static_cast<time_t>(time_ns / 1'000'000'000);
   until.tv_nsec = static_cast<long>(time_ns % 1'000'000'000);
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-}
-
-void relax() {
-#if defined(__x86_64__)
-  _mm_pause();
-#endif
 }
 
 }  // namespace
@@ -261,7 +252,7 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
       sleep_before(now + std::min(rest, kSleepNsMax));
     } else {
       if (rest < kRouseNs && rest > kRouseNsMin) ports_[port]->rouse();
-      relax();
+      pause_briefly();
     }
   }
 }
