@@ -215,6 +215,7 @@ export class StoreReader {
     }
   }
 }
+
 /** Opens a store. Throws STORE where it is none, PRIVILEGE where it may not be read. */
 export function openStore(path: string): StoreReader {
   return new StoreReader(path);

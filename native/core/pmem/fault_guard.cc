@@ -26,8 +26,9 @@ struct sigaction handler_before;
 bool give_zeros(uintptr_t address) {
   for (FaultGuard::Place& place : places) {
     const uintptr_t end = place.end.load(std::memory_order_acquire);
-    const uintptr_t base = place.base.load(std::memory_order_relaxed);
-    if (address < base || address >= end) continue;
+    const uintptr_t base = place.base.load(std::memory_order_acquire);
+    // Both belong to one guard where the end is still the same: places are used again.
+    if (address < base || address >= end || place.end.load(std::memory_order_acquire) != end) continue;
     const size_t page = place.page_bytes.load(std::memory_order_relaxed);
     const uintptr_t start = address - (address - base) % page;
     place.struck.store(true, std::memory_order_release);
