@@ -2,16 +2,19 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statfsSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { pmem } from "../support/native-pmem.js";
@@ -129,6 +132,75 @@ for (const folder of folders) {
     }
   });
 }
+
+/** Why no huge page can be expected below a tmpfs here; undefined: there should be some. */
+function hugePagesRefused(): string | undefined {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  if (major < 6 || (major === 6 && minor < 1)) return `Linux ${release()} gathers no pages of a tmpfs (6.1 does)`;
+  if (!isTmpfs("/dev/shm")) return "/dev/shm is no tmpfs";
+  const huge = "/sys/kernel/mm/transparent_hugepage";
+  if (!existsSync(huge)) return "this kernel has no transparent huge pages";
+  if (/\[deny\]/.test(readFileSync(`${huge}/shmem_enabled`, "utf8"))) return "shmem_enabled denies huge pages";
+  // Free pieces of 2 MiB (order 9 and up), all zones together.
+  const free = readFileSync("/proc/buddyinfo", "utf8")
+    .trim()
+    .split("\n")
+    .reduce(
+      (sum, zone) =>
+        sum +
+        zone
+          .trim()
+          .split(/\s+/)
+          .slice(4)
+          .slice(9)
+          .map(Number)
+          .reduce((a, b) => a + b, 0),
+      0,
+    );
+  return free < 16 ? `memory has ${free} free pieces of 2 MiB` : undefined;
+}
+
+/** What this process has mapped of `path` in huge pages, in bytes. */
+function mappedHuge(path: string): number {
+  let inside = false;
+  let kib = 0;
+  for (const line of readFileSync("/proc/self/smaps", "utf8").split("\n")) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) inside = line.endsWith(path);
+    else if (inside && line.startsWith("ShmemPmdMapped:")) kib += Number(line.split(/\s+/)[1]);
+  }
+  return kib * 1024;
+}
+
+test("on a tmpfs that was mounted for small pages, a region lies in huge ones; its end stays small", (t) => {
+  const reason = hugePagesRefused();
+  if (reason) return skip(t, reason);
+  inFolder("/dev/shm", (path) => {
+    pmem.createRegion(path, { sizeBytes: 5 * MiB });
+    const reader = pmem.openRegion(path, "read");
+    t.true(reader.read(0, 5 * MiB).equals(Buffer.alloc(5 * MiB)));
+    t.is(mappedHuge(path), 4 * MiB);
+    reader.close();
+  });
+});
+
+test("a sparse region on tmpfs gets a huge page where it has none yet; what is there stays", (t) => {
+  const reason = hugePagesRefused();
+  if (reason) return skip(t, reason);
+  inFolder("/dev/shm", (path) => {
+    pmem.createRegion(path, { sizeBytes: 8 * MiB, sparse: true });
+    const used = openSync(path, "r+");
+    writeSync(used, "mine", 3 * MiB);
+    closeSync(used);
+    const region = pmem.openRegion(path, "write");
+    t.true(region.populate(3 * MiB, 64 << 10));
+    t.is(mappedHuge(path), 0, "pages in use are not moved");
+    t.true(region.populate(5 * MiB, 64 << 10));
+    t.is(mappedHuge(path), 2 * MiB);
+    t.is(statSync(path).blocks * 512, 2 * MiB + (64 << 10));
+    t.is(region.read(3 * MiB, 4).toString(), "mine");
+    region.close();
+  });
+});
 
 // Each names what is wrong, and where.
 const refused: [string, (path: string) => void, "create" | "read" | "write", RegExp][] = [

@@ -32,6 +32,8 @@ class Mapping {
   [[nodiscard]] bool reserve(uint64_t offset, uint64_t size_bytes) const;
 
  private:
+  void fill_with_huge_pages(uint64_t from, uint64_t to) const;
+
   int descriptor_;
   std::string path_;
   MediumInfo info_;

@@ -11,6 +11,7 @@
 #include <cinttypes>
 #include <cstring>
 
+#include "core/base/huge_pages.h"
 #include "core/pmem/cpu_domain.h"
 #include "core/pmem/disk_region.h"
 #include "core/pmem/mapped_region.h"
@@ -116,6 +117,20 @@ Status write_zeros(int descriptor, const std::string& path, uint64_t size_bytes)
   return {};
 }
 
+// A tmpfs that was not mounted for huge pages gives small ones: making those takes longer, and each process that writes or reads the
+// store faults on each of them.
+void reserve_huge_pages(int descriptor, uint64_t size_bytes) {
+  constexpr uint32_t kRefusalsMax = 8;  // in a row: there are none left, and each try looks for some
+  if (ftruncate(descriptor, static_cast<off_t>(size_bytes)) != 0) return;
+  void* const mapped = map_at_huge_page(size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor);
+  if (mapped == MAP_FAILED) return;
+  auto* const memory = static_cast<uint8_t*>(mapped);
+  uint32_t refusals = 0;
+  for (uint64_t at = 0; at + kHugePageBytes <= size_bytes && refusals < kRefusalsMax; at += kHugePageBytes)
+    refusals = make_huge_page(descriptor, at, memory + at) ? 0 : refusals + 1;
+  munmap(mapped, size_bytes);
+}
+
 Status reserve(int descriptor, const std::string& path, uint64_t size_bytes, bool sparse) {
   const auto size = static_cast<off_t>(size_bytes);
   int result;
@@ -136,6 +151,7 @@ Status fill_new_file(int descriptor, const std::string& path, const Region::Crea
   if (!options.sparse && size > info.free_bytes)
     return {Code::kResource, path + ": " + std::to_string(size) + " bytes are needed and " + std::to_string(info.free_bytes) +
                                  " are free on this " + info.file_system + ": choose a smaller size or another place"};
+  if (!options.sparse && info.medium == Medium::kMemory && info.page_bytes < kHugePageBytes) reserve_huge_pages(descriptor, size);
   status = reserve(descriptor, path, size, options.sparse);
   if (!status.ok()) return status;
   if (fsync(descriptor) != 0 && errno != EINVAL) return failed(path + ": fsync", errno);

@@ -20,7 +20,7 @@ class Region {
     bool replace = false;     // device-DAX only: overwrite the store that lies there. Files are never overwritten
   };
 
-  // Makes the file (refuses to overwrite one) and reserves its space with fallocate; the contents are zero. Free space is
+  // Makes the file (refuses to overwrite one) and reserves its space with fallocate, on tmpfs in huge pages; the contents are zero. Free space is
   // checked first, and a failure leaves no file behind. On hugetlbfs the size is rounded up to its page, so take the size from
   // the opened region. A device-DAX node is "created" in place: the whole device is zeroed (records of a former store would carry
   // valid checksums), which takes about a second for each 5 to 10 GB; `size_bytes` 0 means all of it, else it must fit.
@@ -65,7 +65,7 @@ class Region {
   virtual uint8_t* acquire_staging(uint64_t offset, uint32_t size_bytes) = 0;
   // The buffer's address is dead afterwards. What was flushed from it and not synced yet is still written by the next sync().
   virtual void release_staging(uint64_t offset) = 0;
-  // Reserves what the file has no space for (a sparse file, or a copy with holes) and touches the pages ahead of use, so that a
+  // Reserves what the file has no space for (a sparse file, or a copy with holes; on tmpfs a huge page at a time) and touches the pages ahead of use, so that a
   // forwarding thread never faults on them. No effect on contents. False when there is no space: a store there would be a SIGBUS.
   [[nodiscard]] virtual bool populate(uint64_t offset, uint64_t size_bytes) = 0;
   // Publishes bytes to readers without promising persistence (live page): a store on mapped media, a pwrite on a disk. Keeper

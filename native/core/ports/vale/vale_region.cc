@@ -10,13 +10,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "core/base/huge_pages.h"
+
 namespace paste {
 
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr uint64_t kHugePage = 2u << 20;
-constexpr int kCollapse = 25;  // MADV_COLLAPSE (Linux 6.1): newer than some C libraries
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr uint32_t kRegionRingsMax = 256;
 
@@ -31,21 +31,12 @@ constexpr uint64_t round_up(uint64_t value, uint64_t to) { return (value + to - 
 
 std::string error_text() { return std::strerror(errno); }
 
-// Mapped at a huge page's boundary, so that both sides can have huge pages.
+// So that both sides can have huge pages.
 Status map_aligned(int fd, uint64_t bytes, uint8_t** memory) {
-  const uint64_t mapped = round_up(bytes, kPage);
-  const uint64_t span = mapped + kHugePage;
-  void* room = mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) return Status(Code::kResource, "no address space for a port's memory: " + error_text());
-  auto* start = static_cast<uint8_t*>(room);
-  uint8_t* aligned = reinterpret_cast<uint8_t*>(round_up(reinterpret_cast<uintptr_t>(start), kHugePage));
-  if (mmap(aligned, mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-    munmap(room, span);
-    return Status(Code::kResource, "a port's memory cannot be mapped: " + error_text());
-  }
-  if (aligned > start) munmap(start, static_cast<size_t>(aligned - start));
-  munmap(aligned + mapped, static_cast<size_t>(start + span - (aligned + mapped)));
-  *memory = aligned;
+  void* const mapped = map_at_huge_page(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+  if (mapped == MAP_FAILED) return Status(Code::kResource, "a port's memory cannot be mapped: " + error_text());
+  madvise(mapped, bytes, MADV_HUGEPAGE);
+  *memory = static_cast<uint8_t*>(mapped);
   return {};
 }
 
@@ -60,7 +51,7 @@ Status ValeRegion::create(const RegionPools& pools, uint16_t id, std::shared_ptr
   std::shared_ptr<ValeRegion> made(new ValeRegion(std::move(file), pools, id));
   if (ftruncate(fd, static_cast<off_t>(made->bytes())) != 0)
     return Status(Code::kResource, "no memory (ftruncate: " + error_text() + ")");
-  if (Status status = made->map_shared(); !status.ok()) return status;
+  if (Status status = map_aligned(fd, made->bytes(), &made->memory_); !status.ok()) return status;
   if (fcntl(fd, F_ADD_SEALS, kSeals) != 0)
     return Status(Code::kResource, "its memory cannot be sealed (" + error_text() + ")");
   const Stamp stamp = {kStampMagic, pools};
@@ -104,7 +95,7 @@ Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::sha
   if (!is_sealed(fd) || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || fstatfs(fd, &system) != 0 ||
       system.f_type != TMPFS_MAGIC || static_cast<uint64_t>(info.st_size) != made->bytes())
     return Status(Code::kPort, "the offered memory is not a region sealed by a daemon");
-  if (Status status = made->map_shared(); !status.ok()) return status;
+  if (Status status = map_aligned(fd, made->bytes(), &made->memory_); !status.ok()) return status;
   made->adopted_ = true;
   *region = std::move(made);
   return {};
@@ -112,12 +103,6 @@ Status ValeRegion::adopt(int fd, const RegionPools& pools, uint16_t id, std::sha
 
 ValeRegion::~ValeRegion() {
   if (memory_) munmap(memory_, layout_.bytes);
-}
-
-Status ValeRegion::map_shared() {
-  if (Status status = map_aligned(file_->fd(), layout_.bytes, &memory_); !status.ok()) return status;
-  madvise(memory_, layout_.bytes, MADV_HUGEPAGE);
-  return {};
 }
 
 bool ValeRegion::is_same(int fd, int offered) {
@@ -128,14 +113,15 @@ bool ValeRegion::is_same(int fd, int offered) {
 // Page by page: MAP_POPULATE does not say when it fails, and would make pages for all of the region.
 void ValeRegion::populate(uint64_t offset, uint64_t bytes) {
   const uint64_t from = offset / kPage * kPage, to = round_up(offset + bytes, kPage);
+  if (to - from >= kHugePageBytes / 2) {
+    const uint64_t end = std::min(round_up(to, kHugePageBytes), layout_.bytes / kHugePageBytes * kHugePageBytes);
+    for (uint64_t at = from / kHugePageBytes * kHugePageBytes; at < end; at += kHugePageBytes)
+      make_huge_page(file_->fd(), at, memory_ + at);
+  }
   for (uint64_t at = from; at < to; at += kPage) {
     auto* word = reinterpret_cast<uint64_t*>(memory_ + at);
     __atomic_fetch_or(word, 0, __ATOMIC_RELAXED);  // a write that changes nothing, also beside a running client
   }
-  if (to - from < kHugePage / 2) return;
-  const uint64_t first = from / kHugePage * kHugePage;
-  const uint64_t end = std::min(round_up(to, kHugePage), layout_.bytes / kHugePage * kHugePage);
-  if (first < end) madvise(memory_ + first, end - first, kCollapse);
 }
 
 // --- objects -----------------------------------------------------------------------------------------------------------------
@@ -355,7 +341,6 @@ Status ClientMemory::map(int fd, uint64_t bytes, std::unique_ptr<ClientMemory>* 
     return Status(Code::kPort, "the daemon's memory has not the size that it says");
   uint8_t* mapped;
   if (Status status = map_aligned(fd, bytes, &mapped); !status.ok()) return status;
-  madvise(mapped, bytes, MADV_HUGEPAGE);
   memory->reset(new ClientMemory(mapped, bytes));
   return {};
 }

@@ -175,7 +175,6 @@ class ValeRegion {
   ValeRegion(std::shared_ptr<LentMemory> file, const RegionPools& pools, uint16_t id)
       : layout_(pools), file_(std::move(file)), id_(id), interface_taken_(pools.interfaces), ring_taken_(pools.rings),
         buffer_taken_(pools.buffers) {}
-  Status map_shared();
   void populate(uint64_t offset, uint64_t bytes);
   uint32_t find_run(std::vector<bool>& taken, uint32_t count, uint32_t from) const;
   void reset_ring(uint32_t ring, uint32_t slots, uint16_t number, bool transmit, uint32_t first_buffer, bool keep);
