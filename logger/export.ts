@@ -11,10 +11,10 @@ import type { SplitOptions } from "./export/file-names.js";
 import { checkManifestOutput, type WrittenManifest, writeManifest } from "./export/manifest-writer.js";
 import { Output, type WrittenFile } from "./export/output.js";
 import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
-import { checkSources, Sources } from "./export/sources.js";
+import { Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
-import { checkAnswerable, checkSequences, type SourceKind, sourceKind } from "./query-source.js";
+import { checkAnswerable, checkSequences, checkSources, type SourceKind, sourceKind } from "./query-source.js";
 
 export interface ExportOptions {
   /** Stores and captures; "-" is a capture on standard input. */

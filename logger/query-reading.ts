@@ -13,13 +13,22 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
 import { FrameBatch, NameTable } from "./frame-batch.js";
+import { mergedPieces } from "./merge.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
-import { checkAnswerable, checkSequences, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
+import {
+  checkAnswerable,
+  checkSequences,
+  checkSources,
+  type SourceKind,
+  selectedBatches,
+  sourceKind,
+  sourceLabels,
+} from "./query-source.js";
 import { nativeOptions, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
 
 export interface QueryOptions {
-  /** Stores and captures, one behind the other in this order; "-" is a capture on standard input. */
+  /** Stores and captures: several are merged by time, each in its own order. "-" is a capture on standard input. */
   sources: readonly string[];
   /** In the language of pcap-filter(7) and the words of FILTER.md; absent or empty: every frame. */
   filter?: string;
@@ -30,7 +39,7 @@ export interface QueryOptions {
   /** Of stores: first and last sequence wanted. */
   fromSequence?: bigint;
   toSequence?: bigint;
-  /** Newest first: stores only, and the last source first. */
+  /** Newest first: stores only. */
   reverse?: boolean;
   /** Ask the stores' indexes where they can answer (default true). */
   index?: boolean;
@@ -57,8 +66,10 @@ export interface QueryReport {
 
 /** The first piece is small, so that the first packet does not wait for thousands behind it. */
 const firstPieceFrames = 64;
+/** Of all sources together; of one never less than the first piece and `pieceBytesMin`. */
 const pieceFrames = 8192;
 const pieceBytes = 1 << 20;
+const pieceBytesMin = 64 << 10;
 
 /** One reading over all sources. Its frames are taken once, in whichever form: as packets, or by a native aggregate. */
 export class QueryReading {
@@ -85,7 +96,7 @@ export class QueryReading {
   /** Throws USAGE, FILTER, CAPTURE or PRIVILEGE for what can be known before anything is read. */
   static async open(options: QueryOptions): Promise<QueryReading> {
     const { sources, limit, snaplen } = options;
-    if (sources.length === 0) throw new PasteError("USAGE", "nothing to read: name a store or a capture");
+    checkSources(sources);
     for (const [name, value] of Object.entries({ limit, snaplen }))
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
@@ -113,10 +124,8 @@ export class QueryReading {
     return explainPlan(this.filter);
   }
 
-  /** The sources in the order in which they are read. */
   sources(): { path: string; kind: SourceKind }[] {
-    const all = this.options.sources.map((path) => ({ path, kind: this.#kinds.get(path)! }));
-    return this.options.reverse ? all.toReversed() : all;
+    return this.options.sources.map((path) => ({ path, kind: this.#kinds.get(path)! }));
   }
 
   get left(): number {
@@ -125,16 +134,18 @@ export class QueryReading {
 
   /** Packets in pieces; those not taken because of the limit do not come. `report.frames` counts those that came. */
   async *packets(): AsyncGenerator<PrintablePacket[], void, void> {
-    for (const { path, kind } of this.sources()) {
-      if (this.left <= 0 || this.aborted()) break;
-      const pieces = kind === "store" ? this.#storePackets(path) : this.#capturePackets(path);
+    const labels = sourceLabels(this.options.sources);
+    const sources = this.sources().map(({ path, kind }, i) =>
+      kind === "store" ? this.#storePackets(path, labels[i]!) : this.#capturePackets(path, labels[i]!),
+    );
+    const pieces = sources.length === 1 ? sources[0]! : mergedPieces(sources, this.options.reverse ?? false);
+    if (!this.aborted())
       for await (const piece of pieces) {
         const taken = piece.length > this.left ? piece.slice(0, this.left) : piece;
         this.report.frames += taken.length;
         if (taken.length > 0) yield taken;
         if (this.left <= 0 || this.aborted()) break;
       }
-    }
     this.finish();
   }
 
@@ -205,22 +216,25 @@ export class QueryReading {
     }
   }
 
-  async *#storePackets(path: string): AsyncGenerator<PrintablePacket[], void, void> {
+  async *#storePackets(path: string, source: string): AsyncGenerator<PrintablePacket[], void, void> {
+    const share = 1 / this.options.sources.length;
+    const framesMax = Math.max(firstPieceFrames, Math.floor(pieceFrames * share));
+    const bytesMax = Math.max(pieceBytesMin, Math.floor(pieceBytes * share));
     const reader = native(() => openNativeReader(path));
     const names = new NameTable(reader);
     let size = firstPieceFrames;
     try {
       native(() => reader.start(this.#readOptions()));
-      let next = reader.next(Math.min(size, this.left), pieceBytes);
+      let next = reader.next(Math.min(size, this.left), bytesMax);
       for (;;) {
         const batch = await next;
         names.update(batch.namesVersion);
         const goOn = batch.more && batch.count < this.left && !this.aborted();
-        const piece = batch.count > 0 ? [...packetsOf(new FrameBatch(batch, names))] : [];
+        const piece = batch.count > 0 ? [...packetsOf(new FrameBatch(batch, names), source)] : [];
         // The next piece is read while this one is printed.
         if (goOn) {
-          size = Math.min(pieceFrames, size * 4);
-          next = reader.next(Math.min(size, this.left - batch.count), pieceBytes);
+          size = Math.min(framesMax, size * 4);
+          next = reader.next(Math.min(size, this.left - batch.count), bytesMax);
           next.catch(() => {});
         }
         try {
@@ -237,7 +251,7 @@ export class QueryReading {
     }
   }
 
-  async *#capturePackets(path: string): AsyncGenerator<PrintablePacket[], void, void> {
+  async *#capturePackets(path: string, source: string): AsyncGenerator<PrintablePacket[], void, void> {
     for await (const { batch, selected, capture } of this.capture(path)) {
       const snaplen = this.options.snaplen ?? Number.POSITIVE_INFINITY;
       const piece: PrintablePacket[] = [];
@@ -249,6 +263,7 @@ export class QueryReading {
           bytes: batch.data.subarray(start, start + Math.min(batch.capturedLengths[i]!, snaplen)),
           timeNs: batch.timesNs[i]!,
           wireLength: batch.wireLengths[i]!,
+          ...(source !== "" && { source }),
           ...(name !== "" && { inPort: name }),
         });
       }

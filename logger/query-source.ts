@@ -1,5 +1,6 @@
 // What frames are read from: a store or a capture file, told apart by their first bytes.
 import { type FileHandle, open } from "node:fs/promises";
+import { basename } from "node:path";
 import { native } from "../native/engine.js";
 import { openNativeReader } from "../native/reader.js";
 import type { CaptureBatch } from "./capture/capture.js";
@@ -35,6 +36,25 @@ export async function sourceKind(path: string): Promise<SourceKind> {
     await handle.close();
   }
   return "capture";
+}
+
+/** Throws USAGE when standard input is named more than once. */
+export function checkSources(paths: readonly string[]): void {
+  if (paths.length === 0) throw new PasteError("USAGE", "nothing to read: name a store or a capture");
+  if (paths.filter((path) => path === "-").length > 1)
+    throw new PasteError("USAGE", "standard input can be read once only: name it once");
+}
+
+/** How each source is told from the others: by its file's name; nothing where there is only one. */
+export function sourceLabels(paths: readonly string[]): string[] {
+  if (paths.length < 2) return paths.map(() => "");
+  const seen = new Map<string, number>();
+  return paths.map((path) => {
+    const name = path === "-" ? "standard input" : basename(path);
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? name : `${name} (${count})`;
+  });
 }
 
 /** Both places of the superblock count: the first copy may be the damaged one. */

@@ -58,7 +58,7 @@ export interface TallyReport extends QueryReport {
   rows: number;
 }
 
-/** One conversation. Its source is where the first frame that was met came from. */
+/** One conversation. Its source is where its frame with the lowest time came from. */
 export interface Flow extends FlowTotals {
   sourceIp: string;
   destinationIp: string;

@@ -12,7 +12,7 @@ export type { QueryOptions, QueryReport } from "./query-reading.js";
 export type LineFormat = { as: "text"; text: PacketTextOptions } | { as: "json" | "jsonl"; utc?: boolean };
 
 /**
- * Writes every packet that the query selects to `output` ("-": standard output), in the order of the sources. Ends early, without an
+ * Writes every packet that the query selects to `output` ("-": standard output). Ends early, without an
  * error, when `signal` is aborted or nobody reads the output any more. Throws USAGE, FILTER, STORE, CAPTURE, PRIVILEGE or RESOURCE.
  */
 export async function queryLines(
@@ -20,7 +20,7 @@ export async function queryLines(
 ): Promise<QueryReport> {
   const reading = await QueryReading.open(options);
   const output = await TailOutput.open(options.output, options.sources);
-  const print = printer(options.format);
+  const print = printer(options);
   const array = options.format.as === "json";
   try {
     if (array) await output.bytes(Buffer.from("["), 0);
@@ -39,9 +39,10 @@ export async function queryLines(
   }
 }
 
-function printer(format: LineFormat): (packet: PrintablePacket) => string {
+function printer({ format, reverse }: { format: LineFormat; reverse?: boolean }): (packet: PrintablePacket) => string {
   if (format.as === "text") {
-    const text = new PacketText(format.text);
+    // Backwards a connection's begin comes last: there is nothing that numbers could be relative to.
+    const text = new PacketText({ ...format.text, ...(reverse && { absoluteSequences: true }) });
     return (packet) => `${text.text(packet)}\n`;
   }
   const { utc = false } = format;

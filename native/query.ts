@@ -60,6 +60,7 @@ export interface NativeTally {
 
 interface QueryAddon {
   communityId(frame: Uint8Array): string | undefined;
+  mergeTimes(columns: readonly BigUint64Array[], newestFirst: boolean): Uint32Array;
   QueryTally: new (what: string, rowsMax: number) => NativeTally;
 }
 
@@ -73,6 +74,14 @@ function addon(): QueryAddon {
 /** "1:LQU9qZlK+B5F3KDmev6m5PMibrg=", version 1 with seed 0; undefined where a frame has none (native/core/store/community_id.h). */
 export function communityId(frame: Uint8Array): string | undefined {
   return addon().communityId(frame);
+}
+
+/**
+ * Merges by time, as an export does: the columns hold the times of what comes next of each source. Pairs of source and count, until
+ * one column is used up.
+ */
+export function mergeTimes(columns: readonly BigUint64Array[], newestFirst: boolean): Uint32Array {
+  return addon().mergeTimes(columns, newestFirst);
 }
 
 /** `what`: "count", "flows", or a field of `topFields`. Frames of more than `rowsMax` rows are counted as left out. */

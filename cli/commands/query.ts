@@ -30,7 +30,7 @@ export function define(command: Command): void {
     .option("--to <sequence>", "of a store: up to this sequence");
   addTextOptions(command)
     .option("-n", "numbers instead of names: always so")
-    .option("-#, --number", "the store's sequence of each packet in front")
+    .option("-#, --number", "the store's sequence of each packet in front; of several sources also which one")
     .option("--nano", "nine digits of a second")
     .option("--json", "a JSON array, with EVE's names")
     .option("--jsonl", "the same, an object a line")
@@ -46,13 +46,14 @@ export function define(command: Command): void {
       "after",
       `
 Lines are those of tcpdump -n; what applications say is left to tshark (export -w - ... | tshark -r -). Packets of a store come in
-sequence order, those of several sources one source behind the other. The filter's words are those of \`paste-switch export --help\`.
+sequence order, several sources are merged by time. The filter's words are those of \`paste-switch export --help\`.
 logger/QUERY.md explains the fields.
 
 Examples:
   paste-switch query host 10.0.0.7 and tcp port 443
   paste-switch query -c 20 --reverse -e dropped and after 15m ago
   paste-switch query -r lab.store -tttt -X udp port 53
+  paste-switch query -r day1.store -r day2.store -# host 10.0.0.7
   paste-switch query --flows --sort bytes -c 10 in-port 'vale0:*'
   paste-switch query --top src between 14:00 and 14:05
   paste-switch query --jsonl icmp | jq .src_ip`,

@@ -5,10 +5,9 @@ import type { CaptureEncoder } from "../../native/export.js";
 import { type NativeStoreReader, openNativeReader } from "../../native/reader.js";
 import { type CaptureBatch, capturedLengthMax } from "../capture/capture.js";
 import { type CaptureReader, openCapture } from "../capture/open-capture.js";
-import { PasteError } from "../errors.js";
 import type { CompiledFilter } from "../filter/compile.js";
 import type { NameCheck } from "../filter/name-check.js";
-import { type SourceKind, selectedBatches } from "../query-source.js";
+import { type SourceKind, selectedBatches, sourceLabels } from "../query-source.js";
 import { type FrameOptions, nativeOptions } from "../reader.js";
 
 type Batches = AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void>;
@@ -131,23 +130,4 @@ export class Sources {
       await capture.close();
     }
   }
-}
-
-/** How the interfaces of each source are told from those of the others: by its file's name; nothing where there is only one. */
-export function sourceLabels(paths: readonly string[]): string[] {
-  if (paths.length < 2) return paths.map(() => "");
-  const seen = new Map<string, number>();
-  return paths.map((path) => {
-    const name = path === "-" ? "standard input" : basename(path);
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
-    return count === 1 ? name : `${name} (${count})`;
-  });
-}
-
-/** Throws USAGE when standard input is named more than once. */
-export function checkSources(paths: readonly string[]): void {
-  if (paths.length === 0) throw new PasteError("USAGE", "nothing to export: name a store or a capture");
-  if (paths.filter((path) => path === "-").length > 1)
-    throw new PasteError("USAGE", "standard input can be read once only: name it once");
 }

@@ -5,6 +5,8 @@ import { type PacketFacts, packetFacts } from "./packet-facts.js";
 
 export interface PacketJson {
   timestamp: string;
+  /** Which of several sources it is from. */
+  source?: string;
   /** The store's number; a string beyond 2^53. */
   seq?: number | string;
   flow_id?: number;
@@ -60,6 +62,7 @@ export function packetJson(packet: PrintablePacket, options: { utc?: boolean } =
     wire_length: packet.wireLength,
     captured_length: packet.bytes.length,
   };
+  if (packet.source !== undefined) json.source = packet.source;
   if (packet.sequence !== undefined)
     json.seq = packet.sequence <= Number.MAX_SAFE_INTEGER ? Number(packet.sequence) : String(packet.sequence);
   if (packet.inPort) json.in_iface = packet.inPort;

@@ -16,7 +16,7 @@ export interface PacketTextOptions extends TimeTextOptions {
   linkHeader?: boolean;
   /** Whether what the switch knows is shown; default: as `linkHeader`. */
   switchWords?: boolean;
-  /** "#12 " in front: the store's number. */
+  /** "#12 " in front: the store's number; of several sources "day1.store#12 ". */
   sequence?: boolean;
   /** -S: TCP's numbers as they are, not relative to the conversation's first. */
   absoluteSequences?: boolean;
@@ -55,7 +55,8 @@ export class PacketText {
       if (error !== beyondCapture) throw error;
       line.text += ` [|${line.layer}]`;
     }
-    const number = sequence && packet.sequence !== undefined ? `#${packet.sequence} ` : "";
+    const number =
+      sequence && packet.sequence !== undefined ? `${safeName(packet.source ?? "")}#${packet.sequence} ` : "";
     const words = switchWords ? switchText(packet) : "";
     return `${number}${this.#time.text(packet.timeNs)}${words}${line.text}${hex ? dump(packet.bytes, hex, result.headerBytes) : ""}`;
   }

@@ -8,6 +8,8 @@ export interface PrintablePacket {
   timeNs: bigint;
   /** Bytes on the wire. */
   wireLength: number;
+  /** Which of several sources it is from. */
+  source?: string;
   /** The store's number of it. */
   sequence?: bigint;
   inPort?: string;
@@ -20,8 +22,8 @@ export interface PrintablePacket {
 }
 
 /** A store's frames with what their records say. Names are those known now. */
-export function* packetsOf(batch: FrameBatch): Generator<PrintablePacket, void, void> {
-  for (let i = 0; i < batch.count; i++) yield packetOf(batch, i);
+export function* packetsOf(batch: FrameBatch, source = ""): Generator<PrintablePacket, void, void> {
+  for (let i = 0; i < batch.count; i++) yield source === "" ? packetOf(batch, i) : { ...packetOf(batch, i), source };
 }
 
 export function packetOf(batch: FrameBatch, i: number): PrintablePacket {

@@ -1,4 +1,5 @@
-// What queries compute over frames, for JavaScript: Community IDs, and aggregates over stores and captures off the main thread.
+// What queries compute over frames, for JavaScript: Community IDs, the order of several sources, and aggregates over stores and captures off
+// the main thread.
 #include <napi.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "capture_columns.h"
+#include "core/export/time_merge.h"
 #include "core/query/tally.h"
 #include "core/store/community_id.h"
 #include "reader_binding.h"
@@ -41,6 +43,28 @@ Napi::Value community_id_of(const CallbackInfo& call) {
   uint32_t digest[5];
   if (!community_id(frame.Data(), static_cast<uint32_t>(frame.ByteLength()), digest)) return call.Env().Undefined();
   return Napi::String::New(call.Env(), community_text(digest));
+}
+
+// mergeTimes(columns: BigUint64Array[], newestFirst): Uint32Array of pairs, source and count (core/export/time_merge.h).
+Napi::Value merge_times_of(const CallbackInfo& call) {
+  std::vector<TimeColumn> columns;
+  const auto given = call[0].IsArray() ? call[0].As<Napi::Array>() : Napi::Array::New(call.Env());
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const Napi::Value each = given[i];
+    if (!each.IsTypedArray() || each.As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array) {
+      throw_status(call.Env(), Status(Code::kInternal, "mergeTimes: columns of times are needed"));
+      return call.Env().Undefined();
+    }
+    const auto times = each.As<Napi::BigUint64Array>();
+    columns.push_back({times.Data(), times.ElementLength()});
+  }
+  const std::vector<TimeRun> runs = merge_times(columns, call[1].ToBoolean().Value());
+  auto pairs = Napi::Uint32Array::New(call.Env(), 2 * runs.size());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    pairs[2 * i] = runs[i].source;
+    pairs[2 * i + 1] = runs[i].count;
+  }
+  return pairs;
 }
 
 // What a worker uses must outlive the JavaScript object.
@@ -241,5 +265,6 @@ class QueryTallyObject : public Napi::ObjectWrap<QueryTallyObject> {
 
 void init_query(Napi::Env env, Napi::Object exports) {
   exports.Set("communityId", Napi::Function::New(env, paste::community_id_of, "communityId"));
+  exports.Set("mergeTimes", Napi::Function::New(env, paste::merge_times_of, "mergeTimes"));
   exports.Set("QueryTally", paste::QueryTallyObject::define(env));
 }

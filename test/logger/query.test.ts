@@ -54,6 +54,14 @@ test("lines are those of the frames that a reading gives, up to the limit", asyn
   }
 });
 
+test("newest first, TCP's numbers are as they are: what they would be relative to comes last", async (t) => {
+  const path = await storeWith(t, traffic(8, 500), { ports });
+  const frames = (await storedFrames(path, { filter: "tcp" })).toReversed();
+  const printer = new PacketText({ utc: true, absoluteSequences: true });
+  const { output } = await written({ sources: [path], filter: "tcp", reverse: true });
+  t.is(output, frames.map((frame) => `${printer.text({ ...frame, bytes: frame.data })}\n`).join(""));
+});
+
 test("sequences, snaplen and several sources", async (t) => {
   const folder = testFolder(t);
   const path = await storeWith(t, traffic(2, 300), { ports, folder });

@@ -70,3 +70,18 @@ export function firstDifference(found: readonly TestFrame[], expected: readonly 
   }
   return -1;
 }
+
+/** What a merge gives: always the head with the lowest time, of equal ones that of the first source. */
+export function mergedModel<Frame extends TestFrame>(sources: readonly Frame[][]): Frame[] {
+  const at = sources.map(() => 0);
+  const merged: Frame[] = [];
+  for (;;) {
+    let best = -1;
+    for (const [i, frames] of sources.entries()) {
+      if (at[i]! >= frames.length) continue;
+      if (best < 0 || frames[at[i]!]!.timeNs < sources[best]![at[best]!]!.timeNs) best = i;
+    }
+    if (best < 0) return merged;
+    merged.push(sources[best]![at[best]!++]!);
+  }
+}

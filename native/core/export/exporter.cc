@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/export/time_merge.h"
+
 namespace paste {
 namespace {
 
@@ -60,7 +62,7 @@ bool Exporter::refresh(Input& input, Piece* piece, bool* searching) {
 }
 
 Exporter::Input* Exporter::choose(uint64_t* until_ns, Piece* piece, bool* searching) {
-  Input* first = nullptr;
+  TimeTurn turn;
   bool known = true;
   *until_ns = ~0ull;
   for (Input& each : inputs_) {
@@ -69,23 +71,16 @@ Exporter::Input* Exporter::choose(uint64_t* until_ns, Piece* piece, bool* search
       *searching = false;
       return nullptr;
     }
-    if (each.head != Head::kFrame) {
-      if (!by_time_ && each.head != Head::kEnd) return nullptr;
-      continue;
-    }
-    if (!by_time_) return &each;
-    const uint64_t time_ns = each.frame.time_ns;
-    if (first && first->frame.time_ns <= time_ns) {
-      *until_ns = std::min(*until_ns, time_ns);
-      continue;
-    }
-    // Of equal times those of the lower input come first: this one goes on only below the head of one before it.
-    if (first) *until_ns = std::min(*until_ns, first->frame.time_ns - 1);
-    first = &each;
+    if (!by_time_ && each.head != Head::kEnd) return each.head == Head::kFrame ? &each : nullptr;
+    if (each.head == Head::kFrame) turn.offer(static_cast<size_t>(&each - inputs_.data()), each.frame.time_ns);
   }
   if (!known) return nullptr;
-  if (!first) piece->next = Next::kEnd;
-  return first;
+  if (turn.source() == TimeTurn::kNobody) {
+    piece->next = Next::kEnd;
+    return nullptr;
+  }
+  *until_ns = turn.until_ns();
+  return &inputs_[turn.source()];
 }
 
 Status Exporter::encode(Input& input, EncodedBytes* out) {

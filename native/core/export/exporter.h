@@ -25,7 +25,7 @@ class Exporter {
     uint64_t first_ns = 0;       // of the first frame in it, when there are frames
   };
 
-  // by_time: the earliest head comes first, of equal ones that of the lower input; a source whose times run backwards keeps its order.
+  // by_time: merged (time_merge.h); else one behind the other.
   Exporter(CaptureFormat format, std::string application, uint32_t snaplen, SplitLimits limits, bool by_time)
       : encoder_(format, std::move(application), snaplen, limits), by_time_(by_time) {}
 

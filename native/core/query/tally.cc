@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "core/frame/dissect.h"
 #include "core/frame/wire.h"
@@ -30,12 +31,17 @@ void FlowTally::add(const TallyFrame& frame) {
   bool is_new;
   FlowRow* row = table_.find_or_add(flow.bytes, &is_new);
   if (!row) return left_out.add(frame.wire_length);
-  if (is_new) {
-    row->first_ns = row->last_ns = frame.time_ns;
+  if (is_new || frame.time_ns < row->first_ns) {
+    // Of several sources a later one may have the flow's first frame.
+    if (!is_new && row->swapped != flow.swapped) {
+      std::swap(row->packets[0], row->packets[1]);
+      std::swap(row->bytes[0], row->bytes[1]);
+      std::swap(row->tcp_flags[0], row->tcp_flags[1]);
+    }
+    row->first_ns = frame.time_ns;
     row->first_sequence = frame.sequence;
     row->swapped = flow.swapped;
   }
-  row->first_ns = std::min(row->first_ns, frame.time_ns);
   row->last_ns = std::max(row->last_ns, frame.time_ns);
   const uint32_t way = flow.swapped != row->swapped;
   ++row->packets[way];

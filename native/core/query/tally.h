@@ -69,11 +69,11 @@ class CountTally final : public Tally {
 // A flow is what has a Community ID: both directions are one row.
 struct FlowRow {
   uint8_t key[FlowTuple::kBytesMax];  // FlowTuple's bytes, with its length in the first (which is zero there)
-  uint64_t first_ns, last_ns;         // lowest and highest time: stores and captures may run backwards
-  uint64_t first_sequence;
-  uint64_t packets[2], bytes[2];      // [0]: in the direction of the first frame that was met
+  uint64_t first_ns, last_ns;         // lowest and highest time: sources may overlap, and run backwards
+  uint64_t first_sequence;            // of the frame with the lowest time
+  uint64_t packets[2], bytes[2];      // [0]: in the direction of that frame
   uint8_t tcp_flags[2];
-  bool swapped;                       // that first frame went from the tuple's second end to its first
+  bool swapped;                       // it went from the tuple's second end to its first
 };
 
 class FlowTally final : public Tally {

@@ -11,22 +11,7 @@ import { awkwardFrames } from "../../support/awkward-traffic.js";
 import { skip } from "../../support/skip.js";
 import { hasTool, runTool } from "../../support/tools.js";
 import { readAll } from "../capture/read-all.js";
-import { firstDifference, storedFrames, storeWith, type TestFrame, testFolder } from "../store-tools.js";
-
-/** What a merge gives: always the head with the lowest time, of equal ones that of the first source. */
-function mergedModel(sources: readonly TestFrame[][]): TestFrame[] {
-  const at = sources.map(() => 0);
-  const merged: TestFrame[] = [];
-  for (;;) {
-    let best = -1;
-    for (const [i, frames] of sources.entries()) {
-      if (at[i]! >= frames.length) continue;
-      if (best < 0 || frames[at[i]!]!.timeNs < sources[best]![at[best]!]!.timeNs) best = i;
-    }
-    if (best < 0) return merged;
-    merged.push(sources[best]![at[best]!++]!);
-  }
-}
+import { firstDifference, mergedModel, storedFrames, storeWith, type TestFrame, testFolder } from "../store-tools.js";
 
 const frameAt = (timeNs: bigint, tag: number): TestFrame => ({ data: Buffer.alloc(60, tag), wireLength: 60, timeNs });
 
