@@ -1,4 +1,5 @@
 // The command line's words and options.
+import { PasteError } from "../logger/errors.js";
 import { requirePackage } from "../native/packages.js";
 
 export type { Command } from "commander";
@@ -6,3 +7,13 @@ export const { Command: Program, CommanderError, Option } = requirePackage("comm
 
 /** For options that may be given several times. */
 export const repeated = (value: string, previous: string[] = []) => [...previous, value];
+
+/** For -r of commands that read one store: the last one would be read, and nobody told that the others are not. */
+export const oneStore = (value: string, previous?: string) => {
+  if (previous !== undefined)
+    throw new PasteError(
+      "USAGE",
+      `-r ${previous} -r ${value}: one store at a time here; query and export take several`,
+    );
+  return value;
+};

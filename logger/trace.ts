@@ -9,6 +9,7 @@ import type { FrameBatch } from "./frame-batch.js";
 import { type MacEntryThen, macTablesAt, switchOf } from "./mac-history.js";
 import { type PrintablePacket, packetOf } from "./print/packet.js";
 import { type PacketFacts, packetFacts } from "./print/packet-facts.js";
+import { eveTime } from "./print/packet-json.js";
 import { safeName } from "./print/plain-text.js";
 import { type FrameOptions, openStore, type StoreReader } from "./reader.js";
 
@@ -57,8 +58,9 @@ export interface TraceOptions {
   signal?: AbortSignal;
 }
 
-/** The story of record `sequence` of a store. Throws USAGE where that is no frame, says what it is and which there are; STORE where the path is no store. */
+/** The story of record `sequence` of a store. Throws STORE where there is no such frame, and says what became of it and which there are. */
 export async function traceFrame(path: string, sequence: bigint, options: TraceOptions = {}): Promise<FrameStory> {
+  if (sequence < 1n) throw new PasteError("USAGE", `${sequence} is no sequence: they begin with 1`);
   const reader = openStore(path);
   try {
     const found = await frameOf(reader, sequence);
@@ -99,7 +101,6 @@ async function frameOf(
   reader: StoreReader,
   sequence: bigint,
 ): Promise<{ batch: FrameBatch; index: number } | undefined> {
-  if (sequence < 1n) return undefined;
   for await (const batch of reader.frames({ fromSequence: sequence, toSequence: sequence }))
     for (let index = 0; index < batch.count; index++) if (batch.sequence(index) === sequence) return { batch, index };
   return undefined;
@@ -171,12 +172,11 @@ async function first(reader: StoreReader, options: FrameOptions, count: number):
 
 /** Why there is no such frame: which there are, and what happened to this one. */
 async function whyNot(path: string, sequence: bigint, info: StoreInfo): Promise<PasteError> {
-  const { firstSequence, durableSequence, nextSequence, trimmedBefore } = info;
-  const refuse = (what: string) => new PasteError("USAGE", `${path}: ${what}`);
+  const { firstSequence, durableSequence, nextSequence, oldestTimeNs, newestTimeNs, trimmedBefore } = info;
+  const refuse = (what: string) => new PasteError("STORE", `${path}: ${what}`);
   if (firstSequence === 0n) return refuse("the store holds no record");
   const last = nextSequence > 0n ? nextSequence - 1n : durableSequence;
-  const range = `it has ${firstSequence} to ${last}`;
-  if (sequence < 1n) return refuse(`sequences begin with 1: ${range}`);
+  const range = `it holds ${firstSequence} to ${last}, from ${eveTime(oldestTimeNs, false)} to ${eveTime(newestTimeNs, false)}`;
   if (sequence > last) return refuse(`record ${sequence} is not there yet: ${range}`);
   if (sequence < firstSequence)
     return refuse(

@@ -1,5 +1,5 @@
 import type { AuditPort, AuditReport } from "../../switch/audit.js";
-import { type Command, repeated } from "../commander.js";
+import { type Command, oneStore, repeated } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface AuditFlags extends InstanceFlags {
@@ -14,7 +14,7 @@ interface AuditFlags extends InstanceFlags {
 
 export function define(command: Command): void {
   addInstanceOptions(command)
-    .option("-r, --read <store>", "the store to check (default: the running daemon's)")
+    .option("-r, --read <store>", "the store to check (default: the running daemon's)", oneStore)
     .option("-f, --config <file>", "the configuration it was logged with (default: the daemon's)")
     .option("--port <spec>", "a port's options then, such as vale0:a,access=5; may be repeated", repeated)
     .option("--what-if <file>", "what a switch with this configuration would have done instead")

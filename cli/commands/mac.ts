@@ -1,4 +1,4 @@
-import type { Command } from "../commander.js";
+import { type Command, oneStore } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags, withDaemon } from "../connect.js";
 
 interface MacFlags extends InstanceFlags {
@@ -15,7 +15,7 @@ export function define(command: Command): void {
     .description("List the addresses that a switch knows, and behind which port.")
     .option("--switch <switch>", "which switch (default: vale0; with --at: every one)")
     .option("--at <time>", "the tables as they were then, read out of the log: 14:00, 15m ago, 2026-11-22T14:00:00Z")
-    .option("-r, --read <store>", "of --at: a store (default: the running daemon's)")
+    .option("-r, --read <store>", "of --at: a store (default: the running daemon's)", oneStore)
     .option("--utc", "of --at: times in UTC")
     .option("--json", "as JSON")
     .addHelpText(

@@ -1,4 +1,4 @@
-import { type Command, Option } from "../commander.js";
+import { type Command, Option, oneStore } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 import { addPrintOptions, type PrintFlags } from "../print-options.js";
 import { filterArgument } from "../sources.js";
@@ -20,7 +20,7 @@ interface TailFlags extends InstanceFlags, PrintFlags {
 export function define(command: Command): void {
   addInstanceOptions(command)
     .argument(...filterArgument)
-    .option("-r, --read <store>", "which store (default: the running daemon's)")
+    .option("-r, --read <store>", "which store (default: the running daemon's)", oneStore)
     .option("-n, --lines <n>", "the newest n first (default: only what comes)")
     .option("--from <sequence>", "instead: from this sequence on")
     .option(

@@ -1,4 +1,4 @@
-import type { Command } from "../commander.js";
+import { type Command, oneStore } from "../commander.js";
 import { addInstanceOptions, type InstanceFlags } from "../connect.js";
 
 interface TraceFlags extends InstanceFlags {
@@ -11,7 +11,7 @@ interface TraceFlags extends InstanceFlags {
 export function define(command: Command): void {
   addInstanceOptions(command)
     .argument("<sequence>", "the frame's number in the store: query -# shows it, pcapng has it as packet id")
-    .option("-r, --read <store>", "a store (default: the running daemon's)")
+    .option("-r, --read <store>", "a store (default: the running daemon's)", oneStore)
     .option("-N, --neighbours <n>", "so many frames of its flow before and after it (default 3)")
     .option("--utc", "times in UTC")
     .option("--json", "as JSON")

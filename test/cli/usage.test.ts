@@ -49,6 +49,11 @@ const table: [args: string[], status: number, stderr: string][] = [
   ],
   [["rule", "add", "--strict", "--relaxed"], 2, "--strict and --relaxed exclude each other: leave one out"],
   [["query", "-r", "/dev/null", "-tttttt"], 2, "-t is given too often: there are -t, -tt, -ttt, -tttt and -ttttt"],
+  ...["tail", "trace", "audit"].map((command): [string[], number, string] => [
+    [command, "-r", "a", "-r", "b"],
+    2,
+    "-r a -r b: one store at a time here; query and export take several",
+  ]),
   [["export"], 2, "required option '-w, --write <file>' not specified: see `paste-switch help export`"],
   [["rule", "add", "-s", "lots"], 2, '-s: "lots" is no whole number from 0 to 262144'],
   [["rule", "add", "--sample", "0"], 2, '--sample: "0" is no whole number from 1 to 2147483648'],

@@ -1,9 +1,12 @@
 // One frame's story, told from the log of a switch whose ports, table and rules are known here.
+import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
+import { createStore, StoreAppender } from "../../logger/store.js";
 import { type FrameStory, traceFrame } from "../../logger/trace.js";
+import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { frame, type LiveSwitch, liveSwitch, rule } from "../support/live-switch.js";
-import { storeWith } from "./store-tools.js";
+import { storeWith, testFolder } from "./store-tools.js";
 
 /** The records of frames whose payload begins with this text, in the order in which they came. */
 async function sequencesOf(s: LiveSwitch, text: string): Promise<bigint[]> {
@@ -116,15 +119,31 @@ test("a record that is no frame, one that is not there yet, and numbers that nev
     return info.nextSequence;
   })())!;
   await t.throwsAsync(traceFrame(s.storePath, 1n), {
-    code: "USAGE",
-    message: /record 1 is no frame but the start of a writer .*it has 1 to/,
+    code: "STORE",
+    message: /record 1 is no frame but the start of a writer .*it holds 1 to/,
   });
   await t.throwsAsync(traceFrame(s.storePath, next + 5n), {
-    code: "USAGE",
-    message: /not there yet: it has 1 to \d+$/,
+    code: "STORE",
+    message: /not there yet: it holds 1 to \d+, from \S+ to \S+$/,
   });
   await t.throwsAsync(traceFrame(s.storePath, 0n), { code: "USAGE", message: /begin with 1/ });
   await t.throwsAsync(traceFrame("/dev/null", 1n), { code: "STORE" });
+});
+
+test("a frame that was overwritten is gone, and what the store still holds is said", async (t) => {
+  const path = join(testFolder(t), "ring.store");
+  await createStore(path, { sizeBytes: 16 << 20, blockBytes: 64 << 10 });
+  const appender = await StoreAppender.open(path);
+  appender.addInterface("a");
+  const { batch } = generateTraffic({ seed: 5, frames: 4000 });
+  for (let i = 0; i < 20; i++) await appender.append({ ...batch, interfaces: new Uint16Array(batch.count) });
+  await appender.close();
+  const { firstSequence, nextSequence } = await openStore(path).info();
+  t.true(firstSequence > 2n);
+  await t.throwsAsync(traceFrame(path, 2n), {
+    code: "STORE",
+    message: new RegExp(`record 2 is gone, overwritten: it holds ${firstSequence} to ${nextSequence - 1n}, from `),
+  });
 });
 
 test("an imported frame: no rule, nobody it was sent to", async (t) => {
