@@ -13,7 +13,7 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
 import { FrameBatch, NameTable } from "./frame-batch.js";
-import { mergedPieces } from "./merge.js";
+import { lastPackets, mergedPieces, type PacketPieces } from "./packet-pieces.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
 import {
   checkAnswerable,
@@ -24,7 +24,7 @@ import {
   sourceKind,
   sourceLabels,
 } from "./query-source.js";
-import { nativeOptions, noCounters } from "./reader.js";
+import { nativeOptions, needsForward, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
 
 export interface QueryOptions {
@@ -39,7 +39,7 @@ export interface QueryOptions {
   /** Of stores: first and last sequence wanted. */
   fromSequence?: bigint;
   toSequence?: bigint;
-  /** Newest first: stores only. */
+  /** Newest first. Captures, and stores asked for `any port`, are read forwards for that: `limit` is needed then, at most `lastPacketsMax`. */
   reverse?: boolean;
   /** Ask the stores' indexes where they can answer (default true). */
   index?: boolean;
@@ -70,6 +70,9 @@ const firstPieceFrames = 64;
 const pieceFrames = 8192;
 const pieceBytes = 1 << 20;
 const pieceBytesMin = 64 << 10;
+
+/** Packets that are kept in memory where reading backwards is not possible. */
+const lastPacketsMax = 65536;
 
 /** One reading over all sources. Its frames are taken once, in whichever form: as packets, or by a native aggregate. */
 export class QueryReading {
@@ -108,12 +111,15 @@ export class QueryReading {
     for (const source of sources) kinds.set(source, await sourceKind(source));
     checkAnswerable(filter, kinds);
     checkSequences(options, kinds);
-    const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
-    if (options.reverse && capture !== undefined)
-      throw new PasteError(
-        "USAGE",
-        `${capture === "-" ? "standard input" : capture}: a capture is read from its front: --reverse is for stores (import it into one)`,
-      );
+    if (options.reverse && (limit ?? Number.POSITIVE_INFINITY) > lastPacketsMax) {
+      const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
+      const what = capture === undefined ? '"any port"' : capture === "-" ? "standard input" : capture;
+      if (capture !== undefined || needsForward(filter))
+        throw new PasteError(
+          "USAGE",
+          `${what} can be read forwards only, newest first shows the last ones that were kept meanwhile: say how many with -c, ${lastPacketsMax} at most`,
+        );
+    }
     storeAddonChecked();
     return new QueryReading(options, filter, kinds);
   }
@@ -133,14 +139,23 @@ export class QueryReading {
   }
 
   /** Packets in pieces; those not taken because of the limit do not come. `report.frames` counts those that came. */
-  async *packets(): AsyncGenerator<PrintablePacket[], void, void> {
+  async *packets(): PacketPieces {
     const labels = sourceLabels(this.options.sources);
-    const sources = this.sources().map(({ path, kind }, i) =>
-      kind === "store" ? this.#storePackets(path, labels[i]!) : this.#capturePackets(path, labels[i]!),
-    );
-    const pieces = sources.length === 1 ? sources[0]! : mergedPieces(sources, this.options.reverse ?? false);
+    const { limit = 0, reverse = false } = this.options;
+    const sources = this.sources().map(({ path, kind }, i) => {
+      const store = kind === "store";
+      const backwards = reverse && store && !needsForward(this.filter);
+      // Of what is read forwards for its last packets every one is met.
+      const left = () => (reverse && !backwards ? Number.POSITIVE_INFINITY : this.left);
+      const pieces = store
+        ? this.#storePackets(path, labels[i]!, backwards, left)
+        : this.#capturePackets(path, labels[i]!, left);
+      return reverse && !backwards ? lastPackets(pieces, limit) : pieces;
+    });
+    const pieces = sources.length === 1 ? sources[0]! : mergedPieces(sources, reverse);
     if (!this.aborted())
       for await (const piece of pieces) {
+        if (reverse && this.aborted()) break; // those that were kept so far are not the last ones
         const taken = piece.length > this.left ? piece.slice(0, this.left) : piece;
         this.report.frames += taken.length;
         if (taken.length > 0) yield taken;
@@ -193,8 +208,8 @@ export class QueryReading {
     }
   }
 
-  #readOptions(): NativeReadOptions {
-    const { fromSequence, toSequence, snaplen, reverse, index } = this.options;
+  #readOptions(reverse = false): NativeReadOptions {
+    const { fromSequence, toSequence, snaplen, index } = this.options;
     return nativeOptions({
       ...(this.filter && { filter: this.filter }),
       ...(fromSequence !== undefined && { fromSequence }),
@@ -216,7 +231,7 @@ export class QueryReading {
     }
   }
 
-  async *#storePackets(path: string, source: string): AsyncGenerator<PrintablePacket[], void, void> {
+  async *#storePackets(path: string, source: string, reverse: boolean, left: () => number): PacketPieces {
     const share = 1 / this.options.sources.length;
     const framesMax = Math.max(firstPieceFrames, Math.floor(pieceFrames * share));
     const bytesMax = Math.max(pieceBytesMin, Math.floor(pieceBytes * share));
@@ -224,17 +239,17 @@ export class QueryReading {
     const names = new NameTable(reader);
     let size = firstPieceFrames;
     try {
-      native(() => reader.start(this.#readOptions()));
-      let next = reader.next(Math.min(size, this.left), bytesMax);
+      native(() => reader.start(this.#readOptions(reverse)));
+      let next = reader.next(Math.min(size, left()), bytesMax);
       for (;;) {
         const batch = await next;
         names.update(batch.namesVersion);
-        const goOn = batch.more && batch.count < this.left && !this.aborted();
+        const goOn = batch.more && batch.count < left() && !this.aborted();
         const piece = batch.count > 0 ? [...packetsOf(new FrameBatch(batch, names), source)] : [];
         // The next piece is read while this one is printed.
         if (goOn) {
           size = Math.min(framesMax, size * 4);
-          next = reader.next(Math.min(size, this.left - batch.count), bytesMax);
+          next = reader.next(Math.min(size, left() - batch.count), bytesMax);
           next.catch(() => {});
         }
         try {
@@ -251,11 +266,11 @@ export class QueryReading {
     }
   }
 
-  async *#capturePackets(path: string, source: string): AsyncGenerator<PrintablePacket[], void, void> {
+  async *#capturePackets(path: string, source: string, left: () => number): PacketPieces {
     for await (const { batch, selected, capture } of this.capture(path)) {
       const snaplen = this.options.snaplen ?? Number.POSITIVE_INFINITY;
       const piece: PrintablePacket[] = [];
-      for (let i = 0; i < batch.count && piece.length < this.left; i++) {
+      for (let i = 0; i < batch.count && piece.length < left(); i++) {
         if (selected && selected[i] === 0) continue;
         const start = batch.offsets[i]!;
         const name = capture.interfaces[batch.interfaces[i]!]?.name ?? "";

@@ -66,6 +66,11 @@ export const noCounters: Readonly<ReadCounters> = {
   indexBytes: 0,
 };
 
+/** Whether a store can be asked this from its oldest frame on only: later fragments are known by earlier ones. */
+export function needsForward(filter: CompiledFilter | undefined): boolean {
+  return filter?.tests.some(({ of }) => of === "port") ?? false;
+}
+
 /** Options for the addon, checked. */
 export function nativeOptions(options: FrameOptions): NativeReadOptions {
   const { filter } = options;
@@ -84,10 +89,10 @@ export function nativeOptions(options: FrameOptions): NativeReadOptions {
   if (options.reverse) checked.reverse = true;
   if (options.program) checked.program = options.program;
   if (compiled) {
-    if (options.reverse && compiled.tests.some(({ of }) => of === "port"))
+    if (options.reverse && needsForward(compiled))
       throw new PasteError(
         "USAGE",
-        '"any port" cannot be asked newest first: later fragments are known by earlier ones: read forwards, or write port',
+        '"any port" cannot be asked newest first: later fragments are known by earlier ones: read forwards and keep the last ones, or write port',
       );
     const { fromNs, toNs } = compiled.range;
     Object.assign(checked, { program: compiled.bytes, names: compiled.names, tests: compiled.tests, fromNs });

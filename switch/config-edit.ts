@@ -1,10 +1,11 @@
 // Changes to a configuration file for `--save`: single tables are put in or taken out as text, so that comments and the
 // order of everything else stay. The result is read back before it replaces the file: if it does not say what it should,
 // nothing is written.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { PasteError } from "../logger/errors.js";
+import { readConfigText } from "./config.js";
 import type { PortSpec } from "./port-spec.js";
 import { parsePortSpec } from "./port-spec.js";
 import type { RuleText } from "./rules.js";
@@ -67,7 +68,7 @@ export class ConfigEditor {
   }
 
   #read(kind: "port" | "rule"): { text: string; items: Table[]; places: TomlTable[] } {
-    const text = existsSync(this.path) ? readFileSync(this.path, "utf8") : "";
+    const text = existsSync(this.path) ? readConfigText(this.path) : "";
     let items: Table[];
     try {
       items = ((parse(text) as Table)[kind] ?? []) as Table[];

@@ -1,5 +1,5 @@
 // The daemon's configuration: TOML, every key optional. examples/paste-switch.toml shows all of them.
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { PasteError } from "../logger/errors.js";
 import type { Durability, FramePlace, FullPolicy, PersistMode, WaitMode } from "../native/engine.js";
@@ -91,10 +91,15 @@ export function defaultConfig(): DaemonConfig {
   return parseConfig("", process.cwd(), () => new Uint8Array()).config!;
 }
 
+/** Only of a regular file: a FIFO would hold whoever reads it until somebody writes, and is empty for the next one. Throws USAGE. */
 export function readConfigText(path: string): string {
   try {
+    const found = statSync(path);
+    if (!found.isFile() && !found.isDirectory())
+      throw new PasteError("USAGE", `configuration ${path}: it is no regular file: write it into one`);
     return readFileSync(path, "utf8");
   } catch (error) {
+    if (error instanceof PasteError) throw error;
     const reason = { ENOENT: "there is no such file", EACCES: "you may not read it", EISDIR: "it is a folder" };
     const code = (error as NodeJS.ErrnoException).code ?? "";
     throw new PasteError("USAGE", `configuration ${path}: ${reason[code as keyof typeof reason] ?? code}`, {

@@ -19,6 +19,7 @@ import { PasteError } from "../logger/errors.js";
 import { becomeProgram, hasFileCapabilities } from "../native/host.js";
 import { packageRoot } from "../native/load.js";
 import { account, groupId } from "./accounts.js";
+import { readConfigText } from "./config.js";
 import { type Instance, locateInstance } from "./instance.js";
 import { parse } from "./toml.js";
 
@@ -124,7 +125,7 @@ function launchSettings(options: LaunchOptions): { devices: string[]; user?: str
   let daemon: Record<string, unknown> = {};
   const path = resolve(options.config ?? locateInstance(options).config);
   try {
-    daemon = (parse(readFileSync(path, "utf8")).daemon ?? {}) as Record<string, unknown>;
+    daemon = (parse(readConfigText(path)).daemon ?? {}) as Record<string, unknown>;
   } catch {
     // Said by loadConfig().
   }

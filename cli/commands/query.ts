@@ -24,7 +24,7 @@ interface QueryFlags extends RangeFlags, TextFlags {
 export function define(command: Command): void {
   addSourceOptions(addInstanceOptions(command))
     .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows")
-    .option("--reverse", "newest first (stores)")
+    .option("--reverse", "newest first; of captures, and of `any port`: with -c")
     .option("-s, --snaplen <bytes>", "so many bytes of a packet at most; 0: all")
     .option("--from <sequence>", "of a store: from this sequence on")
     .option("--to <sequence>", "of a store: up to this sequence");

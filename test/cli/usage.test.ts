@@ -76,6 +76,7 @@ const table: [args: string[], status: number, stderr: string][] = [
     2,
     `configuration ${join(folder, "none.toml")}: there is no such file`,
   ],
+  [["config", "check", "/dev/null"], 2, "configuration /dev/null: it is no regular file: write it into one"],
   [["config", "check", folder], 2, `configuration ${folder}: it is a folder`],
 ];
 for (const [args, status, message] of table)

@@ -11,7 +11,9 @@ import { type LineFormat, type QueryOptions, queryLines } from "../../logger/que
 import { QueryReading } from "../../logger/query-reading.js";
 import { countFrames, countTop } from "../../logger/query-tally.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
+import { Random } from "../../logger/traffic/random.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
+import { ethernet, ipv4, ipv4Address, types } from "../support/awkward-packets.js";
 import { ports, traffic } from "./query-frames.js";
 import { type StoredFrame, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
@@ -75,7 +77,35 @@ test("sequences, snaplen and several sources", async (t) => {
   t.is(twice.report.frames, 2 * (await storedFrames(path, { filter: "arp" })).length);
 });
 
-test("captures: interfaces are ports, filters know times, nothing runs backwards", async (t) => {
+test("any port, newest first: the last ones of a reading forwards, later fragments among them", async (t) => {
+  const random = new Random(9);
+  const addresses = [ipv4Address(random), ipv4Address(random)] as const;
+  const fragments = [0x2000, 0x2001, 2].map((fragment, i) => {
+    const packet = ipv4(random, 17, Buffer.from([0, 53, 0, 53, 0, 24, 0, 0]), {
+      addresses,
+      fragment,
+      identification: 7,
+    });
+    const data = ethernet(random, types.ipv4, packet);
+    return { data, wireLength: data.length, timeNs: 10n ** 18n + BigInt(i) };
+  });
+  const path = await storeWith(t, [...fragments, ...traffic(9, 1000)], { ports });
+  const filter = "any portrange 1-65535";
+  const forwards = await written({ sources: [path], filter }, { as: "jsonl" });
+  const lines = forwards.output.trimEnd().split("\n");
+  t.true(lines.some((line) => line.includes("ip_fragment")));
+  for (const limit of [1, 100, lines.length + 1]) {
+    const { output } = await written({ sources: [path], filter, limit, reverse: true }, { as: "jsonl" });
+    t.deepEqual(output.trimEnd().split("\n"), lines.slice(-limit).toReversed(), `${limit}`);
+  }
+  for (const limit of [undefined, 65537])
+    await t.throwsAsync(written({ sources: [path], filter, reverse: true, ...(limit && { limit }) }), {
+      code: "USAGE",
+      message: /^"any port" can be read forwards only/,
+    });
+});
+
+test("captures: interfaces are ports, filters know times, the last packets come newest first", async (t) => {
   const frames = traffic(3, 200);
   const path = join(testFolder(t), "two.pcapng");
   const writer = new PcapngWriter();
@@ -97,8 +127,10 @@ test("captures: interfaces are ports, filters know times, nothing runs backwards
   );
   await t.throwsAsync(written({ sources: [path], reverse: true }), {
     code: "USAGE",
-    message: /--reverse is for stores/,
+    message: /two\.pcapng can be read forwards only, .*: say how many with -c, 65536 at most/,
   });
+  const last = await written({ sources: [path], reverse: true, limit: 50 }, { as: "jsonl", utc: true });
+  t.deepEqual(last.output.trimEnd().split("\n"), output.trimEnd().split("\n").slice(-50).toReversed());
   await t.throwsAsync(written({ sources: [path], filter: "dropped" }), { code: "FILTER" });
 });
 

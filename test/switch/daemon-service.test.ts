@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -16,10 +17,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
-import { hasFileCapabilities } from "../../native/host.js";
 import { emptyRule } from "../../switch/rules.js";
 import { until } from "../support/live-switch.js";
-import { launcherPath } from "../support/native-devices.js";
 import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
@@ -53,40 +52,54 @@ test("tells systemd that it is ready, and that it stops", async (t) => {
   t.pass();
 });
 
-/** A pipe as a configuration: who opens it is held there until the other end was written and closed. */
-async function openPipe(path: string): Promise<number> {
-  let fd = -1;
-  await until(() => {
+/** A FIFO that is full: who writes to it waits. `drain()` makes room, and gives all that was written since. */
+function fullPipe(path: string): { drain: () => string; close: () => void } {
+  execFileSync("mkfifo", [path]);
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  const untilAgain = (step: () => void) => {
     try {
-      fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      for (;;) step();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw error; // nobody reads
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
     }
-    return fd >= 0;
-  }, "somebody reads the configuration");
-  return fd;
+  };
+  untilAgain(() => writeSync(fd, " ".repeat(4096)));
+  const bytes = Buffer.alloc(65536);
+  return {
+    drain: () => {
+      let text = "";
+      untilAgain(() => {
+        text += bytes.toString("utf8", 0, readSync(fd, bytes));
+      });
+      return text.trimStart();
+    },
+    close: () => closeSync(fd),
+  };
 }
 
 test("signals before it is ready: the start is finished, and what it made is closed", async (t) => {
   const folder = testFolder(t);
-  const config = join(folder, "pipe.toml");
-  execFileSync("mkfifo", [config]);
-  const daemon = DaemonProcess.begin(t, folder, ["-f", config, ...smallStore, "--port", "vale0:a"]);
-  const launched = () => readFileSync(`/proc/${daemon.child.pid}/environ`, "latin1").includes("PASTE_SWITCH_BROKER=");
-  // Where it has capabilities to give up, the configuration is read before that, too.
-  if (process.getuid!() === 0 || hasFileCapabilities(launcherPath)) {
-    const early = await openPipe(config);
-    closeSync(early);
-    await until(launched, "the launcher");
-  }
-  const pipe = await openPipe(config);
+  const pipe = fullPipe(join(folder, "stderr"));
+  // What it says before it is ready holds it.
+  const before = ["sh", "-c", 'exec "$@" 2>stderr', "sh", process.execPath];
+  const daemon = DaemonProcess.begin(t, folder, [...smallStore, "--port", "vale0:a"], { before });
+  t.teardown(pipe.close);
+  const caught = () => /^SigCgt:\s*(\S+)$/m.exec(readFileSync(`/proc/${daemon.child.pid}/status`, "latin1"))![1]!;
+  await until(() => (Number.parseInt(caught().slice(-1), 16) & 1) !== 0, "it listens for SIGHUP");
   daemon.child.kill("SIGHUP");
   daemon.child.kill("SIGTERM");
-  writeSync(pipe, '[store]\nfull = "stop"\n');
-  closeSync(pipe);
-  t.is(await daemon.ended, 0, daemon.stderr);
+  let stderr = "";
+  const status = daemon.ended.then((code) => {
+    clearInterval(draining);
+    stderr += pipe.drain();
+    return code;
+  });
+  const draining = setInterval(() => {
+    stderr += pipe.drain();
+  }, 10);
+  t.is(await status, 0, stderr);
   t.is(daemon.stdout, "");
-  t.regex(daemon.stderr, /^SIGTERM: closed clean, before it was ready; 0 frames selected, 0 logged$/m);
+  t.regex(stderr, /^SIGTERM: closed clean, before it was ready; 0 frames selected, 0 logged$/m);
   for (const path of [daemon.control, daemon.ports]) t.false(existsSync(path), path);
   const store = await openStore(join(folder, "s.store"));
   t.true((await store.info()).clean);

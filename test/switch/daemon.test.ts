@@ -1,5 +1,5 @@
 // The daemon as a process: start, stop, signals, sockets, rules under traffic, and the sums of its counters.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
@@ -249,6 +249,7 @@ test("what it cannot start with is said in one line, and nothing is left behind"
   const folder = testFolder(t);
   writeFileSync(join(folder, "foreign.store"), Buffer.alloc(20 << 20, "x"));
   writeFileSync(join(folder, "empty.store"), "");
+  execFileSync("mkfifo", [join(folder, "fifo.toml")]);
   const made = await DaemonProcess.start(t, folder, ["--store", "short.store", "--size", "16M"]);
   await made.end();
   truncateSync(join(folder, "short.store"), 1 << 20);
@@ -272,6 +273,7 @@ test("what it cannot start with is said in one line, and nothing is left behind"
     [["--port", "vale0:a", "--port", "vale0:a"], 1, /vale0:a/],
     [["--port", "tap:t0,mode=native"], 2, /unknown option mode: a tap port takes queues/],
     [["--log", "tcp prot 80"], 2, /prot/],
+    [["-f", "fifo.toml"], 2, /^configuration \S+fifo\.toml: it is no regular file: write it into one$/],
     [["-f", "none.toml"], 2, /^configuration \S+none\.toml: there is no such file$/],
     [["--group", "no-such-group"], 2, /^group "no-such-group" is not in \/etc\/group/],
     [["--full", "wrap"], 2, /'wrap' is invalid.*overwrite, stop, block/],

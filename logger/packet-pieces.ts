@@ -1,11 +1,11 @@
-// The packets of several sources as those of one, by time.
+// Pieces of packets: of several sources as of one, by time; the last ones of a reading, backwards.
 import { mergeTimes } from "../native/query.js";
 import type { PrintablePacket } from "./print/packet.js";
 
-type Pieces = AsyncGenerator<PrintablePacket[], void, void>;
+export type PacketPieces = AsyncGenerator<PrintablePacket[], void, void>;
 
 interface Source {
-  readonly pieces: Pieces;
+  readonly pieces: PacketPieces;
   /** The piece under way, with its times, and how many of it have been given. */
   packets: PrintablePacket[];
   times: BigUint64Array;
@@ -13,7 +13,7 @@ interface Source {
 }
 
 /** Each source keeps its own order (native/core/export/time_merge.h). In memory is a piece of each; all are ended with this one. */
-export async function* mergedPieces(sources: readonly Pieces[], newestFirst: boolean): Pieces {
+export async function* mergedPieces(sources: readonly PacketPieces[], newestFirst: boolean): PacketPieces {
   let open: Source[] = sources.map((pieces) => ({ pieces, packets: [], times: new BigUint64Array(), given: 0 }));
   try {
     for (;;) {
@@ -47,4 +47,15 @@ function takeTurns(open: readonly Source[], newestFirst: boolean): PrintablePack
       merged.push(source.packets[source.given]!);
   }
   return merged;
+}
+
+/** What can be read forwards only, from its end: the last `count` packets, the last one first. They are in memory until then. */
+export async function* lastPackets(pieces: PacketPieces, count: number): PacketPieces {
+  let kept: PrintablePacket[] = [];
+  for await (const piece of pieces) {
+    // A view would keep the whole batch that it lies in.
+    for (const packet of piece.slice(-count)) kept.push({ ...packet, bytes: packet.bytes.slice() });
+    if (kept.length >= 2 * count) kept = kept.slice(-count);
+  }
+  yield kept.slice(-count).reverse();
 }
