@@ -9,12 +9,13 @@ namespace {
 
 // Looks at a store that found nothing are counted: where hardly a frame is wanted, whoever called still gets a turn.
 constexpr uint32_t kLooksMax = 8;
-constexpr uint32_t kBatchBytesMin = 64u << 10;
+// A batch lies in the L2 cache while it is encoded.
+constexpr uint32_t kBatchBytesMin = 64u << 10, kBatchBytesMax = 256u << 10;
 
 }  // namespace
 
 Status Exporter::next(EncodedBytes* out, uint32_t bytes_max, uint64_t frames_max, Piece* piece) {
-  const uint32_t batch_bytes = std::max(kBatchBytesMin, bytes_max / std::max(1u, inputs()));
+  const uint32_t batch_bytes = std::clamp(bytes_max / std::max(1u, inputs()), kBatchBytesMin, kBatchBytesMax);
   for (Input& each : inputs_) {
     each.input->limit_batch(batch_bytes);
     if (each.head != Head::kEnd) continue;
