@@ -1,9 +1,8 @@
-// How a query's rows, sums and closing remarks look.
+// How a query's rows and sums look.
 
 import { protocolName } from "../logger/print/packet-json.js";
 import { jsonText, safeName } from "../logger/print/plain-text.js";
 import { tcpFlagsText } from "../logger/print/tcp-text.js";
-import type { QueryReport } from "../logger/query.js";
 import {
   countFlows,
   countFrames,
@@ -17,7 +16,7 @@ import {
   type TopField,
   topJson,
 } from "../logger/query-tally.js";
-import { formatBytes, formatCount, formatDuration, formatOf, formatTable, formatTime } from "./format.js";
+import { formatCount, formatDuration, formatOf, formatTable, formatTime } from "./format.js";
 import { Progress } from "./progress.js";
 
 export interface TallyOutput {
@@ -184,34 +183,4 @@ async function write(pieces: Iterable<string>): Promise<void> {
     if (text.length > 1 << 16) await flush();
   }
   if (text !== "") await flush();
-}
-
-/** What is said on standard error when a query is done. */
-export function reportLines(report: QueryReport | TallyReport, explain = false): string[] {
-  const { counters } = report;
-  const lines = [...report.notes, ...report.warnings];
-  if (counters.overtaken > 0) lines.push(`${formatOf(counters.overtaken, "block")} overwritten before being read`);
-  if (counters.runsDamaged > 0)
-    lines.push(`${formatOf(counters.runsDamaged, "run")} of the index damaged: their blocks were scanned`);
-  if ("leftOut" in report && report.leftOut.packets > 0)
-    lines.push(
-      `${formatOf(report.leftOut.packets, "packet")} (${formatBytes(report.leftOut.bytes)}) of rows beyond ${formatCount(report.rows)} left out: --rows keeps more`,
-    );
-  if ("without" in report && report.without.packets > 0)
-    lines.push(`${formatOf(report.without.packets, "packet")} (${formatBytes(report.without.bytes)}) belong to no row`);
-  if (explain) lines.push(...explainLines(report));
-  const rows = "rows" in report && report.rows > 0 ? ` in ${formatOf(report.rows, "row")}` : "";
-  const interrupted = report.ended === "aborted" ? ", interrupted" : "";
-  lines.push(`${formatOf(report.frames, "packet")}${rows}, ${formatDuration(report.elapsedMs)}${interrupted}`);
-  return lines;
-}
-
-function explainLines({ counters, plan }: QueryReport): string[] {
-  const of = (count: number, noun: string) => formatOf(count, noun);
-  return [
-    ...plan,
-    `index read: ${of(counters.runsRead, "run")}, ${formatBytes(counters.indexBytes)}; it answered for ${of(counters.blocksIndexed, "block")} and named ${of(counters.recordsJumped, "record")}`,
-    `log read: ${of(counters.blocksScanned, "block")} from the start, ${formatBytes(counters.bytesScanned)} in all; ${of(counters.blocksSkipped, "block")} left out by the directory`,
-    `${of(counters.records, "record")} looked at, ${formatCount(counters.matched)} taken`,
-  ];
 }

@@ -8,7 +8,7 @@ import { capturedLengthMax } from "./capture/capture.js";
 import { PasteError } from "./errors.js";
 import { type Compression, compressionOf, compressor, piecesCompressing } from "./export/compress.js";
 import type { SplitOptions } from "./export/file-names.js";
-import { checkManifestOutput, type WrittenManifest, writeManifest } from "./export/manifest-writer.js";
+import type { WrittenManifest } from "./export/manifest-writer.js";
 import { Output, type WrittenFile } from "./export/output.js";
 import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { Sources } from "./export/sources.js";
@@ -176,6 +176,7 @@ class Export {
     const { format = "pcapng", manifest, output } = this.#options;
     if (!manifest || this.#report.ended === "closed") return;
     const chain = native(() => this.#encoder.chain());
+    const { writeManifest } = await import("./export/manifest-writer.js");
     this.#report.manifest = await writeManifest(output as string, {
       options: this.#options,
       report: this.#report,
@@ -239,4 +240,10 @@ class Export {
     if (lines.length > 0 && this.#report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
     this.#report.warnings.push(...lines);
   }
+}
+
+/** Throws USAGE where no manifest can stand beside the output. */
+function checkManifestOutput(output: ExportOptions["output"]): void {
+  if (typeof output !== "string" || output === "-")
+    throw new PasteError("USAGE", "a manifest stands beside a file: give -w FILE instead of standard output");
 }

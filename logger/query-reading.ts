@@ -7,7 +7,7 @@ import {
   type ReadCounters,
 } from "../native/reader.js";
 import type { CaptureBatch } from "./capture/capture.js";
-import { type CaptureReader, openCapture } from "./capture/open-capture.js";
+import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { explainPlan } from "./filter/explain.js";
@@ -198,6 +198,7 @@ export class QueryReading {
     path: string,
   ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null; capture: CaptureReader }, void, void> {
     const { allowTruncated = false, synthesizeEthernet = false } = this.options;
+    const { openCapture } = await import("./capture/open-capture.js");
     const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
     try {
       for await (const each of selectedBatches(capture, this.filter)) yield { ...each, capture };

@@ -6,7 +6,6 @@ import { openNativeReader } from "../native/reader.js";
 import type { CaptureBatch } from "./capture/capture.js";
 import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
-import { FrameSelector } from "./filter/bpf-program.js";
 import type { CompiledFilter } from "./filter/compile.js";
 import { filterError } from "./filter/filter-error.js";
 
@@ -97,6 +96,6 @@ export async function* selectedBatches(
   capture: CaptureReader,
   filter: CompiledFilter | undefined,
 ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null }, void, void> {
-  const selector = filter && new FrameSelector(filter);
+  const selector = filter && new (await import("./filter/bpf-program.js")).FrameSelector(filter);
   for await (const batch of capture) yield { batch, selected: selector ? selector.select(batch) : null };
 }

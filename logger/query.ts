@@ -1,11 +1,8 @@
 // A query's packets as lines: text, JSON lines or one JSON array, written as they are found.
 import type { Writable } from "node:stream";
-import type { PrintablePacket } from "./print/packet.js";
-import { packetJson } from "./print/packet-json.js";
-import { PacketText, type PacketTextOptions } from "./print/packet-text.js";
-import { jsonText } from "./print/plain-text.js";
+import type { PacketTextOptions } from "./print/packet-text.js";
 import { type QueryOptions, QueryReading, type QueryReport } from "./query-reading.js";
-import { TailOutput } from "./tail-output.js";
+import { type PacketLines, TailOutput } from "./tail-output.js";
 
 export type { QueryOptions, QueryReport } from "./query-reading.js";
 
@@ -20,11 +17,12 @@ export async function queryLines(
 ): Promise<QueryReport> {
   const reading = await QueryReading.open(options);
   const output = await TailOutput.open(options.output, options.sources);
-  const print = printer(options);
   const array = options.format.as === "json";
+  let print: PacketLines | undefined;
   try {
     if (array) await output.bytes(Buffer.from("["), 0);
     for await (const piece of reading.packets()) {
+      print ??= await printer(options); // loaded where there is something to print
       await output.lines(piece, print);
       if (output.closed) {
         reading.report.ended = "closed";
@@ -39,12 +37,15 @@ export async function queryLines(
   }
 }
 
-function printer({ format, reverse }: { format: LineFormat; reverse?: boolean }): (packet: PrintablePacket) => string {
+async function printer({ format, reverse }: { format: LineFormat; reverse?: boolean }): Promise<PacketLines> {
   if (format.as === "text") {
+    const { PacketText } = await import("./print/packet-text.js");
     // Backwards a connection's begin comes last: there is nothing that numbers could be relative to.
     const text = new PacketText({ ...format.text, ...(reverse && { absoluteSequences: true }) });
     return (packet) => `${text.text(packet)}\n`;
   }
+  const { packetJson } = await import("./print/packet-json.js");
+  const { jsonText } = await import("./print/plain-text.js");
   const { utc = false } = format;
   if (format.as === "jsonl") return (packet) => `${jsonText(packetJson(packet, { utc }))}\n`;
   let separator = "\n";

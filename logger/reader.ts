@@ -9,7 +9,7 @@ import {
   type StoreProblem,
 } from "../native/reader.js";
 import { PasteError } from "./errors.js";
-import { type CompiledFilter, compileFilter } from "./filter/compile.js";
+import type { CompiledFilter } from "./filter/compile.js";
 import { timeEnd } from "./filter/record-words.js";
 import { Pause } from "./follow.js";
 import { FrameBatch, NameTable } from "./frame-batch.js";
@@ -45,6 +45,9 @@ export interface FrameOptions {
   signal?: AbortSignal;
 }
 
+/** With a filter that was compiled for records. */
+export type CompiledOptions = Omit<FrameOptions, "filter"> & { filter?: CompiledFilter };
+
 /** Frames and bytes of a batch at most unless told otherwise. */
 const batchFramesDefault = 8192;
 const batchBytesDefault = 1 << 20;
@@ -72,10 +75,9 @@ export function needsForward(filter: CompiledFilter | undefined): boolean {
 }
 
 /** Options for the addon, checked. */
-export function nativeOptions(options: FrameOptions): NativeReadOptions {
-  const { filter } = options;
-  if (filter && options.program) throw new PasteError("USAGE", "filter and program exclude each other: give one");
-  const compiled = typeof filter === "string" ? compileFilter(filter, { record: "store" }) : filter;
+export function nativeOptions(options: CompiledOptions): NativeReadOptions {
+  const { filter: compiled } = options;
+  if (compiled && options.program) throw new PasteError("USAGE", "filter and program exclude each other: give one");
   const checked: NativeReadOptions = { verifyPayload: options.verifyPayload ?? true };
   const { fromSequence, toSequence, snaplen } = options;
   for (const [name, value] of Object.entries({ fromSequence, toSequence }))
@@ -194,7 +196,8 @@ export class StoreReader {
     const bytes = options.batchBytes ?? batchBytesDefault;
     const pause = new Pause(options.signal);
     try {
-      native(() => reader.start({ ...nativeOptions(options), follow }));
+      const compiled = await compiledOptions(options);
+      native(() => reader.start({ ...nativeOptions(compiled), follow }));
       while (!options.signal?.aborted && !this.#closed) {
         const batch = follow ? native(() => reader.poll(frames, bytes)) : await reader.next(frames, bytes);
         if (batch && batch.count > 0) {
@@ -219,6 +222,14 @@ export class StoreReader {
       this.#put(reader, failed);
     }
   }
+}
+
+/** The compiler is loaded where there is something to compile: most who open a store have no filter. */
+async function compiledOptions({ filter, ...options }: FrameOptions): Promise<CompiledOptions> {
+  if (!filter) return options;
+  if (typeof filter !== "string") return { ...options, filter };
+  const { compileFilter } = await import("./filter/compile.js");
+  return { ...options, filter: compileFilter(filter, { record: "store" }) };
 }
 
 /** Opens a store. Throws STORE where it is none, PRIVILEGE where it may not be read. */

@@ -8,7 +8,7 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { Pause } from "./follow.js";
 import type { FrameBatch } from "./frame-batch.js";
 import { packetsOf } from "./print/packet.js";
-import { type FrameOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
+import { type CompiledOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
 import { captureHead } from "./tail-capture.js";
 import { type PacketLines, type TailEnd, TailOutput, type TailOutputOptions } from "./tail-output.js";
 
@@ -132,7 +132,7 @@ class WriterWatch {
 class StoreTail {
   readonly #options: TailOptions;
   readonly #output: TailOutput;
-  readonly #reading: FrameOptions;
+  readonly #reading: CompiledOptions;
   readonly #watch: WriterWatch;
   #overtaken = 0;
   #corrupt = 0;

@@ -1,5 +1,6 @@
 import type { SplitOptions } from "../../logger/export/file-names.js";
 import type { SanitizeOptions } from "../../logger/export/sanitize.js";
+import type { ExportOptions } from "../../logger/export.js";
 import { type Command, Option, repeated } from "../commander.js";
 import { addInstanceOptions } from "../connect.js";
 import { addCaptureOptions, addSourceOptions, type RangeFlags, rangeOptions } from "../sources.js";
@@ -89,7 +90,6 @@ Examples:
 async function exportCommand(words: string[], flags: ExportFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { exportFrames } = await import("../../logger/export.js");
-  const { readSigningKey } = await import("../../logger/export/manifest-signature.js");
   const { parseCompression } = await import("../../logger/export/compress.js");
   const { parseWhole } = await import("../../switch/units.js");
   const { damageText, formatBytes, formatOf } = await import("../format.js");
@@ -107,9 +107,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
     ...(flags.append ? { order: "append" as const } : {}),
     ...(split ? { split } : {}),
     ...(sanitize ? { sanitize } : {}),
-    ...(flags.sign === undefined
-      ? flags.manifest && { manifest: {} }
-      : { manifest: { signWith: await readSigningKey(flags.sign) } }),
+    ...(await manifestOf(flags)),
     ...(flags.compress === undefined ? {} : { compression: parseCompression(flags.compress) }),
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
@@ -131,6 +129,12 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const size = `${formatBytes(report.bytes)}${report.files.length > 1 ? ` in ${formatOf(report.files.length, "file")}` : ""}`;
   say(`${formatOf(report.frames, "frame")}, ${size}${ending[report.ended]}`);
   if (report.corrupt > 0) throw new PasteError("STORE", damageText(report.corrupt));
+}
+
+async function manifestOf({ manifest, sign }: ExportFlags): Promise<Pick<ExportOptions, "manifest">> {
+  if (sign === undefined) return manifest ? { manifest: {} } : {};
+  const { readSigningKey } = await import("../../logger/export/manifest-signature.js");
+  return { manifest: { signWith: await readSigningKey(sign) } };
 }
 
 async function splitOf(flags: ExportFlags): Promise<SplitOptions | undefined> {

@@ -65,7 +65,7 @@ async function query(words: string[], flags: QueryFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { interruption } = await import("../progress.js");
   const { damageText } = await import("../format.js");
-  const { reportLines } = await import("../query-text.js");
+  const { reportLines } = await import("../query-remarks.js");
   checkFlags(flags, PasteError);
   const options = { ...(await selection(words, flags)), signal: interruption() };
   const report = flags.count || flags.flows || flags.top ? await tally(options, flags) : await lines(options, flags);

@@ -1,6 +1,9 @@
 import { EventEmitter } from "node:events";
-import pcapParser from "pcap-parser";
+import type Parser from "pcap-parser";
+import { requirePackage } from "../../native/packages.js";
 import { PasteError } from "../errors.js";
+
+const pcapParser = requirePackage("pcap-parser") as typeof Parser;
 
 /** Where the records of a classic pcap file go: `offset` is the frame's place in the bytes that were handed over. */
 export interface RecordSink {

@@ -4,7 +4,7 @@
 import type { Transform } from "node:stream";
 import { finished } from "node:stream/promises";
 import { promisify } from "node:util";
-import zlib from "node:zlib";
+import type zlib from "node:zlib";
 import { PasteError } from "../errors.js";
 import type { Sink } from "../sink.js";
 
@@ -50,14 +50,15 @@ function checkLevel({ method, level }: Compression): void {
 export function compressor(compression: Compression): Compressor {
   checkLevel(compression);
   const { method, level } = compression;
+  const library = process.getBuiltinModule("node:zlib"); // loaded where something is compressed
   if (method === "gzip") {
-    const gzip = promisify(zlib.gzip) as (bytes: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
+    const gzip = promisify(library.gzip) as (bytes: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
     return {
       compress: (bytes) => gzip(bytes, level === undefined ? {} : { level }),
       end: async () => new Uint8Array(0),
     };
   }
-  const { createZstdCompress, constants } = zlib as unknown as {
+  const { createZstdCompress, constants } = library as unknown as {
     createZstdCompress?: (options: object) => Zstd;
     constants: Record<string, number>;
   };

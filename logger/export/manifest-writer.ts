@@ -33,12 +33,6 @@ export interface ManifestFacts {
   signWith: KeyObject | undefined;
 }
 
-/** Throws USAGE where no manifest can stand beside the output. */
-export function checkManifestOutput(output: unknown): void {
-  if (typeof output !== "string" || output === "-")
-    throw new PasteError("USAGE", "a manifest stands beside a file: give -w FILE instead of standard output");
-}
-
 export async function writeManifest(output: string, facts: ManifestFacts): Promise<WrittenManifest> {
   const manifest = manifestOf(facts);
   const { signWith } = facts;

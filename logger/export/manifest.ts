@@ -1,13 +1,15 @@
 // What an export was, in the shape of manifest.proto: whole numbers that may be large are decimal strings, hashes are hexadecimal.
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import * as v from "@badrap/valita";
+import type * as valita from "@badrap/valita";
 import type protobuf from "protobufjs";
 import type { ChainPart } from "../../native/export.js";
 import { packageRoot } from "../../native/load.js";
-import { requirePackage } from "../../native/packages.js";
+import { loadProtobuf, requirePackage } from "../../native/packages.js";
 import { PasteError } from "../errors.js";
 import type { WrittenFile } from "./output.js";
+
+const v = requirePackage("@badrap/valita") as typeof valita;
 
 const text = v.string();
 const whole = v
@@ -74,10 +76,10 @@ const signatureSchema = v.object({
   signature: v.string().assert((value) => /^[0-9a-f]{128}$/.test(value), "must be 128 hexadecimal digits"),
 });
 
-export type Manifest = v.Infer<typeof manifestSchema>;
-export type ManifestSource = v.Infer<typeof sourceSchema>;
-export type ManifestFile = v.Infer<typeof fileSchema>;
-export type ManifestSignature = v.Infer<typeof signatureSchema>;
+export type Manifest = valita.Infer<typeof manifestSchema>;
+export type ManifestSource = valita.Infer<typeof sourceSchema>;
+export type ManifestFile = valita.Infer<typeof fileSchema>;
+export type ManifestSignature = valita.Infer<typeof signatureSchema>;
 
 export interface SignedManifest {
   manifest: Manifest;
@@ -210,11 +212,7 @@ let root: protobuf.Namespace | undefined;
 
 function schema(): protobuf.Namespace {
   if (root) return root;
-  const library = requirePackage("protobufjs/dist/protobuf.js") as typeof protobuf;
-  // Without it 64-bit integers would be cut.
-  library.util.Long = requirePackage("long") as typeof library.util.Long;
-  library.configure();
   const text = readFileSync(join(packageRoot(), "logger", "manifest.proto"), "utf8");
-  root = library.parse(text).root.resolveAll();
+  root = loadProtobuf().parse(text).root.resolveAll();
   return root;
 }

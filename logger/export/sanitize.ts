@@ -1,5 +1,4 @@
 // Exports that may be shared: what is asked for, and the key under which addresses are mapped.
-import { randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { PasteError } from "../errors.js";
 
@@ -22,6 +21,7 @@ export const sanitizeKeyBytes = 32;
 
 /** For the addon. Throws USAGE for a key of another length. */
 export function sanitizeSettings(options: SanitizeOptions) {
+  const { randomBytes } = process.getBuiltinModule("node:crypto"); // loaded where something is sanitized
   const { key = randomBytes(sanitizeKeyBytes), keepPayload = false, keepOui = false, keepNames = false } = options;
   if (key.length !== sanitizeKeyBytes)
     throw new PasteError("USAGE", `the key to sanitize with must have ${sanitizeKeyBytes} bytes, it has ${key.length}`);

@@ -4,7 +4,7 @@ import { asPasteError, native } from "../../native/engine.js";
 import type { CaptureEncoder } from "../../native/export.js";
 import { type NativeStoreReader, openNativeReader } from "../../native/reader.js";
 import { type CaptureBatch, capturedLengthMax } from "../capture/capture.js";
-import { type CaptureReader, openCapture } from "../capture/open-capture.js";
+import type { CaptureReader } from "../capture/open-capture.js";
 import type { CompiledFilter } from "../filter/compile.js";
 import type { NameCheck } from "../filter/name-check.js";
 import { type SourceKind, selectedBatches, sourceLabels } from "../query-source.js";
@@ -60,6 +60,7 @@ export class Sources {
           encoder.openStore(reader, labels[i]);
         });
       } else {
+        const { openCapture } = await import("../capture/open-capture.js");
         const capture = await openCapture(path, captureOptions);
         const number = native(() => encoder.openCapture(labels[i]));
         const none = { uuid: "", fromSequence: 0n, toSequence: 0n };
