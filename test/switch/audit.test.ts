@@ -241,6 +241,18 @@ test("what was learned while nothing was logged is not judged until the log know
   t.deepEqual(doubts(report), { before: 1 });
 });
 
+test("several frames at once to an address that was learned before the log begins are all not judged", async (t) => {
+  const live = await liveSwitch(t, {}, { on: "memory" });
+  const [a, b] = [live.open("vale0:a"), live.open("vale0:b")];
+  await send(live, b, frame(0, 2));
+  live.engine.setRules([rule("")], everything);
+  await send(live, a, frame(2, 1), frame(2, 1), frame(2, 1));
+  await send(live, a, frame(2, 1), frame(2, 1));
+  const report = await checked(live, config([]));
+  t.deepEqual([report.frames, report.same, report.differ], [5, 2, 0]);
+  t.deepEqual(doubts(report), { before: 3 });
+});
+
 test("several forwarding threads: every outcome, or a named doubt", async (t) => {
   const specs = Array.from({ length: 6 }, (_, i) => `vale0:p${i}`);
   const live = await logged(t, specs, { threads: 3 });

@@ -141,7 +141,9 @@ void Audit::suspect(const layout::RecordHeader& header, const ShadowFrame& frame
   const uint32_t a = recorded_.lookup(key, header.ingress, sooner), b = recorded_.lookup(key, header.ingress, tick + kAgeingTicks);
   made.ageing = a != b && (made.recorded == a || made.recorded == b);
   const auto found = history_.find(made.key);
-  const bool seen = found != history_.end() || decision.answer != Decision::kUnknown;
+  // An entry without changes is what an earlier frame made the copy take for granted, perhaps one of this run, which was decided as a whole.
+  const bool told = found != history_.end() && !found->second.changes.empty();
+  const bool seen = told || decision.answer != Decision::kUnknown;
   made.unknown_before = !tables_known_ && !seen && made.recorded != Decision::kUnknown;
   made.ports_known = ports_known_;
   made.lost = lost_ || now_ns_ < lost_until_ns_;
