@@ -1,6 +1,7 @@
 // An attachment's memory: our own mapping, and the program's.
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "preload/netmap_file.h"
 
@@ -16,7 +17,8 @@ void* map_aligned(uint64_t bytes, int protection, int flags, int fd) {
   if (room == MAP_FAILED) return room;
   const auto start = reinterpret_cast<uintptr_t>(room);
   const uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
-  const uintptr_t end = aligned + (bytes + 4095) / 4096 * 4096;
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t end = aligned + (bytes + page - 1) / page * page;
   void* mapped = sys::map(reinterpret_cast<void*>(aligned), bytes, protection, flags | MAP_FIXED, fd, 0);
   if (mapped == MAP_FAILED) {
     const sys::KeepErrno keep;
