@@ -25,7 +25,10 @@ class KeeperBell {
     if (sleeping_.load(std::memory_order_relaxed) != 0) wake();
   }
   // Keeper: announce the sleep, look for work once more, then sleep (or withdraw).
-  void announce() { sleeping_.store(1, std::memory_order_seq_cst); }
+  void announce() {
+    sleeping_.store(1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
   void withdraw() { sleeping_.store(0, std::memory_order_relaxed); }
   void sleep(uint32_t timeout_ms);
 

@@ -50,7 +50,10 @@ bool ReaderSource::read(uint64_t offset, void* to, size_t size_bytes) {
   if (offset > size_bytes_ || size_bytes > size_bytes_ - offset)
     return fail(Code::kStore, "refers to bytes behind its end: the store is damaged (`store verify` says where)");
   if (is_device_) {
+    // The kernel keeps two calls in order; two copies without one stay in order by these.
+    std::atomic_thread_fence(std::memory_order_acquire);
     memcpy(to, mapped_ + offset, size_bytes);
+    std::atomic_thread_fence(std::memory_order_acquire);
     return intact();
   }
   auto* at = static_cast<uint8_t*>(to);
