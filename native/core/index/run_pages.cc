@@ -162,7 +162,7 @@ Status RunPages::read_page(const RunSection& section, const uint8_t* fences, uin
   const uint32_t end =
       page + 1 < section.page_count ? fence_at(fences, section.width, page + 1).offset : section.pages_bytes;
   const uint32_t size_bytes = end - fence.offset;
-  const uint8_t* at;
+  const uint8_t* at = nullptr;
   if (Status status = read(uint64_t{section.pages_offset} + fence.offset, size_bytes, &page_, &at); !status.ok()) return status;
   if (crc32c(0, at, size_bytes) != fence.crc) return damaged("a page");
   *bytes = {at, size_bytes};
