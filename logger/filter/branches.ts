@@ -32,13 +32,13 @@ class Round {
   /** Tests by their longest distance to a return, the farthest last. */
   private readonly levels: TestNode[][] = [];
   /** For each test, the tests that every way from the root to it passes. */
-  private readonly dominators: Uint32Array[];
+  private readonly dominators: BitSet[];
   /** For each way, the ways (test number * 2, + 1 for false) that every way from the root through it passes. */
-  private readonly dominatingWays: Uint32Array[];
+  private readonly dominatingWays: BitSet[];
   private readonly nodes: TestNode[] = [];
   private readonly numbersByValue = new Map<Value, number[]>();
-  /** The ways into each node that a frame can take, kept up to date while tests move. */
-  private live = new Map<GraphNode, Exit[]>();
+  /** The ways into each node that a frame can take, from the first row that is found on kept up to date while tests move. */
+  private liveWays: Map<GraphNode, Exit[]> | undefined;
   /** Tests that moved in this round: what led to them is not what leads to them now. */
   private readonly moved = new Set<TestNode>();
 
@@ -53,7 +53,6 @@ class Round {
   run(): boolean {
     for (const level of this.levels) for (const node of level) for (const way of ways) this.shorten(node, way);
     const incoming = incomingOf(this.levels.toReversed().flat());
-    this.live = incomingOf(postorder(this.root).toReversed());
     for (const level of this.levels)
       for (const node of level) for (const way of ways) this.pullUp(node, way, incoming.get(node) ?? []);
     return this.changed;
@@ -111,7 +110,7 @@ class Round {
     }
   }
 
-  private settledOutcome(target: TestNode, settled: Uint32Array): Way | undefined {
+  private settledOutcome(target: TestNode, settled: BitSet): Way | undefined {
     for (const number of this.numbersByValue.get(target.left)!) {
       const pair = (settled[number >> 4]! >>> ((number & 15) * 2)) & 3;
       if (pair === 0) continue;
@@ -121,6 +120,11 @@ class Round {
       }
     }
     return undefined;
+  }
+
+  private get live(): Map<GraphNode, Exit[]> {
+    this.liveWays ??= incomingOf(postorder(this.root).toReversed());
+    return this.liveWays;
   }
 
   private lead(node: TestNode, way: Way, target: GraphNode): void {
@@ -225,14 +229,17 @@ function incomingOf(nodes: readonly GraphNode[]): Map<GraphNode, Exit[]> {
   return incoming;
 }
 
-function newSets(count: number, bits: number): Uint32Array[] {
-  return Array.from({ length: count }, () => new Uint32Array((bits + 31) >> 5).fill(0xffffffff));
+/** Words of 32 bits in plain arrays: most graphs are small, and typed arrays cost more to make than all that is done with them. */
+type BitSet = number[];
+
+function newSets(count: number, bits: number): BitSet[] {
+  return Array.from({ length: count }, () => new Array<number>((bits + 31) >> 5).fill(-1));
 }
 
-function insert(set: Uint32Array, bit: number): void {
+function insert(set: BitSet, bit: number): void {
   set[bit >> 5]! |= 1 << (bit & 31);
 }
 
-function intersect(set: Uint32Array, other: Uint32Array): void {
+function intersect(set: BitSet, other: BitSet): void {
   for (let word = 0; word < set.length; word++) set[word]! &= other[word]!;
 }

@@ -92,19 +92,20 @@ export function knownOutcome(left: Value, test: JumpTest, right: Value): boolean
 /** Every node once, a node after all nodes that it leads to. Iterative: a graph may be thousands of nodes deep. */
 export function postorder(root: GraphNode): GraphNode[] {
   const order: GraphNode[] = [];
-  const seen = new Set<GraphNode>([root]);
-  const stack: { node: GraphNode; step: number }[] = [{ node: root, step: 0 }];
+  const seen = new Set<GraphNode>();
+  const stack: GraphNode[] = [];
+  const visit = (node: GraphNode) => {
+    if (seen.has(node)) return false;
+    seen.add(node);
+    stack.push(node);
+    return true;
+  };
+  visit(root);
   while (stack.length > 0) {
-    const top = stack.at(-1)!;
-    const ways = top.node.kind === "test" ? [top.node.whenTrue, top.node.whenFalse] : [];
-    const next = ways[top.step++];
-    if (!next) {
-      order.push(top.node);
-      stack.pop();
-    } else if (!seen.has(next)) {
-      seen.add(next);
-      stack.push({ node: next, step: 0 });
-    }
+    const node = stack.at(-1)!;
+    if (node.kind === "test" && (visit(node.whenTrue) || visit(node.whenFalse))) continue;
+    order.push(node);
+    stack.pop();
   }
   return order;
 }

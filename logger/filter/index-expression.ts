@@ -86,8 +86,13 @@ function encode(plan: IndexExpression, nodes: Buffer[]): void {
     node.writeUInt32LE(plan.parts.length, 4);
   } else if (plan.op === "range") {
     node[1] = indexFields[plan.field][0] | (plan.tunnels ? needsTunnels : 0);
-    bytesOf(plan.low, 16).copy(node, 8);
-    bytesOf(plan.high, 16).copy(node, 24);
+    for (const [at, value] of [
+      [8, plan.low],
+      [24, plan.high],
+    ] as const) {
+      node.writeBigUInt64BE(value >> 64n, at);
+      node.writeBigUInt64BE(BigInt.asUintN(64, value), at + 8);
+    }
   } else if (plan.op === "name") {
     node[1] = indexFields[plan.field][0];
     node.writeUInt32LE(plan.test, 4);

@@ -44,6 +44,7 @@ function withFirstFragments(plan: IndexExpression, tests: readonly FrameTest[]):
   return plan.op === "none" ? plan : anyOf(plan, ...firsts);
 }
 
+const ipv4Prefix = 0xffffn << 32n;
 const encapsulations = ["vlan", "mpls", "pppoes"] as const;
 type Encapsulation = (typeof encapsulations)[number];
 
@@ -245,7 +246,8 @@ function outcome({ word, reason }: Kind<"outcome">, negated: boolean): IndexExpr
 function frameTest(test: FrameTest): IndexExpression {
   switch (test.of) {
     case "host": {
-      const [low, high] = test.address.length === 4 ? mapped(numberOf(test.address), numberOf(test.mask)) : wide(test);
+      const isIpv4 = test.address.length === 4;
+      const [low, high] = isIpv4 ? mapped(Number(numberOf(test.address)), Number(numberOf(test.mask))) : wide(test);
       return directed(test.direction, (source) => range(source ? "ipSource" : "ipDestination", low, high, true));
     }
     case "port":
@@ -275,16 +277,14 @@ function numberOf(bytes: Uint8Array): bigint {
 }
 
 /** IPv4 addresses stand as ::ffff:a.b.c.d. Of a mask with gaps only the leading ones count. */
-function mapped(address: bigint, mask: bigint): [bigint, bigint] {
-  let bits = 0n;
-  while (bits < 32n && (mask >> (31n - bits)) & 1n) bits++;
-  const rest = (1n << (32n - bits)) - 1n;
-  const low = (0xffffn << 32n) | (address & ~rest & 0xffffffffn);
-  return [low, low | rest];
+function mapped(address: number, mask: number): [bigint, bigint] {
+  const rest = 2 ** (32 - Math.clz32(~mask)) - 1;
+  const low = (address & ~rest) >>> 0;
+  return [ipv4Prefix | BigInt(low), ipv4Prefix | BigInt(low + rest)];
 }
 
 function ipv4(field: IndexField, address: number, mask = 0xffffffff): IndexExpression {
-  return range(field, ...mapped(BigInt(address >>> 0), BigInt(mask >>> 0)));
+  return range(field, ...mapped(address, mask));
 }
 
 /** Addresses as the generator understands them (`Generator.match`). */
