@@ -12,11 +12,18 @@ export function packageRoot(): string {
   return folder;
 }
 
-/** Loads `build/Release/NAME.node` below `root`. Throws RESOURCE, with the command that builds it, when it cannot. */
-export function loadAddon(
-  name: "paste_switch" | "paste_switch_test",
-  root: string = packageRoot(),
-): Record<string, unknown> {
+/** Those of this package by name: looking on the disk each time costs more than opening a store. */
+const loaded = new Map<string, Record<string, unknown>>();
+
+/** Loads `build/Release/NAME.node` below `root` (this package). Throws RESOURCE, with the command that builds it, when it cannot. */
+export function loadAddon(name: "paste_switch" | "paste_switch_test", root?: string): Record<string, unknown> {
+  if (root !== undefined) return load(name, root);
+  const addon = loaded.get(name) ?? load(name, packageRoot());
+  loaded.set(name, addon);
+  return addon;
+}
+
+function load(name: string, root: string): Record<string, unknown> {
   const path = join(root, "build", "Release", `${name}.node`);
   const remedy = `run \`npm ${name === "paste_switch" ? "run install" : "test"}\` in ${root}`;
   if (!existsSync(path))

@@ -64,12 +64,7 @@ interface QueryAddon {
   QueryTally: new (what: string, rowsMax: number) => NativeTally;
 }
 
-let loaded: QueryAddon | undefined;
-
-function addon(): QueryAddon {
-  loaded ??= loadAddon("paste_switch") as unknown as QueryAddon;
-  return loaded;
-}
+const addon = () => loadAddon("paste_switch") as unknown as QueryAddon;
 
 /** "1:LQU9qZlK+B5F3KDmev6m5PMibrg=", version 1 with seed 0; undefined where a frame has none (native/core/store/community_id.h). */
 export function communityId(frame: Uint8Array): string | undefined {

@@ -30,12 +30,7 @@ interface NativeFrameFilter {
   select(...columns: Columns): Uint8Array;
 }
 
-let loaded: BpfAddon | undefined;
-
-function addon(): BpfAddon {
-  loaded ??= loadAddon("paste_switch") as unknown as BpfAddon;
-  return loaded;
-}
+const addon = () => loadAddon("paste_switch") as unknown as BpfAddon;
 
 /**
  * What is wrong with a program (`struct bpf_insn`s, 8 bytes each), in one line; undefined if it may be run where there are so many
