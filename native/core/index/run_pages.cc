@@ -51,24 +51,24 @@ Status RunPages::read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>
   const uint64_t end = header_.run_bytes != 0 ? header_.run_bytes : room_bytes_;
   if (offset > end || size_bytes > end - offset) return damaged("something lies behind its end");
   *bytes = head_.data() + offset;
-  if (size_bytes == 0 || offset + size_bytes <= head_.size()) return {};
+  if (size_bytes == 0 || offset + size_bytes <= head_bytes_) return {};
   if (buffer->size() < size_bytes) buffer->resize(size_bytes);
   *bytes = buffer->data();
+  return copy(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), buffer->data());
+}
+
+Status RunPages::copy(uint32_t offset, uint32_t size_bytes, uint8_t* to) {
   bytes_read_ += size_bytes;
-  if (!source_.read(static_cast<uint32_t>(offset), static_cast<uint32_t>(size_bytes), buffer->data()))
-    return damaged("it cannot be read");
-  return {};
+  return source_.read(offset, size_bytes, to) ? Status() : damaged("it cannot be read");
 }
 
 Status RunPages::open(uint64_t index_block_serial) {
-  std::vector<uint8_t> head;
-  const uint8_t* bytes;
-  if (Status status = read(0, std::min(room_bytes_, kHeadBytes), &head, &bytes); !status.ok()) return status;
-  head_ = std::move(head);
-  if (head_.size() < sizeof header_ || sealed_run_bytes(head_.data(), room_bytes_, index_block_serial) == 0)
+  const uint32_t size_bytes = std::min(room_bytes_, kHeadBytes);
+  if (Status status = copy(0, size_bytes, head_.data()); !status.ok()) return status;
+  if (size_bytes < sizeof header_ || sealed_run_bytes(head_.data(), room_bytes_, index_block_serial) == 0)
     return damaged("its header is not right");
   std::memcpy(&header_, head_.data(), sizeof header_);
-  if (head_.size() > header_.run_bytes) head_.resize(header_.run_bytes);
+  head_bytes_ = std::min(size_bytes, header_.run_bytes);
   return read_tables();
 }
 
@@ -93,10 +93,9 @@ Status RunPages::read_tables() {
     lines_ += block.end_bytes / layout::kLine;
     records += block.record_count;
   }
-  sections_.resize(header_.section_count);
   fences_.resize(header_.section_count);
   if (sections_bytes != 0) std::memcpy(sections_.data(), tables + blocks_bytes, sections_bytes);
-  for (const RunSection& section : sections_)
+  for (const RunSection& section : sections())
     if (Status status = check_section(section); !status.ok()) return status;
   if (records != header_.record_count || header_.flow_count > header_.record_count) return damaged("its sums");
   return {};
@@ -262,9 +261,9 @@ Status RunPages::add_bitmap(std::span<const uint8_t> bits, FlowSet* set) const {
 
 Status RunPages::lines_of(const std::vector<uint32_t>& flows, std::vector<uint32_t>* lines, bool* too_many) {
   *too_many = false;
-  const auto section =
-      std::find_if(sections_.begin(), sections_.end(), [](const RunSection& s) { return s.field == kPositions; });
-  if (section == sections_.end()) return flows.empty() ? Status() : damaged("it has no positions");
+  const auto all = sections();
+  const auto section = std::find_if(all.begin(), all.end(), [](const RunSection& s) { return s.field == kPositions; });
+  if (section == all.end()) return flows.empty() ? Status() : damaged("it has no positions");
   const uint8_t* table;
   if (Status status = fences(*section, &table); !status.ok()) return status;
   const auto first_of = [&](uint32_t page) {

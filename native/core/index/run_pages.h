@@ -1,6 +1,7 @@
 // The bytes of a run, checked as they are read: tables, fences, pages, postings.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -33,7 +34,7 @@ class RunPages {
   uint64_t lines() const { return lines_; }
   uint64_t bytes_read() const { return bytes_read_; }
   // Sections of a field; IP addresses have up to two.
-  std::span<const RunSection> sections() const { return sections_; }
+  std::span<const RunSection> sections() const { return {sections_.data(), header_.section_count}; }
 
   // Adds the flows of each value in [low, high] (of the section's width) that `wanted` accepts; set->all when that is at once known to be
   // more than half of the records. kStore: damaged.
@@ -48,6 +49,7 @@ class RunPages {
  private:
   // *bytes: in the head, or in `buffer`.
   Status read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>* buffer, const uint8_t** bytes);
+  Status copy(uint32_t offset, uint32_t size_bytes, uint8_t* to);
   Status read_tables();
   Status check_section(const RunSection& section) const;
   Status fences(const RunSection& section, const uint8_t** fences);
@@ -61,10 +63,11 @@ class RunPages {
   IndexSource& source_;
   const uint32_t room_bytes_;
   RunHeader header_{};
-  std::vector<uint8_t> head_;                 // the run's first bytes: small runs whole
+  std::array<uint8_t, kHeadBytes> head_;      // the run's first bytes: small runs whole
+  uint32_t head_bytes_ = 0;
   std::vector<IndexedBlock> blocks_;
   uint64_t lines_ = 0;                        // of all blocks
-  std::vector<RunSection> sections_;
+  std::array<RunSection, kSectionsMax> sections_;
   struct Fences {
     const uint8_t* bytes = nullptr;  // not read yet
     std::vector<uint8_t> own;        // where they are not in the head

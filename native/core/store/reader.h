@@ -2,7 +2,8 @@
 // no registration; writes nothing, repairs nothing.
 //
 // What is scanned is read in place, through a mapping in which zeros take the place of a SIGBUS (core/pmem/fault_guard.h), and what
-// is wanted is copied: it counts if its block was not reused meanwhile. Directory, index and single records come by pread.
+// is wanted is copied: it counts if its block was not reused meanwhile. Single records and, from a disk, directory and
+// index come by pread.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,7 @@ namespace {
 // Lanes are read side by side, and blocks that the indexer took up late lie in runs of later ones: far fewer are in use at a
 // time. What is put away is scanned if it is asked for again.
 constexpr size_t kRunsMax = 256;
+constexpr uint32_t kNotCovered = ~0u;
 
 IndexNode event_node() {
   IndexNode node{};
@@ -22,22 +23,24 @@ IndexNode event_node() {
 
 class RunSource final : public IndexSource {
  public:
-  RunSource(ReaderSource& source, uint64_t offset, uint32_t size_bytes)
-      : source_(source), offset_(offset), size_bytes_(size_bytes) {}
+  RunSource(ReaderSource& source, uint64_t offset, uint32_t size_bytes, bool written)
+      : source_(source), offset_(offset), size_bytes_(size_bytes), written_(written) {}
   bool read(uint32_t offset, uint32_t size_bytes, uint8_t* to) override {
-    return offset <= size_bytes_ && size_bytes <= size_bytes_ - offset && source_.read_written(offset_ + offset, to, size_bytes);
+    if (offset > size_bytes_ || size_bytes > size_bytes_ - offset) return false;
+    return written_ ? source_.copy(offset_ + offset, to, size_bytes) : source_.read(offset_ + offset, to, size_bytes);
   }
 
  private:
   ReaderSource& source_;
   uint64_t offset_;
   uint32_t size_bytes_;
+  bool written_;  // all of it; what was never written may have no pages
 };
 
 }  // namespace
 
 struct ReaderIndex::Run {
-  Run(ReaderSource& store, uint64_t offset, uint32_t size_bytes) : source(store, offset, size_bytes) {}
+  Run(ReaderSource& store, uint64_t offset, uint32_t size_bytes, bool written) : source(store, offset, size_bytes, written) {}
 
   RunSource source;
   std::unique_ptr<IndexRun> run;  // until it was evaluated
@@ -47,6 +50,18 @@ struct ReaderIndex::Run {
   uint32_t next = 0;  // behind the block asked last
   bool failed = false, has_names = false;
   IndexAnswer answer;
+
+  // Where the block stands among those that are covered: mostly behind the one asked last.
+  uint32_t find(const BlockRef& block) {
+    if (block.serial < serial_min || block.serial > serial_max) return kNotCovered;
+    const uint32_t count = static_cast<uint32_t>(covered.size());
+    for (uint32_t step = 0, at = next < count ? next : 0; step < count; ++step, at = at + 1 < count ? at + 1 : 0) {
+      if (covered[at].serial != block.serial || covered[at].index != block.index) continue;
+      next = at + 1;
+      return at;
+    }
+    return kNotCovered;
+  }
 };
 
 class ReaderIndex::Names final : public NameAnswers {
@@ -124,19 +139,11 @@ ReaderIndex::Found ReaderIndex::find(const BlockRef& block) {
 
 // Nearly always the run asked last, or the one opened last.
 ReaderIndex::Found ReaderIndex::find_opened(const BlockRef& block) {
-  for (size_t i = 0; i < runs_.size(); ++i) {
-    Run& run = *runs_[i];
-    if (block.serial < run.serial_min || block.serial > run.serial_max) continue;
-    const std::vector<IndexedBlock>& covered = run.covered;
-    const uint32_t count = static_cast<uint32_t>(covered.size());
-    // Mostly the block behind the one asked last.
-    for (uint32_t step = 0, at = run.next < count ? run.next : 0; step < count; ++step, at = at + 1 < count ? at + 1 : 0) {
-      if (covered[at].serial != block.serial || covered[at].index != block.index) continue;
-      run.next = at + 1;
-      if (i == 0) return Found{&run, at};
-      std::rotate(runs_.begin(), runs_.begin() + static_cast<ptrdiff_t>(i), runs_.begin() + static_cast<ptrdiff_t>(i) + 1);
-      return Found{runs_.front().get(), at};
-    }
+  for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
+    const uint32_t at = (*run)->find(block);
+    if (at == kNotCovered) continue;
+    std::rotate(run.base() - 1, run.base(), runs_.end());
+    return Found{runs_.back().get(), at};
   }
   return Found{};
 }
@@ -147,7 +154,7 @@ void ReaderIndex::open(IndexBlock& block) {
   uint32_t offset = layout::kLine;
   for (uint32_t number = 0; offset < block.ref.end_bytes; ++number) {
     const uint32_t room = block.ref.end_bytes - offset;
-    auto run = std::make_unique<Run>(view_.source(), view_.block_offset(block.ref.index) + offset, room);
+    auto run = std::make_unique<Run>(view_.source(), view_.block_offset(block.ref.index) + offset, room, block.ref.sealed);
     run->block = block.ref;
     if (!IndexRun::open(run->source, room, block.ref.serial, &run->run).ok()) {
       // It cannot be told where the next one would begin.
@@ -173,8 +180,8 @@ bool ReaderIndex::stands(const IndexBlockRef& block) {
 }
 
 void ReaderIndex::keep(std::unique_ptr<Run> run) {
-  if (runs_.size() >= kRunsMax) runs_.pop_back();
-  runs_.insert(runs_.begin(), std::move(run));
+  if (runs_.size() >= kRunsMax) runs_.erase(runs_.begin());
+  runs_.push_back(std::move(run));
 }
 
 // What was read of the run is let go: its memory serves the next one.

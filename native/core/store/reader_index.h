@@ -54,7 +54,7 @@ class ReaderIndex {
   std::vector<IndexNode> plan_;
   std::vector<NameTest> tests_;
   std::vector<IndexBlock> blocks_;          // by their last sequence
-  std::vector<std::unique_ptr<Run>> runs_;  // opened; the one asked last comes first
+  std::vector<std::unique_ptr<Run>> runs_;  // opened; the one asked last comes last
 };
 
 }  // namespace paste

@@ -170,14 +170,13 @@ bool LaneReader::read_piece(const Extent& extent, bool* bad) {
   const uint32_t size = piece_bytes(extent);
   const uint64_t offset = view_.block_offset(block_.index) + position_;
   places_.forget();
-  // Places that an index named lie far apart: a page made present for each costs more than its copy. And what was never written may
-  // have no pages: reading would make the file grow.
+  // Places that an index named lie far apart: a fault for each costs more than a call. And what was never written may have no pages:
+  // reading would make the file grow.
   Piece piece{nullptr, size, extent.exact && !jumping_};
   if (piece.in_place) piece.bytes = source.window(offset, size);
   if (!piece.bytes) {
     copied_.resize(size);
-    const bool read = extent.exact ? source.read_written(offset, copied_.data(), size) : source.read(offset, copied_.data(), size);
-    if (!read) return false;
+    if (!source.read(offset, copied_.data(), size)) return false;
     piece = Piece{copied_.data(), size, false};
   }
   const uint32_t used = parse(piece, extent, bad);

@@ -33,6 +33,7 @@ Status ReaderSource::open(const std::string& path, std::unique_ptr<ReaderSource>
     return Status(errno == EACCES ? Code::kPrivilege : Code::kStore, path + ": cannot be opened for reading: " + strerror(errno));
   opened->is_device_ = opened->region_->medium() == Medium::kDeviceDax;
   if (opened->is_device_ || opened->region_->guard()) opened->mapped_ = opened->region_->base();
+  opened->in_memory_ = opened->mapped_ && opened->region_->medium() != Medium::kDisk;
   *source = std::move(opened);
   return Status();
 }
@@ -75,18 +76,9 @@ const uint8_t* ReaderSource::window(uint64_t offset, size_t size_bytes) {
   return mapped_ + offset;
 }
 
-bool ReaderSource::read_written(uint64_t offset, void* to, size_t size_bytes) {
-  const bool inside = size_bytes > 0 && offset <= size_bytes_ && size_bytes <= size_bytes_ - offset;
-  if (!mapped_ || is_device_ || !inside) return read(offset, to, size_bytes);
-  const uint64_t end = (offset + size_bytes - 1) / kPageBytes + 1;
-  if (asked_.empty()) asked_.resize(size_bytes_ / kPageBytes / 64 + 1);
-  bool again = true;
-  for (uint64_t page = offset / kPageBytes; page < end; ++page) {
-    again &= has(asked_, page);
-    asked_[page / 64] |= 1ull << page % 64;
-  }
-  if (!again) return read(offset, to, size_bytes);
-  memcpy(to, window(offset, size_bytes), size_bytes);
+bool ReaderSource::copy(uint64_t offset, void* to, size_t size_bytes) {
+  if (!in_memory_ || offset > size_bytes_ || size_bytes > size_bytes_ - offset) return read(offset, to, size_bytes);
+  memcpy(to, mapped_ + offset, size_bytes);
   return intact();
 }
 
@@ -123,8 +115,9 @@ bool ReaderSource::intact() {
 uint64_t ReaderSource::word(uint64_t offset) {
   uint64_t value = 0;
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (is_device_ && offset + 8 <= size_bytes_) {
+  if (in_memory_ && offset + sizeof value <= size_bytes_) {
     value = __atomic_load_n(reinterpret_cast<const uint64_t*>(mapped_ + offset), __ATOMIC_ACQUIRE);
+    if (!intact()) value = 0;
   } else if (!read(offset, &value, sizeof value)) {
     value = 0;
   }

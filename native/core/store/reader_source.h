@@ -21,8 +21,9 @@ class ReaderSource {
 
   // Copies [offset, offset + size_bytes). False, and status() says why, when the store does not have them (any more).
   bool read(uint64_t offset, void* to, size_t size_bytes);
-  // The same for bytes that have been written, and may be asked for again: the first time by a call, then from a window.
-  bool read_written(uint64_t offset, void* to, size_t size_bytes);
+  // The same without a call where the store lies in memory: for bytes that have been written (what has no page yet would get one).
+  // From a disk's cache, in pages of 4 KiB, a call takes less time than a fault.
+  bool copy(uint64_t offset, void* to, size_t size_bytes);
   // The bytes as they lie in the store, to be read in place while the source lives: they may change at any time. Null: not to be
   // had here, take a copy. They count only if intact() says so after they were read.
   const uint8_t* window(uint64_t offset, size_t size_bytes);
@@ -47,9 +48,9 @@ class ReaderSource {
   std::unique_ptr<Region> region_;
   const uint8_t* mapped_ = nullptr;  // null: reading there could end the process
   bool is_device_ = false;           // device-DAX has no pread
+  bool in_memory_ = false;           // mapped_ is persistent memory or tmpfs, mostly in huge pages
   // A bit for every 4 KiB.
   std::vector<uint64_t> present_;    // a window has made it present
-  std::vector<uint64_t> asked_;      // read_written() has come by
   uint64_t present_count_ = 0;
   uint64_t size_bytes_ = 0;
   int descriptor_ = -1;

@@ -75,7 +75,7 @@ class ReaderView {
     return layout::kDirectoryOffset + static_cast<uint64_t>(index) * sizeof(layout::DirectoryEntry);
   }
   bool read_entry(uint32_t index, layout::DirectoryEntry* entry) {
-    return source_.read(entry_offset(index), entry, sizeof *entry);
+    return source_.copy(entry_offset(index), entry, sizeof *entry);
   }
   uint64_t entry_word(uint32_t index) { return source_.word(entry_offset(index)); }
   ReaderSource& source() { return source_; }
