@@ -206,11 +206,9 @@ export class StoreReader {
           yield new FrameBatch(batch, names);
           if (options.reuse && !this.#closed) reader.recycle(batch);
           pause.reset();
-        } else if (batch?.more) {
-          if (follow) await pause.turn();
-        } else if (follow) {
-          await pause.wait();
         }
+        // A store that is never read up must not keep signals and timers of this thread waiting.
+        if (follow) await (batch && (batch.count > 0 || batch.more) ? pause.turn() : pause.wait());
         if (!follow && batch && !batch.more) break;
       }
       if (!this.#closed) this.#last = reader.counters();

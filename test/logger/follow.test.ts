@@ -94,6 +94,19 @@ test("an abort ends following at once, also while nothing comes", async (t) => {
   t.true((await none.next()).done);
 });
 
+test("timers and signals are heard while more is there than is read at once", async (t) => {
+  const frame = { data: Buffer.alloc(60), wireLength: 60, timeNs: 1n };
+  const path = await storeWith(t, Array(500).fill(frame));
+  const abort = new AbortController();
+  let frames = 0;
+  for await (const batch of openStore(path).follow({ signal: abort.signal, batchFrames: 1 })) {
+    if (frames === 0) setImmediate(() => abort.abort());
+    frames += batch.count;
+    if (frames === 500) break;
+  }
+  t.true(frames < 500, "everything was read before anything else had its turn");
+});
+
 test("a writer that is killed: what it flushed is read, also before recovery, and the follower goes on with the next", async (t) => {
   const path = join(testFolder(t), "killed.store");
   await createStore(path, { sizeBytes: 32 << 20 });
