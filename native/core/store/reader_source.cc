@@ -50,13 +50,7 @@ bool ReaderSource::fail(Code code, const std::string& what) {
 bool ReaderSource::read(uint64_t offset, void* to, size_t size_bytes) {
   if (offset > size_bytes_ || size_bytes > size_bytes_ - offset)
     return fail(Code::kStore, "refers to bytes behind its end: the store is damaged (`store verify` says where)");
-  if (is_device_) {
-    // The kernel keeps two calls in order; two copies without one stay in order by these.
-    std::atomic_thread_fence(std::memory_order_acquire);
-    memcpy(to, mapped_ + offset, size_bytes);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return intact();
-  }
+  if (is_device_) return copy_mapped(offset, to, size_bytes);
   auto* at = static_cast<uint8_t*>(to);
   while (size_bytes > 0) {
     const ssize_t count = pread(descriptor_, at, size_bytes, static_cast<off_t>(offset));
@@ -78,7 +72,15 @@ const uint8_t* ReaderSource::window(uint64_t offset, size_t size_bytes) {
 
 bool ReaderSource::copy(uint64_t offset, void* to, size_t size_bytes) {
   if (!in_memory_ || offset > size_bytes_ || size_bytes > size_bytes_ - offset) return read(offset, to, size_bytes);
+  return copy_mapped(offset, to, size_bytes);
+}
+
+// The kernel keeps two calls in order. Two copies without one stay in order by the fences: what an entry says of a block is loaded
+// before the block's bytes.
+bool ReaderSource::copy_mapped(uint64_t offset, void* to, size_t size_bytes) {
+  std::atomic_thread_fence(std::memory_order_acquire);
   memcpy(to, mapped_ + offset, size_bytes);
+  std::atomic_thread_fence(std::memory_order_acquire);
   return intact();
 }
 

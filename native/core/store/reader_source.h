@@ -43,6 +43,7 @@ class ReaderSource {
  private:
   ReaderSource() = default;
   bool fail(Code code, const std::string& what);
+  bool copy_mapped(uint64_t offset, void* to, size_t size_bytes);
   void make_present(uint64_t offset, uint64_t size_bytes);
 
   std::unique_ptr<Region> region_;
