@@ -140,6 +140,8 @@ function hugePagesRefused(): string | undefined {
   if (!isTmpfs("/dev/shm")) return "/dev/shm is no tmpfs";
   const huge = "/sys/kernel/mm/transparent_hugepage";
   if (!existsSync(huge)) return "this kernel has no transparent huge pages";
+  const bytes = Number(readFileSync(`${huge}/hpage_pmd_size`, "utf8"));
+  if (bytes !== 2 * MiB) return `huge pages have ${bytes} bytes here`; // where small ones have 16 or 64 KiB
   if (/\[deny\]/.test(readFileSync(`${huge}/shmem_enabled`, "utf8"))) return "shmem_enabled denies huge pages";
   // Free pieces of 2 MiB (order 9 and up), all zones together.
   const free = readFileSync("/proc/buddyinfo", "utf8")
