@@ -8,8 +8,6 @@
 namespace paste {
 namespace {
 
-// How far ahead of the record under way memory is asked for, where it is read in place.
-constexpr uint32_t kAheadBytes = 2560;
 // Bytes of placed and joined frames beside a piece's own at which the piece is cut short.
 constexpr uint32_t kJoinedBytesMax = 16u << 20;
 // The same for a whole block, where frames are given newest first: four times what the largest block holds in packet buffers.
@@ -55,7 +53,14 @@ uint32_t LaneReader::parse(const Piece& piece, const Extent& extent, bool* bad) 
   bool searching = false;  // behind a damaged record in a part that must be whole: for the next valid header
   // A damaged store may name the same bytes over and over.
   const size_t bytes_max = state_.options.reverse ? kReverseBytesMax : ready.bytes.size() + end + kJoinedBytesMax;
+  const bool check_bytes = state_.options.verify_payload || extent.abandoned;
   while (at < end && ready.bytes.size() < bytes_max) {
+    if (!jumping_) {
+      const uint32_t used = take_plain_frames(piece.bytes + at, end - at, check_bytes);
+      at += used;
+      searching &= used == 0;
+      if (used > 0) continue;
+    }
     const uint32_t offset = position_ + at;
     const bool jumped = jumping_ && join_next_ == 0;
     uint32_t used = 0;
@@ -90,21 +95,16 @@ LaneReader::Step LaneReader::take_record(const uint8_t* at, uint32_t have, uint3
   if (room < layout::kLine) return Step::kBad;
   if (have < layout::kLine) return Step::kMore;
   layout::RecordHeader header;
-  const uint32_t crc = take_header_(at, block_.serial, &header);
+  const uint32_t crc = headers_.one(at, block_.serial, &header);
   const uint32_t size = header.lines * layout::kLine;
   if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != crc) return Step::kBad;
   if (size > have) return Step::kMore;
   *used = size;
-  // How long the next record is stands in its header, so that the processor cannot look ahead by itself.
-  if (in_place_)
-    for (uint32_t line = 0; line < size; line += layout::kLine) __builtin_prefetch(at + kAheadBytes + line, 0, 0);
   ++state_.counters.records;
   const uint8_t* const payload = at + layout::kLine;
   const bool check_bytes = state_.options.verify_payload || extent.abandoned;
   bool good;
-  if (header.type == layout::kFrame && header.parts == 1 && !(header.flags & layout::kPlaced)) {
-    good = take_plain(header, payload, check_bytes);
-  } else if (header.type == layout::kFrame || header.type == layout::kContinuation) {
+  if (header.type == layout::kFrame || header.type == layout::kContinuation) {
     good = take_frame(header, payload, check_bytes);
   } else {
     good = take_event(header, payload);
@@ -115,18 +115,42 @@ LaneReader::Step LaneReader::take_record(const uint8_t* at, uint32_t have, uint3
   return Step::kNext;
 }
 
-// Nearly all records: a frame in one piece whose bytes follow its header.
-bool LaneReader::take_plain(const layout::RecordHeader& header, const uint8_t* payload, bool check_bytes) {
-  if (!layout_good(header)) return false;
-  frame_begun_ = true;
-  if (check_bytes && crc32c(0, payload, header.payload_length) != header.payload_crc) return false;
-  ++state_.counters.frames;
-  if (wanted(header)) emit_frame(header, payload, header.payload_length);
-  return true;
+inline bool LaneReader::wanted(const layout::RecordHeader& header) const {
+  return header.sequence >= state_.options.from_sequence && header.sequence <= state_.options.to_sequence;
 }
 
-bool LaneReader::wanted(const layout::RecordHeader& header) const {
-  return header.sequence >= state_.options.from_sequence && header.sequence <= state_.options.to_sequence;
+inline void LaneReader::emit_frame(const layout::RecordHeader& header, const uint8_t* frame, uint32_t length) {
+  const BpfProgram* filter = state_.options.filter;
+  if (filter && filter->reads_record()) return emit_by_words(header, frame, length);
+  if (filter && filter->run(frame, header.wire_length, length) == 0) return;
+  emit(header, frame, std::min(length, state_.options.snaplen));
+}
+
+void LaneReader::emit_by_words(const layout::RecordHeader& header, const uint8_t* frame, uint32_t length) {
+  // A program loads each byte once; who follows lengths from header to header looks twice, and needs what stays as it is.
+  if (in_place_ && frame != placed_.data() && frame != join_bytes_.data()) {
+    placed_.assign(frame, frame + length);
+    frame = placed_.data();
+  }
+  BpfRecord* const words = state_.words.of(header, state_.names, frame, length, lane_);
+  if (state_.options.filter->run(frame, header.wire_length, length, words) == 0) return;
+  emit(header, frame, std::min(length, state_.options.snaplen));
+}
+
+uint32_t LaneReader::take_plain_frames(const uint8_t* at, uint32_t have, bool check_bytes) {
+  const uint32_t count = headers_.plain_frames(at, have, block_.serial, in_place_, plain_);
+  uint32_t used = 0, taken = 0;
+  for (; taken < count; ++taken) {
+    const layout::RecordHeader& header = plain_[taken];
+    const uint8_t* const payload = at + used + layout::kLine;
+    if (check_bytes && crc32c(0, payload, header.payload_length) != header.payload_crc) break;
+    if (wanted(header)) emit_frame(header, payload, header.payload_length);
+    used += header.lines * layout::kLine;
+  }
+  state_.counters.records += taken;
+  state_.counters.frames += taken;
+  frame_begun_ |= taken > 0;
+  return used;
 }
 
 bool LaneReader::take_event(const layout::RecordHeader& header, const uint8_t* payload) {
@@ -135,10 +159,7 @@ bool LaneReader::take_event(const layout::RecordHeader& header, const uint8_t* p
   placed_.assign(payload, payload + length);
   if (crc32c(0, placed_.data(), length) != header.payload_crc) return false;
   state_.names.learn(header, placed_.data());
-  if (!state_.options.frames_only && wanted(header)) {
-    emit(header, placed_.data(), length);
-    ++state_.counters.matched;
-  }
+  if (!state_.options.frames_only && wanted(header)) emit(header, placed_.data(), length);
   return true;
 }
 
@@ -189,24 +210,6 @@ bool LaneReader::take_part(const layout::RecordHeader& header, const uint8_t* by
   return true;
 }
 
-void LaneReader::emit_frame(const layout::RecordHeader& header, const uint8_t* frame, uint32_t length) {
-  const BpfProgram* filter = state_.options.filter;
-  if (filter) {
-    BpfRecord* record = nullptr;
-    if (filter->reads_record()) {
-      // A program loads each byte once; who follows lengths from header to header looks twice, and needs what stays as it is.
-      if (in_place_ && frame != placed_.data() && frame != join_bytes_.data()) {
-        placed_.assign(frame, frame + length);
-        frame = placed_.data();
-      }
-      record = state_.words.of(header, state_.names, frame, length, lane_);
-    }
-    if (filter->run(frame, header.wire_length, length, record) == 0) return;
-  }
-  emit(header, frame, std::min(length, state_.options.snaplen));
-  ++state_.counters.matched;
-}
-
 void LaneReader::emit(const layout::RecordHeader& header, const uint8_t* payload, uint32_t length) {
   const uint32_t header_at = static_cast<uint32_t>(ready.bytes.size());
   const uint32_t offset = header_at + layout::kLine;
@@ -214,6 +217,7 @@ void LaneReader::emit(const layout::RecordHeader& header, const uint8_t* payload
   memcpy(ready.bytes.data() + header_at, &header, sizeof header);
   if (length > 0) memcpy(ready.bytes.data() + offset, payload, length);
   ready.records.push_back(ReadRecord{header_at, offset, length});
+  ++state_.counters.matched;
 }
 
 }  // namespace paste
