@@ -68,21 +68,22 @@ class BpfProgram {
   bool accepts_all() const { return accepts_all_; }
 
  private:
-  // A decoded instruction: what the interpreter dispatches on, and its operands. Instruction i of the program is
-  // operations_[i], so that jumps keep their distances. A load followed by a comparison with a constant is one operation
-  // (`operand` is the constant) that jumps past its successor, which stays for jumps that lead to it.
+  // A decoded instruction: what the interpreter dispatches on, and its operands. Instruction i of the program is operations_[i].
+  // A load followed by a comparison with a constant is one operation that jumps past its successor, which stays for jumps that
+  // lead to it.
   struct Operation {
     uint16_t handler;
-    uint8_t jt, jf;
-    uint32_t k;
-    uint32_t end;      // absolute loads: first byte behind the loaded ones, UINT32_MAX if beyond 32 bits
-    uint32_t operand;  // fused comparisons: what is compared with
+    uint16_t yes, no;  // conditional jumps: bytes from this operation to where it leads
+    uint32_t k;        // the instruction's own; of a fused comparison what is compared with; of `ja` as `yes` is
+    uint32_t end;      // loads: offset of the first byte behind the loaded ones, UINT32_MAX if beyond 32 bits
   };
   static_assert(sizeof(Operation) == 16);
+  static_assert((2 + UINT8_MAX) * sizeof(Operation) <= UINT16_MAX);
 
   // Without record words a register more is free for the others' loop.
   template <bool kHasRecord>
   uint32_t interpret(const uint8_t* frame, uint32_t wire_length, uint32_t captured_length, BpfRecord* record) const;
+  static uint16_t distance(uint32_t operations);
   static Operation decode(const BpfInsn& instruction);
   static void fuse(std::vector<Operation>& operations, std::span<const BpfInsn> instructions);
 
