@@ -36,6 +36,12 @@ export async function capture(name: string, asked: ExtcapArguments): Promise<voi
   const ended = await (name === "paste-switch-query" ? query(asked, common) : tail(asked, common));
   if (ended === "closed") output.destroy();
   else await new Promise<void>((resolve) => output.end(() => resolve()));
+  // A failure is what Wireshark shows; a capture in which nothing can come any more would look like a quiet network.
+  if (ended === "stopped")
+    throw new PasteError(
+      "STORE",
+      "no daemon runs (any more): start one and capture again; what it kept is shown by paste-switch-query",
+    );
 }
 
 interface Common {
@@ -96,6 +102,7 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
       ...(direction !== "auto" && { direction: direction as "in" | "out" | "inout" }),
       ...(asked.has("--dropped") && asked.get("--dropped") !== "false" && { dropped: true }),
       onMissed: missed,
+      untilStop: true,
       ...common,
     });
     return report.ended;
@@ -106,6 +113,7 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
     store,
     last: parseWhole(asked.get("--last") || "0", "--last", 0, 1_000_000),
     onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
+    untilStop: true,
     ...common,
   });
   return report.ended;

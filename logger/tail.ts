@@ -8,7 +8,7 @@ import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { Pause } from "./follow.js";
 import type { FrameBatch } from "./frame-batch.js";
 import { packetsOf } from "./print/packet.js";
-import { type CompiledOptions, nativeOptions, openStore, type StoreReader } from "./reader.js";
+import { type CompiledOptions, nativeOptions, needsForward, openStore, type StoreReader } from "./reader.js";
 import { captureHead } from "./tail-capture.js";
 import { type PacketLines, type TailEnd, TailOutput, type TailOutputOptions } from "./tail-output.js";
 
@@ -80,6 +80,7 @@ async function firstOf(reader: StoreReader, filter: CompiledFilter | undefined, 
   if (last === 0) return nextSequence;
   let first = nextSequence;
   let left = last;
+  if (needsForward(filter)) return firstForwards(reader, filter, last, nextSequence);
   const newestFirst = {
     reverse: true,
     toSequence: nextSequence > 0n ? nextSequence - 1n : 0n,
@@ -93,6 +94,21 @@ async function firstOf(reader: StoreReader, filter: CompiledFilter | undefined, 
     if (left === 0) break;
   }
   return first;
+}
+
+/** The same where a store can be read forwards only. */
+async function firstForwards(
+  reader: StoreReader,
+  filter: CompiledFilter | undefined,
+  last: number,
+  nextSequence: bigint,
+): Promise<bigint> {
+  let newest: bigint[] = [];
+  for await (const batch of reader.frames({ snaplen: 1, verifyPayload: false, ...(filter && { filter }) })) {
+    for (let i = 0; i < batch.count; i++) newest.push(batch.sequence(i));
+    if (newest.length >= 2 * last) newest = newest.slice(-last);
+  }
+  return newest.slice(-last)[0] ?? nextSequence;
 }
 
 /** Looks now and then whether somebody writes the store, and tells when that changes. */

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,14 +14,16 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { packageRoot } from "../../native/load.js";
+import { locateInstance } from "../../switch/instance.js";
+import { readAll } from "../logger/capture/read-all.js";
 import { storeWith } from "../logger/store-tools.js";
 import { until } from "../support/live-switch.js";
 import { skip } from "../support/skip.js";
 import { hasTool } from "../support/tools.js";
-import { DaemonProcess, numberedFrame, testFolder } from "../switch/daemon-process.js";
+import { DaemonProcess, numberedFrame, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
 const entry = join(packageRoot(), "dist", "cli", "extcap-main.js");
@@ -284,6 +287,52 @@ test("tshark: frames as they are logged, and as they pass a port, from a running
     const lengths = stdout.trim().split("\n").map(Number);
     t.is(lengths.length, 10, stderr);
     t.true(lengths.every(expected));
+  }
+});
+
+test("frames as they come, without a daemon: those that were asked for, then an error that says why there are no more", async (t) => {
+  const data = join(testFolder(t), "data");
+  const frames = Array.from({ length: 30 }, (_, i) => ({
+    data: numberedFrame(1, 2, i, 64),
+    wireLength: 64,
+    timeNs: BigInt(i + 1),
+  }));
+  const env = { ...process.env, XDG_DATA_HOME: data, XDG_RUNTIME_DIR: data, PASTE_SWITCH_CONTROL: "" };
+  const name = `extcap-alone-${process.pid}`;
+  const { store } = locateInstance({ name }, env);
+  mkdirSync(dirname(store), { recursive: true });
+  t.teardown(() => rmSync(store, { force: true }));
+  copyFileSync(await storeWith(t, frames), store);
+  const output = join(data, "out.pcapng");
+  mkdirSync(data, { recursive: true });
+  const capture = ["--capture", "--extcap-interface", "paste-switch-tail", "--instance", name, "--fifo", output];
+  const { status, stderr } = spawnSync(process.execPath, [entry, ...capture, "--last", "7"], {
+    encoding: "utf8",
+    env,
+    timeout: 60_000,
+  });
+  t.is(status, 1);
+  t.regex(stderr, /^paste-switch: no daemon runs \(any more\): start one and capture again; [^\n]*\n$/);
+  t.is((await readAll(output)).frames.length, 7);
+});
+
+test("frames as they come end when the daemon ends", async (t) => {
+  const folder = testFolder(t);
+  for (const source of ["log", "ports"]) {
+    const daemon = await DaemonProcess.start(t, folder, [...smallStore, "--port", "vale0:a"]);
+    const args = ["--capture", "--extcap-interface", "paste-switch-tail", "--instance", daemon.control];
+    const output = join(folder, `${source}.pcapng`);
+    const child = spawn(process.execPath, [entry, ...args, "--source", source, "--fifo", output]);
+    t.teardown(() => child.kill("SIGKILL"));
+    let stderr = "";
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    await until(() => existsSync(output) && statSync(output).size > 0, "it captures");
+    await daemon.end();
+    t.is(await ended, 1, source);
+    t.regex(stderr, /^paste-switch: no daemon runs/, source);
   }
 });
 
