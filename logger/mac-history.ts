@@ -6,6 +6,7 @@
 // there before: that much can be read out of what came after.
 import type { ReadCounters } from "../native/reader.js";
 import { type EventOptions, type MacChange, type StoreEvent, storeEvents } from "./events.js";
+import { eveTime } from "./print/packet-json.js";
 import { openStore } from "./reader.js";
 
 export interface MacEntryThen {
@@ -43,8 +44,9 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
   const reader = openStore(path);
   const info = await reader.info();
   reader.close();
-  // Nothing of the store was overwritten, and all of it is later.
-  if ("timeNs" in moment && info.firstSequence === 1n && moment.timeNs < info.oldestTimeNs)
+  // The store was made later, or nothing of it was overwritten, and all of it is later.
+  const begin = info.firstSequence === 1n ? info.oldestTimeNs : info.createdNs;
+  if ("timeNs" in moment && moment.timeNs < begin)
     return {
       entries: [],
       complete: true,
@@ -74,7 +76,9 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
       if (!history.lookBack(event)) break;
     }
   const over = "timeNs" in moment && !info.writerAlive && info.newestTimeNs < moment.timeNs;
-  return history.table(info.firstSequence === 0n ? undefined : info.oldestTimeNs, over ? info.newestTimeNs : undefined);
+  const oldestNs = info.firstSequence === 0n ? undefined : info.oldestTimeNs;
+  const unseen = "timeNs" in moment && oldestNs !== undefined && moment.timeNs < oldestNs;
+  return history.table(oldestNs, over ? info.newestTimeNs : undefined, unseen);
 }
 
 interface Known {
@@ -166,8 +170,8 @@ class MacHistory {
     return true;
   }
 
-  /** `endedNs`: the last record's time, where the switch had come to its end by the moment. */
-  table(oldestNs: bigint | undefined, endedNs: bigint | undefined): MacTableThen {
+  /** `endedNs`: the last record's time, where the switch had come to its end by the moment; `unseen`: the oldest record came after it. */
+  table(oldestNs: bigint | undefined, endedNs: bigint | undefined, unseen: boolean): MacTableThen {
     const entries = [
       ...[...this.#entries.values()].map((known) => this.#entry(known, known.change.event, endedNs !== undefined)),
       ...[...this.#later.values()].map((known) => this.#entry(known, "later", endedNs !== undefined)),
@@ -175,16 +179,21 @@ class MacHistory {
     return {
       entries: entries.toSorted((a, b) => order(a, b)),
       complete: this.complete,
-      remarks: this.#remarks(endedNs),
+      remarks: this.#remarks(oldestNs, endedNs, unseen),
       ...(oldestNs !== undefined && { knownFromNs: oldestNs }),
     };
   }
 
-  #remarks(endedNs: bigint | undefined): string[] {
+  #remarks(oldestNs: bigint | undefined, endedNs: bigint | undefined, unseen: boolean): string[] {
     const remarks: string[] = [];
-    if (!this.#booted)
+    const since = oldestNs === undefined ? "" : ` of ${eveTime(oldestNs, false)}`;
+    if (unseen)
       remarks.push(
-        "the log does not reach back to the switch's start: addresses learned before its oldest record, and not moved since, are missing",
+        `what was logged up to that time was overwritten: only addresses that aged or were removed after the oldest record${since} are known`,
+      );
+    else if (!this.#booted)
+      remarks.push(
+        `the log does not reach back to the switch's start: addresses learned before its oldest record${since}, and not moved since, are missing`,
       );
     if (this.#flooded)
       remarks.push(

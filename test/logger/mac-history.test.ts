@@ -144,12 +144,23 @@ test("where the log was overwritten, what came later tells what was there; the r
     then.entries.map(({ mac, port, how }) => [mac, port, how]),
     [["02:00:00:00:00:02", "vale0:a", "later"]],
   );
-  t.regex(then.remarks.join(), /does not reach back/);
+  t.regex(then.remarks.join(), /does not reach back to the switch's start: .* before its oldest record of 20\d\d-/);
   const after = await tables(t, s, { sequence: (await now(s)).sequence }, false);
   t.deepEqual(
     after.entries.map(({ mac, how }) => [mac, how]),
     [["02:00:00:00:00:03", "learned"]],
   );
+  const reader = openStore(s.storePath);
+  const { createdNs, oldestTimeNs } = await reader.info();
+  reader.close();
+  const unseen = await macTablesAt(s.storePath, { timeNs: oldestTimeNs - 1n });
+  t.regex(
+    unseen.remarks.join(),
+    /^what was logged up to that time was overwritten: only .* record of 20\d\d-\S+ are known$/,
+  );
+  t.is(unseen.entries.length, 1, "the one that was removed");
+  const earlier = await macTablesAt(s.storePath, { timeNs: createdNs - 1n });
+  t.regex(earlier.remarks.join(), /^the store begins later/);
 });
 
 test("behind the end of a log entries may have aged; before its beginning there are none", async (t) => {
