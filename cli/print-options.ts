@@ -36,8 +36,8 @@ export function addTextOptions(command: Command): Command {
 
 export function addPrintOptions(command: Command): Command {
   return addTextOptions(command)
-    .option("--jsonl", "one JSON object a line, with the names of EVE (--json: the same)")
-    .option("--json");
+    .option("--jsonl", "one JSON object a line, with the names of EVE")
+    .option("--json", "the same: what goes on has no end that an array could have");
 }
 
 const timeStyles = ["clock", "none", "seconds", "since-previous", "date", "since-first"] as const;

@@ -10,6 +10,7 @@ const after = `
 Filters are pcap-filter(7) and need no quotes, except for what your shell would take for itself.
 --name N chooses a daemon, default "default"; --control SOCK or PASTE_SWITCH_CONTROL point at its socket.
 --debug, or PASTE_SWITCH_DEBUG=1, shows where an error came from.
+Exits 0 when it is done, 1 when it failed or found something wrong, 2 when the command line, a filter or a configuration is wrong.
 
 Examples:
   paste-switch daemon --store /dev/shm/lab.store --size 1G --log 'tcp port 80'

@@ -18,7 +18,7 @@ export function define(command: Command): void {
     .option("-f, --config <file>", "the configuration it was logged with (default: the daemon's)")
     .option("--port <spec>", "a port's options then, such as vale0:a,access=5; may be repeated", repeated)
     .option("--what-if <file>", "what a switch with this configuration would have done instead")
-    .option("-n, --limit <n>", "frames to list at most (1000); all are counted")
+    .option("-n, --limit <n>", "frames to list at most (default 1000); all are counted")
     .option("--json", "the whole report as JSON")
     .option("--utc", "times in UTC")
     .addHelpText(

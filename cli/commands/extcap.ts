@@ -16,12 +16,14 @@ export function define(command: Command): void {
       `
 Two interfaces: paste-switch-tail shows frames as they come, as they are logged or as they pass a port; paste-switch-query shows frames
 that were kept, by filter, time, port and rule. Their dialogs in Wireshark (the wheel beside them) have the fields; in tshark and dumpcap
--o extcap.paste_switch_tail.port:vale0:a sets one. Frames as they come end with an error when no daemon runs (any more). The wrapper names node and this package by their places: install again after moving them.
+-o extcap.paste_switch_tail.port:vale0:a sets one. Frames as they come end with an error when no daemon runs (any more). The wrapper
+names node and this package by their places: install again after moving them.
 
 Examples:
   paste-switch extcap --install
   tshark -D
   tshark -i paste-switch-tail -c 10
+  tshark -i paste-switch-tail -o extcap.paste_switch_tail.source:ports -o extcap.paste_switch_tail.port:vale0:a
   tshark -i paste-switch-query -f 'tcp port 443' -w kept.pcapng
   paste-switch extcap --uninstall`,
     )

@@ -33,14 +33,14 @@ Examples:
     .description("Enter a static address: it neither ages nor moves.")
     .argument("<mac>", "such as 02:00:00:00:00:01")
     .argument("<port>", "such as vale0:a")
-    .option("--vlan <id>", "the VLAN that it is learned in", "0")
+    .option("--vlan <id>", "the VLAN that it is learned in; 0: none", "0")
     .addHelpText("after", "\nExample:\n  paste-switch mac add 02:00:00:00:00:01 vale0:a")
     .action(add);
   addInstanceOptions(command.command("remove"))
     .description("Forget one address, static or learned.")
     .argument("<mac>", "such as 02:00:00:00:00:01")
     .option("--switch <switch>", "which switch", "vale0")
-    .option("--vlan <id>", "the VLAN that it was learned in", "0")
+    .option("--vlan <id>", "the VLAN that it was learned in; 0: none", "0")
     .addHelpText("after", "\nExample:\n  paste-switch mac remove 02:00:00:00:00:01")
     .action(remove);
   addInstanceOptions(command.command("flush"))

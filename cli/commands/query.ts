@@ -23,7 +23,7 @@ interface QueryFlags extends RangeFlags, TextFlags {
 
 export function define(command: Command): void {
   addSourceOptions(addInstanceOptions(command))
-    .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows")
+    .option("-c, --limit <n>", "so many packets at most; of --flows and --top: rows (default: all)")
     .option("--reverse", "newest first; of captures, and of `any port`: with -c")
     .option("-s, --snaplen <bytes>", "so many bytes of a packet at most; 0: all")
     .option("--from <sequence>", "of a store: from this sequence on")
@@ -36,8 +36,18 @@ export function define(command: Command): void {
     .option("--jsonl", "the same, an object a line")
     .option("--count", "how many packets and bytes")
     .option("--flows", "a row for each conversation")
-    .option("--top <field>", "who has most: src, dst, host, port, proto, vlan, mac, in-port, out-port, rule, ...")
-    .addOption(new Option("--sort <order>", "of --flows and --top").choices(["first", "last", "packets", "bytes"]))
+    .option(
+      "--top <field>",
+      "who has most: src, dst, host, src-port, dst-port, port, proto, vlan, ethertype, src-mac, dst-mac, mac, in-port, out-port, rule, outcome, icmp-type",
+    )
+    .addOption(
+      new Option("--sort <order>", "of --flows (default: first) and --top (default: packets)").choices([
+        "first",
+        "last",
+        "packets",
+        "bytes",
+      ]),
+    )
     .option("--rows <n>", "rows that --flows and --top may keep in memory (default 1048576)")
     .option("--no-index", "scan, even where the index could answer")
     .option("--explain", "say what was looked at");
@@ -47,7 +57,7 @@ export function define(command: Command): void {
       `
 Lines are those of tcpdump -n; what applications say is left to tshark (export -w - ... | tshark -r -). Packets of a store come in
 sequence order, several sources are merged by time. The filter's words are those of \`paste-switch export --help\`.
-logger/QUERY.md explains the fields.
+Exits 1 where damaged records were left out; logger/QUERY.md explains the fields.
 
 Examples:
   paste-switch query host 10.0.0.7 and tcp port 443

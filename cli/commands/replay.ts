@@ -38,10 +38,13 @@ export function define(command: Command): void {
     .option("-p, --pps <rate>", "so many frames a second")
     .option("-M, --mbps <rate>", "so many megabits a second")
     .option("-t, --topspeed", "as fast as the switch takes them")
-    .option("-l, --loops <n>", "so many times; 0: until it is stopped")
-    .option("-L, --limit <n>", "so many frames at most")
+    .option("-l, --loops <n>", "so many times; 0: until it is stopped (default 1)")
+    .option("-L, --limit <n>", "so many frames at most, over all loops")
     .option("--until <time|sequence>", "up to, but not including, this time; or up to this record of a store")
-    .option("--start-at <time>", "the first frame goes at this time of the clock")
+    .option(
+      "--start-at <time>",
+      "the first frame goes at this time: 14:00, 2026-11-22T14:00:00Z; of a past one at once, and said",
+    )
     .option("--realtime", "run the sending thread ahead of others on its core, also where there is one only")
     .option("--no-realtime", "never do (default: where it may, it has deadlines and there is more than one core)")
     .option("--marker [text]", "a frame of type 0x88b5 before the first and after the last one")
@@ -60,9 +63,9 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-Frames go into the port that has the name of the one they came from, in this switch or another; into the only port, if
-there is one; or as --map says. Ports of a switch are attached to; devices are opened without a daemon, with the rights of
-this process. Deadlines are absolute: a late frame does not delay the others. Checksums are mended where something was
+Several sources are sent one behind the other. Frames go into the port that has the name of the one they came from, in this
+switch or another; into the only port, if there is one; or as --map says. Ports of a switch are attached to; devices are opened
+without a daemon, with the rights of this process. Exits 1 where damaged records were left out. Deadlines are absolute: a late frame does not delay the others. Checksums are mended where something was
 rewritten. On a terminal, space pauses and goes on, n or enter sends the next frame, q ends. Words about records (in-port,
 after, ...) are those of \`paste-switch export --help\`; logger/REPLAY.md has the rest.
 
@@ -85,7 +88,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   const { locateInstance } = await import("../../switch/instance.js");
   const { checkPortName } = await import("../../switch/port-spec.js");
   const { parseRate, parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { formatDuration, formatJson } = await import("../format.js");
+  const { damageText, formatDuration, formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const paces = [flags.speed, flags.pps, flags.mbps, flags.topspeed].filter((pace) => pace !== undefined);
   if (paces.length > 1) throw new PasteError("USAGE", "-x, -p, -M and -t exclude each other: choose one");
@@ -135,6 +138,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
   if (flags.json) process.stdout.write(`${formatJson(report)}\n`);
   for (const line of await reportLines(report, flags.stats ?? false, flags.topspeed ?? false))
     process.stderr.write(`${line}\n`);
+  if (report.corrupt > 0) throw new PasteError("STORE", damageText(report.corrupt));
 }
 
 /** A whole number of less than ten digits is a sequence (as seconds since 1970 it would be long ago), and so is #N. */
@@ -162,7 +166,7 @@ function parseMap(
 }
 
 async function reportLines(report: ReplayReport, timing: boolean, topSpeed: boolean): Promise<string[]> {
-  const { damageText, formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
+  const { formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
   const lines = [...report.notes, ...report.warnings];
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
@@ -170,7 +174,6 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
   if (report.refused > 0) lines.push(`${formatOf(report.refused, "frame")} refused by the device`);
   if (report.unmended > 0)
     lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
-  if (report.corrupt > 0) lines.push(damageText(report.corrupt));
   if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);
   if (report.startLateNs > 0) lines.push(`began ${formatDuration(report.startLateNs / 1e6)} later than --start-at`);
   const seconds = report.elapsedNs / 1e9;

@@ -28,11 +28,10 @@ export function define(command: Command): void {
       "not what is logged, but what passes this port of the running daemon; * and ? stand for several, any for all",
     )
     .addOption(
-      new Option("-Q, --direction <which>", "with -i: what came in, copies that left, or both").choices([
-        "in",
-        "out",
-        "inout",
-      ]),
+      new Option(
+        "-Q, --direction <which>",
+        "with -i: what came in, copies that left, or both (default: of one port both, of several what came in)",
+      ).choices(["in", "out", "inout"]),
     )
     .option("--dropped", "with -i: frames that went nowhere, too")
     .option(
