@@ -75,7 +75,7 @@ export interface ExportReport {
 }
 
 const application = "paste-switch";
-/** Bytes encoded at once. */
+/** Bytes encoded at once where they are not written as they are encoded. */
 const pieceBytes = 1 << 20;
 /** Pieces in use at once: one is encoded, one is written. */
 const piecesWriting = 3;
@@ -197,23 +197,30 @@ class Export {
 
   async #copy(sources: Sources): Promise<void> {
     const { signal } = this.#options;
-    let next = this.#encoder.next(pieceBytes, this.#left);
+    let next = this.#next();
     for (;;) {
       const piece = await next;
       this.#left -= piece.frames;
       this.#report.lost = piece.lost;
       if (piece.next === "hungry")
         await sources.feed(this.#encoder, piece.hungry).catch((error) => this.#keepDamage(error));
-      const goOn = piece.more && this.#left > 0 && !signal?.aborted && !this.#damage;
-      // The next piece is encoded while this one is written.
-      if (goOn) next = this.#encoder.next(pieceBytes, this.#left);
-      const [written] = await Promise.allSettled(goOn ? [this.#take(piece), next] : [this.#take(piece)]);
+      const goesOn = () => piece.more && this.#left > 0 && !signal?.aborted && !this.#damage;
+      // The next piece is encoded while this one is written, unless that is one.
+      const ahead = !this.#output.fillable && goesOn();
+      if (ahead) next = this.#next();
+      const [written] = await Promise.allSettled(ahead ? [this.#take(piece), next] : [this.#take(piece)]);
       if (written.status === "rejected") throw written.reason;
       if (this.#report.ended !== "done") return;
-      if (goOn) continue; // also when it was aborted meanwhile: what has been encoded is written
-      if (signal?.aborted) this.#report.ended = "aborted";
-      return;
+      if (ahead) continue; // also when it was aborted meanwhile: what has been encoded is written
+      if (!goesOn()) break;
+      next = this.#next();
     }
+    if (signal?.aborted) this.#report.ended = "aborted";
+  }
+
+  #next(): Promise<SourcePiece> {
+    if (this.#output.fillable) return this.#output.fill(this.#encoder, this.#left);
+    return this.#encoder.next(pieceBytes, this.#left);
   }
 
   async #take(piece: SourcePiece): Promise<void> {
@@ -223,7 +230,7 @@ class Export {
   }
 
   async #write({ bytes, frames }: { bytes: Uint8Array; frames: number }, firstNs?: bigint): Promise<void> {
-    if (bytes.length === 0 || this.#report.ended === "closed") return;
+    if ((bytes.length === 0 && frames === 0) || this.#report.ended === "closed") return;
     if (!(await this.#output.write(bytes, frames, firstNs))) {
       this.#report.ended = "closed";
       return;

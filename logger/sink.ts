@@ -4,6 +4,8 @@ import type { Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
+import { getSystemErrorName } from "node:util";
+import type { CaptureEncoder, SourcePiece } from "../native/export.js";
 import { PasteError, writeProblem } from "./errors.js";
 
 export interface Sink {
@@ -30,6 +32,9 @@ export interface SinkOptions {
   /** The file must not exist yet. */
   fresh?: boolean;
 }
+
+/** What an encoder writes at once: many pieces for each time that it is asked, few enough to be stopped in between. */
+const fillBytes = 8 << 20;
 
 /** A file that ends, whatever happens, with the last whole piece that was written. */
 export class FileSink implements FinalSink {
@@ -68,6 +73,19 @@ export class FileSink implements FinalSink {
     this.#bytes += bytes.length;
     this.#frames += frames;
     return true;
+  }
+
+  /** Whether an encoder may write into it: nobody here needs the bytes. */
+  get fillable(): boolean {
+    return this.#hash === undefined;
+  }
+  /** The encoder's next frames, straight into the file: no byte goes through JavaScript. */
+  async fill(encoder: CaptureEncoder, framesMax: number): Promise<SourcePiece> {
+    const piece = await encoder.write(this.#handle.fd, this.#bytes, fillBytes, framesMax);
+    this.#bytes += piece.written;
+    this.#frames += piece.frames;
+    if (piece.error === 0) return piece;
+    throw await this.#stopped(Object.assign(new Error("write"), { code: getSystemErrorName(-piece.error) }));
   }
 
   async end(): Promise<boolean> {

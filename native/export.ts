@@ -25,6 +25,14 @@ export interface SourcePiece extends EncodedPiece {
   lost: number;
 }
 
+/** A piece that is in the file already; its `bytes` are empty. */
+export interface WrittenPiece extends SourcePiece {
+  /** Bytes of what was written as a whole, which holds `frames`. */
+  written: number;
+  /** 0, or the number of the system's error with which writing on failed. */
+  error: number;
+}
+
 /** One call at a time. Failures carry "CODE: message". */
 export interface CaptureEncoder {
   /** One more source, and its number: a reader that was started with `framesOnly` false. `description` is that of its interfaces. */
@@ -37,6 +45,8 @@ export interface CaptureEncoder {
   end(source: number): void;
   /** About bytesMax of the sources' frames, encoded off the main thread. At the end of stores that are followed, call again later. */
   next(bytesMax: number, framesMax: number): Promise<SourcePiece>;
+  /** The same straight into an open file, from `position` on. */
+  write(descriptor: number, position: number, bytesMax: number, framesMax: number): Promise<WrittenPiece>;
   /** Number of the interface with this name and link type for `append`; its description comes out with the next piece if it is new. */
   describe(name: string, linkType: number, snaplen: number): number;
   /** Without sources: encodes the frames of a batch that `selected` marks (null: all), `framesMax` at most, at once. */

@@ -1,8 +1,9 @@
 // The files of an export: one, or one after the other, perhaps in a ring; each complete and valid by itself.
 import { stat, unlink } from "node:fs/promises";
 import type { Writable } from "node:stream";
+import type { CaptureEncoder, SourcePiece } from "../../native/export.js";
 import { PasteError } from "../errors.js";
-import { type FileSink, type FinalSink, identityOf, openFileSink, openSink, type Sink } from "../sink.js";
+import { FileSink, type FinalSink, identityOf, openFileSink, openSink, type Sink } from "../sink.js";
 import { CompressingSink, type Compression } from "./compress.js";
 import { checkSplit, FileNames, type SplitOptions } from "./file-names.js";
 
@@ -64,6 +65,18 @@ export class Output {
     if (!this.#sink) await this.#next(firstNs, false);
     this.#frames += frames;
     return this.#attempt(() => this.#sink!.write(bytes, frames));
+  }
+
+  /** A file that takes its bytes as they are encoded, when everything that was given is in it. */
+  get fillable(): boolean {
+    return this.#sink instanceof FileSink && this.#sink.fillable;
+  }
+
+  /** What the encoder gives next, written already. */
+  async fill(encoder: CaptureEncoder, framesMax: number): Promise<SourcePiece> {
+    const piece = await this.#attempt(() => (this.#sink as FileSink).fill(encoder, framesMax));
+    this.#frames += piece.frames;
+    return piece;
   }
 
   /** The file under way is complete; goes on in the next, which begins with a frame of this time. False: there shall be no more. */
@@ -151,7 +164,7 @@ export class Output {
     this.removed.frames += file?.frames ?? 0;
   }
 
-  async #attempt(write: () => Promise<boolean>): Promise<boolean> {
+  async #attempt<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
     } catch (error) {

@@ -13,6 +13,7 @@
 #include "core/export/store_input.h"
 #include "capture_columns.h"
 #include "chain_binding.h"
+#include "piece_memory.h"
 #include "reader_binding.h"
 #include "status_error.h"
 
@@ -20,45 +21,6 @@ namespace paste {
 namespace {
 
 using Napi::CallbackInfo;
-
-// Memory of pieces. With slots a piece's memory is used again when `slots` more pieces have been made; without, never.
-class PieceMemory {
- public:
-  explicit PieceMemory(uint32_t slots) : slots_(slots) {}
-
-  EncodedBytes* take(size_t capacity) {
-    Slot& slot = slots_.empty() ? fresh_ : slots_[turn_++ % slots_.size()];
-    if (slots_.empty()) slot = Slot{};
-    slot.bytes.clear();
-    slot.bytes.reserve(capacity);
-    current_ = &slot;
-    return &slot.bytes;
-  }
-  // What is in the memory taken last, as JavaScript sees it.
-  Napi::Uint8Array show(Napi::Env env) {
-    EncodedBytes& bytes = current_->bytes;
-    if (bytes.empty()) return Napi::Uint8Array::New(env, 0);
-    if (current_->shown != bytes.data()) {
-      auto* owner = new std::shared_ptr<uint8_t[]>(bytes.memory());
-      const auto buffer = Napi::ArrayBuffer::New(env, owner->get(), bytes.capacity(), [owner](Napi::Env, void*) { delete owner; });
-      if (slots_.empty()) return Napi::Uint8Array::New(env, bytes.size(), buffer, 0);
-      current_->buffer = Napi::Persistent(buffer);
-      current_->shown = bytes.data();
-    }
-    return Napi::Uint8Array::New(env, bytes.size(), current_->buffer.Value(), 0);
-  }
-
- private:
-  struct Slot {
-    EncodedBytes bytes;
-    Napi::Reference<Napi::ArrayBuffer> buffer;  // over the memory at `shown`
-    const uint8_t* shown = nullptr;
-  };
-  std::vector<Slot> slots_;
-  Slot fresh_;
-  Slot* current_ = &fresh_;
-  size_t turn_ = 0;
-};
 
 // A batch of columns as logger/capture makes them. False when the columns differ in length, a frame lies outside of the data, or its
 // interface is not below `interfaces`.
@@ -123,9 +85,8 @@ const char* next_name(Exporter::Next next) {
   }
 }
 
-Napi::Value piece_object(Napi::Env env, Encoding& encoding, const Exporter::Piece& piece) {
+Napi::Object piece_object(Napi::Env env, Encoding& encoding, const Exporter::Piece& piece) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("bytes", encoding.memory.show(env));
   object.Set("frames", number(env, piece.frames));
   object.Set("next", next_name(piece.next));
   object.Set("more", Napi::Boolean::New(env, piece.next != Exporter::Next::kEnd));
@@ -151,7 +112,7 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
                        {InstanceMethod<&CaptureEncoderObject::open_store>("openStore"),
                         InstanceMethod<&CaptureEncoderObject::open_capture>("openCapture"),
                         InstanceMethod<&CaptureEncoderObject::feed>("feed"), InstanceMethod<&CaptureEncoderObject::end>("end"),
-                        InstanceMethod<&CaptureEncoderObject::next>("next"),
+                        InstanceMethod<&CaptureEncoderObject::next>("next"), InstanceMethod<&CaptureEncoderObject::write>("write"),
                         InstanceMethod<&CaptureEncoderObject::describe>("describe"),
                         InstanceMethod<&CaptureEncoderObject::append>("append"),
                         InstanceMethod<&CaptureEncoderObject::finish>("finish"),
@@ -255,29 +216,62 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     if (Encoding::Source* const source = capture_of(call.Env(), call[0])) source->columns->end();
   }
 
-  // next(bytesMax, framesMax): a promise of { bytes, frames, next, more, hungry, byTime, firstNs, nextNs, lost }.
-  Napi::Value next(const CallbackInfo& call) {
-    const Napi::Env env = call.Env();
-    if (!idle(env)) return env.Undefined();
-    if (encoding_->sources.empty() || encoding_->stores_busy()) {
-      throw_status(env, Status(Code::kInternal, "next: nothing is open for export, or a reader is busy"));
-      return env.Undefined();
-    }
-    const double frames_max = call[1].As<Napi::Number>().DoubleValue();
-    const uint64_t frames = frames_max < 9e15 ? static_cast<uint64_t>(std::max(frames_max, 0.0)) : ~0ull;
-    const uint32_t bytes_max = call[0].As<Napi::Number>().Uint32Value();
-    EncodedBytes* const bytes = encoding_->memory.take(bytes_max + kSlackBytes);
+  bool readable(Napi::Env env) {
+    if (!idle(env)) return false;
+    if (!encoding_->sources.empty() && !encoding_->stores_busy()) return true;
+    throw_status(env, Status(Code::kInternal, "nothing is open for export, or a reader is busy"));
+    return false;
+  }
+  static uint64_t frames_of(const Napi::Value& max) {
+    const double frames = max.As<Napi::Number>().DoubleValue();
+    return frames < 9e15 ? static_cast<uint64_t>(std::max(frames, 0.0)) : ~0ull;
+  }
+  // `work` encodes off the main thread; `complete` adds to the piece what it made.
+  Napi::Value start(Napi::Env env, std::function<Status(Exporter&, Exporter::Piece*)> work,
+                    std::function<void(const Exporter::Piece&, Napi::Object)> complete) {
     auto piece = std::make_shared<Exporter::Piece>();
     encoding_->set_busy(true);
     return start_job(
-        env,
-        [encoding = encoding_, bytes, bytes_max, frames, piece] {
-          return encoding->exporter.next(bytes, bytes_max, frames, piece.get());
+        env, [encoding = encoding_, work = std::move(work), piece] { return work(encoding->exporter, piece.get()); },
+        [encoding = encoding_, complete = std::move(complete), piece](Napi::Env env) {
+          const Napi::Object object = piece_object(env, *encoding, *piece);
+          complete(*piece, object);
+          return object;
         },
-        [encoding = encoding_, piece](Napi::Env env) { return piece_object(env, *encoding, *piece); },
         [encoding = encoding_] {
           encoding->set_busy(false);
           encoding->release();
+        });
+  }
+
+  // next(bytesMax, framesMax): a promise of { bytes, frames, next, more, hungry, byTime, firstNs, nextNs, lost }.
+  Napi::Value next(const CallbackInfo& call) {
+    if (!readable(call.Env())) return call.Env().Undefined();
+    const uint32_t bytes_max = call[0].As<Napi::Number>().Uint32Value();
+    EncodedBytes* const bytes = encoding_->memory.take(bytes_max + kSlackBytes);
+    return start(
+        call.Env(),
+        [bytes, bytes_max, frames_max = frames_of(call[1])](Exporter& exporter, Exporter::Piece* piece) {
+          return exporter.next(bytes, bytes_max, frames_max, piece);
+        },
+        [encoding = encoding_](const Exporter::Piece&, Napi::Object object) { object.Set("bytes", encoding->memory.show(object.Env())); });
+  }
+
+  // write(descriptor, position, bytesMax, framesMax): the same, with { written, error } and no bytes. The file stays open meanwhile.
+  Napi::Value write(const CallbackInfo& call) {
+    if (!readable(call.Env())) return call.Env().Undefined();
+    const int descriptor = call[0].As<Napi::Number>().Int32Value();
+    const auto position = static_cast<uint64_t>(call[1].As<Napi::Number>().Int64Value());
+    const uint32_t bytes_max = call[2].As<Napi::Number>().Uint32Value();
+    return start(
+        call.Env(),
+        [descriptor, position, bytes_max, frames_max = frames_of(call[3])](Exporter& exporter, Exporter::Piece* piece) {
+          return exporter.write(descriptor, position, bytes_max, frames_max, piece);
+        },
+        [](const Exporter::Piece& piece, Napi::Object object) {
+          object.Set("bytes", Napi::Uint8Array::New(object.Env(), 0));
+          object.Set("written", number(object.Env(), piece.written));
+          object.Set("error", Napi::Number::New(object.Env(), piece.error));
         });
   }
 

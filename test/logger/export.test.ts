@@ -222,7 +222,12 @@ test("backpressure is respected, a closed pipe is no error, an abort finishes th
   });
   const report = await exportFrames({ sources: [path], output: slow });
   t.is(report.frames, frames.length);
-  t.is((await readAll(Buffer.concat(chunks))).frames.length, frames.length);
+  const streamed = Buffer.concat(chunks);
+  t.is((await readAll(streamed)).frames.length, frames.length);
+  const whole = `${path}.whole.pcapng`;
+  const { bytes } = await exportFrames({ sources: [path], output: whole });
+  t.is(bytes, streamed.length);
+  t.true(readFileSync(whole).equals(streamed), "a file, which the encoder writes itself, gets the same bytes");
 
   let taken = 0;
   const closed = new Writable({

@@ -1,5 +1,8 @@
 #include "core/export/exporter.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "core/export/time_merge.h"
@@ -11,6 +14,18 @@ namespace {
 constexpr uint32_t kLooksMax = 8;
 // A batch lies in the L2 cache while it is encoded.
 constexpr uint32_t kBatchBytesMin = 64u << 10, kBatchBytesMax = 256u << 10;
+// And so does what was encoded until it is written.
+constexpr uint32_t kPartBytes = 256u << 10;
+
+// 0, or errno.
+int write_all(int descriptor, const EncodedBytes& bytes, uint64_t position) {
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t count = pwrite(descriptor, bytes.data() + done, bytes.size() - done, static_cast<off_t>(position + done));
+    if (count < 0 && errno != EINTR) return errno;
+    if (count > 0) done += static_cast<size_t>(count);
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -48,6 +63,23 @@ Status Exporter::next(EncodedBytes* out, uint32_t bytes_max, uint64_t frames_max
       input->head = input->input->head(&input->frame);
     } while (input->head == Head::kFrame && input->frame.time_ns <= until_ns && out->size() < bytes_max && piece->frames < frames_max);
   }
+  return Status();
+}
+
+Status Exporter::write(int descriptor, uint64_t position, uint64_t bytes_max, uint64_t frames_max, Piece* piece) {
+  *piece = Piece{};
+  do {
+    Piece part;
+    part_.clear();
+    if (Status status = next(&part_, kPartBytes, frames_max - piece->frames, &part); !status.ok()) return status;
+    piece->error = write_all(descriptor, part_, position + piece->written);
+    if (piece->error != 0) return Status();
+    if (piece->frames > 0) part.first_ns = piece->first_ns;
+    part.frames += piece->frames;
+    part.written = piece->written + part_.size();
+    *piece = part;
+    // A part that is not full was long looked for.
+  } while (piece->next == Next::kMore && part_.size() >= kPartBytes && piece->written < bytes_max && piece->frames < frames_max);
   return Status();
 }
 

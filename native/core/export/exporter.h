@@ -23,6 +23,8 @@ class Exporter {
     uint32_t hungry = 0;
     uint64_t frames = 0;
     uint64_t first_ns = 0;       // of the first frame in it, when there are frames
+    uint64_t written = 0;        // by write(): bytes of what was encoded and written as a whole
+    int error = 0;               // errno of the write behind that, which failed
   };
 
   // by_time: merged (time_merge.h); else one behind the other.
@@ -35,6 +37,8 @@ class Exporter {
   void sanitize(const SanitizeOptions& options) { sanitizer_.emplace(options); }
   // Appends about bytes_max to `out`, at most frames_max frames.
   Status next(EncodedBytes* out, uint32_t bytes_max, uint64_t frames_max, Piece* piece);
+  // The same straight into a file, from `position` on: each part is written while it lies in the cache.
+  Status write(int descriptor, uint64_t position, uint64_t bytes_max, uint64_t frames_max, Piece* piece);
   void finish(EncodedBytes* out) { encoder_.finish(out); }
   // Time of the frame that begins the next file, after kSplit.
   uint64_t next_time_ns() const { return next_time_ns_; }
@@ -58,6 +62,7 @@ class Exporter {
   bool by_time_;
   std::optional<Sanitizer> sanitizer_;
   std::vector<Input> inputs_;
+  EncodedBytes part_;  // of write()
   uint64_t next_time_ns_ = 0;
 };
 
