@@ -28,9 +28,11 @@ export function checkFilter(filter: string): string[] {
 export async function capture(name: string, asked: ExtcapArguments): Promise<void> {
   const fifo = asked.get("--fifo") ?? "";
   if (fifo === "") throw new PasteError("USAGE", "--capture needs --fifo FILE: where to write to");
-  const filter = filterOf(asked); // what is wrong is said before the pipe is opened
   const output = createWriteStream(fifo, { flags: "w" });
   output.on("error", () => {}); // a reader that goes away ends the capture; the writer hears of it by its own call
+  // Whatever is wrong is said behind this: a pipe that never had a writer has no end, and Wireshark would wait for one.
+  await new Promise((resolve) => output.once("open", resolve).once("error", resolve));
+  const filter = filterOf(asked);
   const snaplen = parseWhole(asked.get("--snaplen") || "262144", "--snaplen", 1, 262_144);
   const common = { output, filter, snaplen, signal: interruption() };
   const ended = await (name === "paste-switch-query" ? query(asked, common) : tail(asked, common));

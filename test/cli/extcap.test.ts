@@ -126,12 +126,13 @@ test("a capture filter is checked: silence when it is right, one line when it is
 });
 
 test("what it cannot do is said", (t) => {
+  const output = join(testFolder(t), "output");
   for (const [args, message] of [
     [["--extcap-interface", "eth0", "--extcap-dlts"], /no interface "eth0": there are paste-switch-tail and/],
     [["--extcap-interface", "paste-switch-tail"], /nothing to do/],
     [["--extcap-interface", "paste-switch-tail", "--capture"], /--capture needs --fifo/],
     [
-      ["--extcap-interface", "paste-switch-query", "--capture", "--fifo", "/tmp/x", "--from", "teatime"],
+      ["--extcap-interface", "paste-switch-query", "--capture", "--fifo", output, "--from", "teatime"],
       /^paste-switch: From "teatime": write /,
     ],
     [
@@ -140,7 +141,7 @@ test("what it cannot do is said", (t) => {
         "paste-switch-query",
         "--capture",
         "--fifo",
-        "/tmp/x",
+        output,
         "--to",
         "14:00",
         "--filter",
@@ -232,6 +233,9 @@ test("tshark: both interfaces are there; a store's frames by filter, time and co
   t.deepEqual(lengths("-f", "greater 90"), all.slice(26));
   t.deepEqual(lengths(...set("filter", "in-port vale0:b"), ...set("count", 3)), [65, 67, 69]);
   t.deepEqual(lengths(...set("from", 11), ...set("to", 14)), [74, 75, 76]);
+  const wrong = tshark(env, "-i", "paste-switch-query", ...set("store", store), ...set("from", "25:00"));
+  t.is(wrong.status, 1, "tshark does not wait for frames that never come");
+  t.regex(wrong.stderr, /paste-switch: From "25:00": write /);
 });
 
 test("tshark: frames as they are logged, and as they pass a port, from a running daemon", async (t) => {
