@@ -4,7 +4,7 @@ export function define(command: Command): void {
   command
     .argument(
       "[name...]",
-      "export, extcap, forward, index, log, ports, processes, query, replay, run, scan, tail, tree; none: all of them",
+      "export, extcap, forward, index, log, ports, processes, query, replay, run, scan, stenoread, tail, tree; none: all of them",
     )
     .option("--quick", "a few frames only: proves that it runs, measures nothing")
     .option("--rounds <n>", "rounds of each measurement (7)")

@@ -1,10 +1,14 @@
 // Frames for benches that read: 10,000 flows of UDP and TCP in sizes of choice, a few frames of one more host among them.
 import type { CaptureBatch } from "../../logger/capture/capture.js";
+import { createStore, StoreAppender } from "../../logger/store.js";
 
 /** The simple Internet mix, seven to four to one, without checksums (FCS). */
 export const imix: readonly number[] = [60, 590, 60, 60, 590, 60, 1514, 60, 590, 60, 60, 590];
 const flows = 10_000;
 const pcapRecordBytes = 16;
+const batch = 20_000;
+/** An average record of the mix, its index and the room that the last blocks need. */
+export const storeBytesPerFrame = 480;
 
 /** What is to be found: a frame from or to this host now and then. */
 export const rareHost = "10.77.0.1";
@@ -41,6 +45,25 @@ export function mixedFrames(
     timesNs,
     interfaces: Uint16Array.from({ length: count }, (_, i) => (number + i) & 3),
   };
+}
+
+/** A new store with so many of them, `each` of whose batches may be written elsewhere, too. */
+export async function mixedStore(
+  path: string,
+  frames: number,
+  rareEvery: number,
+  each: (batch: CaptureBatch) => void = () => {},
+): Promise<void> {
+  const margin = 64 << 20;
+  await createStore(path, { sizeBytes: Math.ceil((frames * storeBytesPerFrame + margin) / 2 ** 20) * 2 ** 20 });
+  const appender = await StoreAppender.open(path);
+  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
+  for (let number = 0; number < frames; number += batch) {
+    const mixed = mixedFrames(number, batch, { rareEvery });
+    each(mixed);
+    await appender.append(mixed);
+  }
+  await appender.close();
 }
 
 function writeFrame(data: Buffer, at: number, length: number, n: number, rare: boolean): void {

@@ -4,13 +4,12 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { installed, until } from "./programs.js";
+import { undoAtEnd } from "./undo.js";
 
 const programs = ["ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl"];
 const schema = "/usr/share/openvswitch/vswitch.ovsschema";
-const startMs = 10_000;
-
-const installed = (program: string): boolean =>
-  ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].some((folder) => existsSync(join(folder, program)));
+const answerMs = 10_000;
 
 export class OpenVSwitch {
   readonly #folder = mkdtempSync(join(tmpdir(), "paste-ovs-"));
@@ -57,10 +56,10 @@ export class OpenVSwitch {
     for (const name of interfaces) this.#set("--if-exists", "del-port", "vswitch", name);
   }
 
-  close(): void {
+  readonly close = undoAtEnd(() => {
     for (const child of this.#children.reverse()) child.kill("SIGKILL");
     rmSync(this.#folder, { recursive: true, force: true });
-  }
+  });
 
   #serve(program: string, ...args: string[]): void {
     const control = `--unixctl=${join(this.#folder, `${program}.ctl`)}`;
@@ -76,15 +75,7 @@ export class OpenVSwitch {
   }
 
   #get(...args: string[]): string {
-    const db = [`--db=unix:${this.#socket}`, `--timeout=${startMs / 1000}`];
+    const db = [`--db=unix:${this.#socket}`, `--timeout=${answerMs / 1000}`];
     return execFileSync("ovs-vsctl", [...db, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  }
-}
-
-async function until(there: () => boolean): Promise<void> {
-  const end = Date.now() + startMs;
-  while (!there()) {
-    if (Date.now() > end) throw new Error("its servers did not come up");
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { undoAtEnd } from "./undo.js";
 
 /** A temporary folder for stores: on /dev/shm where `bytes` fit in it, else below $TMPDIR. */
 export function storeFolder(bytes: number): { path: string; remove(): void } {
@@ -14,5 +15,5 @@ export function storeFolder(bytes: number): { path: string; remove(): void } {
     // No shared memory here: the table's heading says which medium was used.
   }
   const path = mkdtempSync(join(base, "paste-switch-bench-"));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+  return { path, remove: undoAtEnd(() => rmSync(path, { recursive: true, force: true })) };
 }

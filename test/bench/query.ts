@@ -1,26 +1,21 @@
-// One host's packets among many: what a query waits for, and what tcpdump and stenoread take on the same packets.
+// One host's packets among many: what a query waits for, and what tcpdump takes on the same packets.
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore, type StoreReader } from "../../logger/reader.js";
-import { createStore, StoreAppender } from "../../logger/store.js";
 import type { Bench, Effort } from "./bench.js";
-import { mixedFrames, rareHost } from "./mixed-frames.js";
+import { mixedStore, rareHost, storeBytesPerFrame } from "./mixed-frames.js";
+import { exportCommand, timedCapture } from "./programs.js";
 import type { Row } from "./report.js";
 
 const framesFull = 10_000_000;
 const framesQuick = 200_000;
 const wanted = 1000;
-const batch = 20_000;
 const warmups = 50;
-/** An average record of the mix, its index and the room that the last blocks need. */
-const storeBytesPerFrame = 480;
 const pcapBytesPerFrame = 380;
 const absentHost = "10.99.0.1";
-const cliPath = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
 
 interface Asked {
   firstMs: number;
@@ -46,37 +41,16 @@ async function ask(source: string | StoreReader, filter: string, expected: numbe
 
 /** The same frames in a store and in a capture file. */
 async function fill(store: string, capture: string, frames: number): Promise<void> {
-  const margin = 64 << 20;
-  await createStore(store, { sizeBytes: Math.ceil((frames * storeBytesPerFrame + margin) / 2 ** 20) * 2 ** 20 });
-  const appender = await StoreAppender.open(store);
-  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
   const file = openSync(capture, "w");
   writeSync(file, new PcapWriter({ nanoseconds: true }).header());
-  for (let number = 0; number < frames; number += batch) {
-    const mixed = mixedFrames(number, batch, { rareEvery: frames / wanted });
-    writeSync(file, mixed.data);
-    await appender.append(mixed);
-  }
+  await mixedStore(store, frames, frames / wanted, ({ data }) => void writeSync(file, data));
   closeSync(file);
-  await appender.close();
 }
 
-/** A program's run, in ms from its start to its end; it must write as many packets as are expected, as a capture file. */
-function timed(program: string, args: string[], expected: number): number {
-  const startMs = performance.now();
-  const { status, stdout, stderr } = spawnSync(program, args, { maxBuffer: 2 ** 30 });
-  const ms = performance.now() - startMs;
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${status}: ${stderr}`);
-  const found = packetsIn(stdout);
-  if (found !== expected) throw new Error(`${program}: ${found} packets instead of ${expected}`);
+async function expected(command: readonly string[]): Promise<number> {
+  const { ms, packets } = await timedCapture(command);
+  if (packets !== wanted) throw new Error(`${command.join(" ")}: ${packets} packets instead of ${wanted}`);
   return ms;
-}
-
-/** Packets of a pcap file. */
-function packetsIn(file: Buffer): number {
-  let count = 0;
-  for (let at = 24; at + 16 <= file.length; at += 16 + file.readUInt32LE(at + 8)) count++;
-  return count;
 }
 
 const present = (program: string) => spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
@@ -108,9 +82,6 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   const rows = [first, all, absent, again, scanned, process];
   if (present("tcpdump")) rows.push(tcpdump);
   else say("tcpdump is not installed: left out (Debian package tcpdump)");
-  if (present("stenoread"))
-    say("stenoread reads what stenotype captured from an interface: not measured on stored packets");
-  else say("stenoread is not installed: left out (Debian packages stenographer, stenographer-client)");
   try {
     await fill(store, capture, frames);
     // What a process pays for its first questions (compiled code, above all) is its start.
@@ -123,12 +94,8 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
       const repeated = await ask(reader, `host ${absentHost}`, 0);
       reader.close();
       const slow = await ask(store, filter, wanted, false);
-      const exported = timed(
-        globalThis.process.execPath,
-        [cliPath, "export", "-r", store, "-F", "pcap", "-w", "-", ...filter.split(" ")],
-        wanted,
-      );
-      const dumped = rows.includes(tcpdump) ? timed("tcpdump", ["-r", capture, "-w", "-", filter], wanted) : 0;
+      const exported = await expected(exportCommand(store, filter));
+      const dumped = rows.includes(tcpdump) ? await expected(["tcpdump", "-r", capture, "-w", "-", filter]) : 0;
       if (round < 0) continue;
       first.samples.push(asked.firstMs);
       all.samples.push(asked.allMs);

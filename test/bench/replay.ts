@@ -1,6 +1,5 @@
 // How well a replay keeps its times, and how fast it can be; tcpreplay beside it where there are veth pairs.
-import { execFile, execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +13,7 @@ import { DaemonProcess, runCommand } from "../../switch/demo/command.js";
 import type { Bench, Effort } from "./bench.js";
 import type { Row } from "./report.js";
 import { summarize } from "./statistics.js";
+import { Veth } from "./veth.js";
 
 const run = promisify(execFile);
 const frameBytes = 64;
@@ -125,14 +125,9 @@ async function intoVeth(capture: string, { quick, rounds, say }: Effort): Promis
     say(`replay: tcpreplay is left out: ${missing}`);
     return [];
   }
-  const namespace = `paste-${randomBytes(3).toString("hex")}-replay`;
-  const ip = (...args: string[]) => execFileSync("ip", args);
-  ip("netns", "add", namespace);
+  const veth = new Veth("replay");
   try {
-    ip("-n", namespace, "link", "add", "near", "type", "veth", "peer", "name", "far");
-    for (const name of ["near", "far"]) ip("-n", namespace, "link", "set", name, "up");
-    const inside = async (...command: string[]) =>
-      (await run("ip", ["netns", "exec", namespace, ...command], { maxBuffer: 1 << 24 })).stdout;
+    const inside = async (...command: string[]) => (await veth.run(command)).toString();
     const loops = quick ? "1" : "10";
     const cli = join(packageRoot(), "dist", "cli", "main.js");
     const theirs = row("tcpreplay --topspeed --preload-pcap into a veth", "Mpps", { sizeBytes: frameBytes });
@@ -149,7 +144,7 @@ async function intoVeth(capture: string, { quick, rounds, say }: Effort): Promis
     }
     return [ours, theirs];
   } finally {
-    ip("netns", "delete", namespace);
+    veth.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore } from "../../logger/store.js";
+import { killCommands } from "../../switch/demo/command.js";
 import type { Bench } from "./bench.js";
 import { exporting } from "./export.js";
 import { extcap } from "./extcap.js";
@@ -15,8 +16,10 @@ import { replay } from "./replay.js";
 import { machine, type ReportedRow, reported, table } from "./report.js";
 import { runPrograms } from "./run-programs.js";
 import { scanning } from "./scan.js";
+import { stenoread } from "./stenoread.js";
 import { tail } from "./tail.js";
 import { tree } from "./tree.js";
+import { undoAtEnd } from "./undo.js";
 
 export const benches: Record<string, Bench> = {
   export: exporting,
@@ -30,6 +33,7 @@ export const benches: Record<string, Bench> = {
   replay,
   run: runPrograms,
   scan: scanning,
+  stenoread,
   tail,
   tree,
 };
@@ -53,6 +57,7 @@ export async function runBenches(options: BenchOptions): Promise<BenchReport> {
     if (!Object.hasOwn(benches, name))
       throw new PasteError("USAGE", `bench "${name}" is not one of ${Object.keys(benches).join(", ")}`);
   const rounds = options.rounds ?? (options.quick ? 2 : 7);
+  const stop = undoAtEnd(killCommands);
   const folder = storeFolder(Math.max(...names.map((name) => benches[name]!.storeBytes)) + 32 * 1024 * 1024);
   try {
     const rows = [];
@@ -65,6 +70,7 @@ export async function runBenches(options: BenchOptions): Promise<BenchReport> {
     return { machine: machine(await mediumOf(folder.path), folder.path), rows: reported(rows) };
   } finally {
     folder.remove();
+    stop();
   }
 }
 

@@ -2,9 +2,19 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { benchPacketSource, type PacketSourceOptions, type PacketSourceResult } from "../../native/index.js";
+import { undoAtEnd } from "./undo.js";
 
 export const ip = (...args: string[]): string =>
   execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+/** Nobody speaks unasked in it, and a bridge is a bridge: where its frames would go through iptables, they do not here. */
+export function quietNamespace(name: string): void {
+  ip("netns", "add", name);
+  const quiet =
+    "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done;" +
+    "for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e $f ] || echo 0 > $f; done";
+  ip("netns", "exec", name, "sh", "-c", quiet);
+}
 
 const station = [1, 2] as const;
 /** Smaller than every queue on the way (the smallest, of a veth with an XDP program, has 256 places). */
@@ -20,14 +30,7 @@ export class Wires {
   readonly ends = [`sa${this.mark}`, `sb${this.mark}`] as const;
 
   constructor() {
-    for (const name of [this.hub, ...this.hosts]) {
-      ip("netns", "add", name);
-      // Nobody speaks unasked, and a bridge is a bridge: where its frames would go through iptables, they do not here.
-      const quiet =
-        "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done;" +
-        "for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e $f ] || echo 0 > $f; done";
-      ip("netns", "exec", name, "sh", "-c", quiet);
-    }
+    for (const name of [this.hub, ...this.hosts]) quietNamespace(name);
     for (const [i, end] of this.ends.entries()) {
       ip("-n", this.hub, "link", "add", "name", end, "type", "veth", "peer", "name", "veth", "netns", this.hosts[i]!);
       ip("-n", this.hosts[i]!, "link", "set", "veth", "up");
@@ -58,7 +61,7 @@ export class Wires {
     });
   }
 
-  close(): void {
+  readonly close = undoAtEnd(() => {
     for (const name of [...this.hosts, this.hub]) ip("netns", "delete", name);
-  }
+  });
 }
