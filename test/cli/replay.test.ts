@@ -54,7 +54,7 @@ test("how far, what is rewritten, what is damaged, and how it ends", async (t) =
   t.is(damaged.status, 1);
   t.regex(
     damaged.stderr,
-    /^99 frames, [^]*^paste-switch: what lay at 1 damaged place of the store is left out: see `paste-switch store verify`\n$/m,
+    /^99 frames, [\s\S]*^paste-switch: what lay at 1 damaged place of the store is left out: see `paste-switch store verify`\n$/m,
   );
   t.regex(damaged.stderr, /^began .*, ended /m);
 
