@@ -131,7 +131,8 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     encoding_ = std::make_shared<Encoding>(static_cast<CaptureFormat>(format), call[1].As<Napi::String>().Utf8Value(),
                                            call[2].As<Napi::Number>().Uint32Value(), limits,
                                            options.Get("byTime").ToBoolean().Value(), static_cast<uint32_t>(count_option(options, "slots")));
-    encoding_->words.comments = !options.Get("plain").ToBoolean().Value();
+    // Only pcapng has room for them.
+    encoding_->words.comments = format == 0 && !options.Get("plain").ToBoolean().Value();
     if (options.Get("chain").ToBoolean().Value()) encoding_->exporter.encoder().begin_chain();
     if (options.Get("sanitize").IsObject()) sanitize(options.Get("sanitize").As<Napi::Object>());
   }

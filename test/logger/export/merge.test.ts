@@ -75,7 +75,7 @@ test("ports of equal names stay apart by store, and each interface says where it
 });
 
 test("the hash of a frame of any length is its CRC-32", async (t) => {
-  const datas = Array.from({ length: 300 }, (_, i) => randomBytes(i + 1));
+  const datas = Array.from({ length: 700 }, (_, i) => randomBytes(i + 1));
   const path = await storeWith(
     t,
     datas.map((data, i) => ({ data, wireLength: data.length, timeNs: BigInt(i + 1) })),
