@@ -1,9 +1,11 @@
 // Devices of the test addon (native/test/devices_binding.cc), here and in a process that the launcher started.
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { loadAddon, packageRoot } from "../../native/load.js";
+import type { Namespace } from "./namespaces.js";
 
 export interface InterfaceInfo {
   index: number;
@@ -124,3 +126,26 @@ export function capabilitiesOf(pid: number): string[] {
   }
   return [...found].sort();
 }
+
+/** What `ip -d -j` says of an interface. */
+export const shown = (space: Namespace, name: string) =>
+  (JSON.parse(space.ip("-d", "-j", "address", "show", name)) as Record<string, never>[])[0] as unknown as {
+    mtu: number;
+    address: string;
+    flags: string[];
+    linkinfo: { info_data: Record<string, unknown> };
+    addr_info: { local: string; prefixlen: number }[];
+  };
+
+/** Requests that are refused before anything is opened, and how. */
+export const badTaps: [TapRequest, RegExp][] = [
+  [{ name: "x", queues: 0 }, /^USAGE: tap:x: 1 to 64 queues, not 0$/],
+  [{ name: "x", queues: 65 }, /^USAGE: tap:x: 1 to 64 queues, not 65$/],
+  [{ name: "x", mac: "02:00:00:00:00:0" }, /^USAGE: MAC address "02:00:00:00:00:0": write it as /],
+  [{ name: "x", mac: "02-00-00-00-00-01" }, /^USAGE: MAC address /],
+  [{ name: "x", mac: "03:00:00:00:00:01" }, /^USAGE: MAC address \S+ is a group address/],
+  [{ name: "x", address: "10.0.0.1/33" }, /^USAGE: address "10.0.0.1\/33": write it as /],
+  [{ name: "x", address: "10.0.0/24" }, /^USAGE: address /],
+  [{ name: "x", address: "fd00::1/129" }, /^USAGE: address /],
+  [{ name: "x", address: "10.0.0.1/" }, /^USAGE: address /],
+];
