@@ -18,6 +18,16 @@ constexpr uint32_t kGapBytes = 4096;
 
 LaneReader::Load LaneReader::load() {
   if (has_record()) return Load::kRecords;
+  ready.clear();
+  at = 0;
+  Load result = fill();
+  // Where everything is wanted a batch is of several blocks, if they are small.
+  const bool gathering = state_.chunk_bytes > kChunkBytes && !state_.options.reverse;
+  while (gathering && result == Load::kRecords && ready.bytes.size() + kChunkBytes <= state_.chunk_bytes) result = fill();
+  return has_record() ? Load::kRecords : result;
+}
+
+LaneReader::Load LaneReader::fill() {
   while (!dry) {
     if (state_.budget_bytes == 0) return Load::kBudget;
     if (!in_block_ && !next_block()) {
@@ -42,18 +52,21 @@ LaneReader::Load LaneReader::load() {
       leave_block(false);
       continue;
     }
-    ready.clear();
-    at = 0;
     bool bad = false;
+    const size_t records_before = ready.records.size(), bytes_before = ready.bytes.size();
     const ReadCounters before = state_.counters;
-    if (!read_on(extent, &bad)) {
+    const auto forget = [&] {  // what was parsed is no record, and what looked damaged is no damage
       state_.counters = before;
-      ready.clear();
+      ready.records.resize(records_before);
+      ready.bytes.resize(bytes_before);
+    };
+    if (!read_on(extent, &bad)) {
+      forget();
       break;
     }
     if (reverse && join_next_ != 0) finish_joined();
     if (view_.entry_word(block_.index) != word) {
-      state_.counters = before;  // what was parsed is no record, and what looked damaged is no damage
+      forget();
       leave_block(true);
       continue;
     }
@@ -65,7 +78,7 @@ LaneReader::Load LaneReader::load() {
     } else if (bad) {
       leave_block(false);
     }
-    if (has_record()) return Load::kRecords;
+    if (ready.records.size() > records_before) return Load::kRecords;
   }
   dry = true;
   return Load::kNothing;
@@ -139,8 +152,6 @@ bool LaneReader::out_of_range(const BlockRef& block) const {
 void LaneReader::leave_block(bool overtaken) {
   if (overtaken) {
     ++state_.counters.overtaken;
-    ready.clear();
-    at = 0;
     drop_joined();
   }
   if (state_.options.reverse) drop_joined();

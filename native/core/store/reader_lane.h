@@ -50,6 +50,8 @@ class LaneReader {
  private:
   enum class Step { kNext, kMore, kBad };  // the record was taken / more bytes are needed / it is not valid
 
+  // Adds the wanted records of the next piece that has any.
+  Load fill();
   // The next block that may hold wanted records, and where they are in it. False: none, or the budget is used up.
   bool next_block();
   const BlockRef* block_after(uint64_t serial);
