@@ -26,6 +26,26 @@ test("a file that shrinks under the reader ends in an error, not in a signal", a
   t.regex(error!.message, /shorter while it was read/);
 });
 
+test("an index that is cut off under the reader ends in an error, too", async (t) => {
+  const frames = Array.from({ length: 15_000 }, (_, i) => ({
+    data: Buffer.alloc(600, i),
+    wireLength: 600,
+    timeNs: 1n,
+  }));
+  const path = await storeWith(t, frames);
+  const reader = openStore(path);
+  t.teardown(() => reader.close());
+  const ask = async () => {
+    for await (const _ of reader.frames({ filter: "ether src 02:00:00:00:00:77" })) t.fail("nobody sent this");
+  };
+  await ask();
+  t.true(reader.counters.runsRead > 0 && reader.counters.blocksScanned === 0, "the index answered alone");
+  truncateSync(path, 1 << 20);
+  const error = await t.throwsAsync(ask, { instanceOf: PasteError });
+  t.is(error?.code, "STORE");
+  t.regex(error!.message, /shorter while it was read/);
+});
+
 test("more readers than can be protected from a shrinking file read all the same", async (t) => {
   const frames = Array.from({ length: 300 }, (_, i) => ({ data: Buffer.alloc(600, i), wireLength: 600, timeNs: 1n }));
   const path = await storeWith(t, frames);
