@@ -13,6 +13,8 @@ const maxRounds = 100;
 
 const ways: readonly Way[] = ["whenTrue", "whenFalse"];
 
+const indexOf = (way: Way) => (way === "whenTrue" ? 0 : 1);
+
 /** A way out of a test. */
 interface Exit {
   from: TestNode;
@@ -79,19 +81,19 @@ class Round {
   private findDominators(): void {
     const rootNumber = this.numbers.get(this.root)!;
     this.dominators[rootNumber]!.fill(0);
-    for (const index of [0, 1]) this.dominatingWays[rootNumber * 2 + index]!.fill(0);
+    for (const way of ways) this.dominatingWays[rootNumber * 2 + indexOf(way)]!.fill(0);
     for (const level of this.levels.toReversed())
       for (const node of level) {
         const number = this.numbers.get(node)!;
         insert(this.dominators[number]!, number);
-        for (const [index, way] of ways.entries()) {
-          const set = this.dominatingWays[number * 2 + index]!;
-          insert(set, number * 2 + index);
+        for (const way of ways) {
+          const set = this.dominatingWays[number * 2 + indexOf(way)]!;
+          insert(set, number * 2 + indexOf(way));
           const target = node[way];
           if (target.kind === "return") continue;
           const next = this.numbers.get(target)!;
           intersect(this.dominators[next]!, this.dominators[number]!);
-          for (const each of [0, 1]) intersect(this.dominatingWays[next * 2 + each]!, set);
+          for (const each of ways) intersect(this.dominatingWays[next * 2 + indexOf(each)]!, set);
         }
       }
   }
@@ -100,7 +102,7 @@ class Round {
   private shorten(node: TestNode, way: Way): void {
     const first = node[way];
     if (first.kind === "test" && first.whenTrue === first.whenFalse) this.lead(node, way, first.whenTrue);
-    const settled = this.dominatingWays[this.numbers.get(node)! * 2 + ways.indexOf(way)]!;
+    const settled = this.dominatingWays[this.numbers.get(node)! * 2 + indexOf(way)]!;
     for (;;) {
       const target = node[way];
       if (target.kind === "return") return;
@@ -114,8 +116,8 @@ class Round {
     for (const number of this.numbersByValue.get(target.left)!) {
       const pair = (settled[number >> 4]! >>> ((number & 15) * 2)) & 3;
       if (pair === 0) continue;
-      for (const [index, way] of ways.entries()) {
-        const outcome = pair & (1 << index) ? outcomeAfter(this.nodes[number]!, way, target) : undefined;
+      for (const way of ways) {
+        const outcome = pair & (1 << indexOf(way)) ? outcomeAfter(this.nodes[number]!, way, target) : undefined;
         if (outcome) return outcome;
       }
     }
@@ -182,7 +184,7 @@ class Round {
     return into(pulled).every(({ from, way }) => {
       if (from === between.at(-1)) return true;
       if (this.moved.has(from)) return false;
-      const settled = this.dominatingWays[this.numbers.get(from)! * 2 + ways.indexOf(way)]!;
+      const settled = this.dominatingWays[this.numbers.get(from)! * 2 + indexOf(way)]!;
       return between.every((node) => this.settledOutcome(node, settled) === onward);
     });
   }
