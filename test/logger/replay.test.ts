@@ -227,3 +227,19 @@ test("a port that goes while nothing is due is missed then, not when the next fr
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after 1 frame was sent/);
 });
+
+test("a port that goes is missed between frames that are close, too, and not when its ring is full of them", async (t) => {
+  const { socket, engine } = await liveSwitch(t);
+  const store = await storeWith(t, numbered(1000, 9_000_000n), { ports: ["vale0:a"] });
+  let detached = false;
+  const detach = (sent: number) => {
+    if (sent === 0 || detached) return;
+    detached = true;
+    engine.detach("vale0:a");
+  };
+  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detach });
+  const gone = await t.throwsAsync(replayed, { instanceOf: PasteError });
+  t.is(gone?.code, "PORT");
+  const [, sent] = /vale0:a disappeared after (\d+) frames? w/.exec(gone!.message) ?? [];
+  t.true(Number(sent) < 1000, gone!.message);
+});

@@ -23,7 +23,7 @@ constexpr uint64_t kRouseNs = 50'000, kRouseNsMin = 10'000;
 constexpr uint64_t kSleepNsMax = 50'000'000;
 constexpr uint64_t kHeadStartNs = 200'000'000;
 constexpr uint32_t kBurst = 64;
-// How often ports are looked after while nothing is due.
+// How often ports are looked after where there is time to sleep; without, a port that is gone shows when its ring is full.
 constexpr uint64_t kLookNs = 10'000'000;
 constexpr int kRingWaitMs = 50;
 constexpr uint64_t kDrainNs = 2'000'000'000;
@@ -245,10 +245,12 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
     const uint64_t now = monotonic_ns();
     if (now >= deadline_ns) return Turn::kDue;
     const uint64_t rest = deadline_ns - now;
-    if (rest > kLookNs && now - looked_ns_ > kLookNs) {
-      looked_ns_ = now;
-      if (!all_alive()) return Turn::kStopped;
-    } else if (rest > wake_ns_) {
+    if (rest > wake_ns_) {
+      if (now - looked_ns_ > kLookNs) {
+        looked_ns_ = now;
+        if (!all_alive()) return Turn::kStopped;
+        continue;
+      }
       sleep_before(now + std::min(rest, kSleepNsMax));
     } else {
       if (rest < kRouseNs && rest > kRouseNsMin) ports_[port]->rouse();
