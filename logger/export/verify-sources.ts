@@ -31,7 +31,8 @@ export async function compareWithSources(manifest: Manifest, paths: readonly str
   const last = manifest.files.at(-1);
   if (!last) return;
   const found = await chainOf(manifest, matched);
-  if (found.after === last.chainAfter) report.notes.push("the manifest lists the records that the store has, and no other");
+  if (found.after === last.chainAfter)
+    report.notes.push("the manifest lists the records that the store has, and no other");
   else report.problems.push(difference(manifest, found.records));
 }
 
