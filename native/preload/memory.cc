@@ -1,7 +1,6 @@
 // An attachment's memory: our own mapping, and the program's.
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "preload/netmap_file.h"
 
@@ -11,23 +10,16 @@ namespace {
 
 constexpr uint64_t kHugePage = 2u << 20;
 
-// Where a huge page may begin, so that the program can have huge pages where the daemon has.
+// Where a huge page may begin, so that the program can have huge pages where the daemon has (core/base/huge_pages.cc says why without
+// MAP_FIXED).
 void* map_aligned(uint64_t bytes, int protection, int flags, int fd) {
-  void* room = sys::map(nullptr, bytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) return room;
-  const auto start = reinterpret_cast<uintptr_t>(room);
-  const uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
-  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t end = aligned + (bytes + page - 1) / page * page;
-  void* mapped = sys::map(reinterpret_cast<void*>(aligned), bytes, protection, flags | MAP_FIXED, fd, 0);
-  if (mapped == MAP_FAILED) {
-    const sys::KeepErrno keep;
+  void* place = nullptr;
+  void* const room = sys::map(nullptr, bytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room != MAP_FAILED) {
+    place = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(room) + kHugePage - 1) / kHugePage * kHugePage);
     sys::unmap(room, bytes + kHugePage);
-    return mapped;
   }
-  if (aligned > start) sys::unmap(room, aligned - start);
-  if (start + bytes + kHugePage > end) sys::unmap(reinterpret_cast<void*>(end), start + bytes + kHugePage - end);
-  return mapped;
+  return sys::map(place, bytes, protection, flags, fd, 0);
 }
 
 }  // namespace

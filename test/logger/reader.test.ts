@@ -6,6 +6,7 @@ import { PasteError } from "../../logger/errors.js";
 import { selectFrames } from "../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import type { FrameBatch } from "../../logger/frame-batch.js";
+import { blockKinds, constants, structs } from "../../logger/layout.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
@@ -202,6 +203,19 @@ test("a damaged record costs itself only, and is told", async (t) => {
   bytes[bytes.indexOf(Buffer.alloc(100, 77)) + 50]! ^= 1;
   writeFileSync(path, bytes);
   t.is((await storedFrames(unchecked, { verifyPayload: false })).length, 200, "without checking payloads");
+});
+
+test("a block that the directory knows by a damaged word is told, though none of its records can be read", async (t) => {
+  const path = await storeWith(t, [{ data: Buffer.alloc(100, 7), wireLength: 100, timeNs: 1n }]);
+  const bytes = readFileSync(path);
+  let named = 0;
+  for (let at = Number(constants.kDirectoryOffset); named === 0; at += structs.DirectoryEntry.size)
+    if ((bytes.readUInt32LE(at) & 3) === blockKinds.kLog) named = at;
+  bytes[named + 1]! ^= 1; // a bit of the serial
+  writeFileSync(path, bytes);
+  const reader = openStore(path);
+  t.is((await storedFrames(reader)).length, 0);
+  t.is(reader.counters.corrupt, 1);
 });
 
 const refused: [string, (whole: Buffer) => Buffer, RegExp][] = [

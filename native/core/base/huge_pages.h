@@ -8,7 +8,7 @@ namespace paste {
 
 inline constexpr uint64_t kHugePageBytes = 2u << 20;
 
-// mmap() of the file's first `bytes`, at an address where a huge page may begin. MAP_FAILED with errno.
+// mmap() of the file's first `bytes`, at an address where a huge page may begin if there is one. MAP_FAILED with errno.
 void* map_at_huge_page(uint64_t bytes, int protection, int flags, int fd);
 
 // Lets one huge page stand for the file's bytes [offset, offset + kHugePageBytes), which lie at `memory` in a mapping of the above

@@ -32,9 +32,10 @@ bool LaneReader::parse_block_header(const Piece& piece, const Extent& extent) {
   memcpy(&header, piece.bytes, sizeof header);
   if (header.magic == layout::kBlockMagic && header.crc == layout::block_header_crc(header) && header.serial == block_.serial)
     return true;
-  if (extent.abandoned) return false;
-  ++state_.counters.corrupt;  // records carry the serial in their checksums, so that they can be read without it
-  return true;
+  // The header was durable before the directory named the block. Records carry the serial in their checksums, so that they can be
+  // read without it, but nothing vouches for those that a dead writer left.
+  ++state_.counters.corrupt;
+  return !extent.abandoned;
 }
 
 uint32_t LaneReader::parse(const Piece& piece, const Extent& extent, bool* bad) {

@@ -31,7 +31,7 @@ struct StoreOptions {
 
 struct CreateStoreOptions {
   uint64_t size_bytes = 0;               // at least layout::kStoreBytesMin (tests may go below through geometry)
-  uint32_t block_bytes = 0;              // 0 = chosen from the size: 64 KiB below 64 MiB, 256 KiB below 2 GiB, else 1 MiB
+  uint32_t block_bytes = 0;              // 0 = chosen from the size: 64 KiB below 64 MiB, 256 KiB below 512 MiB, else 1 MiB
   uint32_t segment_blocks = 0;           // 0 = chosen: about 32 MiB, an eighth of the blocks at most
   bool sparse = false;
   uint32_t mode = 0600;

@@ -88,7 +88,7 @@ bool is_capture(uint32_t magic) {
 
 uint32_t default_block_bytes(uint64_t region_bytes) {
   if (region_bytes < 64 * kMiB) return 64u << 10;
-  if (region_bytes < 2 * kGiB) return 256u << 10;  // larger ones: fewer index runs to ask, one lies within a block
+  if (region_bytes < kGiB / 2) return 256u << 10;  // larger ones: fewer index runs to ask, one lies within a block
   return 1u << 20;
 }
 
