@@ -25,9 +25,9 @@ export function define(command: Command): void {
       "after",
       `
 Sends what was logged through the switch once more, in this process and without a port, and compares: with the same
-configuration every recorded outcome must come out again; each frame that differs is listed, and the exit code is 1. With
---what-if the frames are listed that would have gone elsewhere. What the log cannot tell (rings that were full, addresses
-learned before it begins) is counted as not judged; logger/REPLAY.md says when. Of the configuration ports' VLANs and mirrors
+configuration every recorded outcome must come out again; each frame that differs is listed, and the exit code is 1, as where
+the store is damaged. With --what-if the frames are listed that would have gone elsewhere. What the log cannot tell (rings that were
+full, addresses learned before it begins) is counted as not judged; logger/REPLAY.md says when. Of the configuration ports' VLANs and mirrors
 and the learning table count; a port that is not in it is transparent. Without -f and -r the running daemon is asked for its file and
 its ports; of a store that no daemon runs on, name what its configuration was.
 
@@ -43,8 +43,9 @@ Examples:
 async function audit(flags: AuditFlags): Promise<void> {
   const { auditStore, auditConfig } = await import("../../switch/audit.js");
   const { parseWhole } = await import("../../switch/units.js");
-  const { formatJson } = await import("../format.js");
+  const { damageText, formatJson } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
+  const { PasteError } = await import("../../logger/errors.js");
   const { readStore } = await import("../sources.js");
   const source = await readStore(flags);
   const { file, ports } = await recordedWith(flags);
@@ -59,6 +60,7 @@ async function audit(flags: AuditFlags): Promise<void> {
   }).finally(() => progress.end());
   if (flags.json) process.stdout.write(`${formatJson(report)}\n`);
   else process.stdout.write(await text(report, flags));
+  if (report.counters.corrupt > 0) throw new PasteError("STORE", damageText(report.counters.corrupt));
   if (report.differ > 0 && flags.whatIf === undefined) process.exitCode = 1;
 }
 
@@ -93,7 +95,7 @@ async function daemonsConfiguration(flags: AuditFlags): Promise<{ file?: string;
 
 async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<string> {
   const { doubtTexts } = await import("../../switch/audit.js");
-  const { damageText, formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
+  const { formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
   const { safeName } = await import("../../logger/print/plain-text.js");
   const { findings, notJudged, counters } = report;
   const rows = findings.map((each) => [
@@ -112,7 +114,6 @@ async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<s
     ...Object.entries(doubtTexts)
       .filter(([doubt]) => notJudged[doubt as keyof typeof notJudged] > 0)
       .map(([doubt, why]) => `not judged: ${formatCount(notJudged[doubt as keyof typeof notJudged])} (${why})`),
-    ...(counters.corrupt > 0 ? [damageText(counters.corrupt)] : []),
     ...(counters.overtaken > 0 ? [`${formatOf(counters.overtaken, "block")} overwritten before being read`] : []),
   ];
   return `${table}${lines.join("\n")}\n`;

@@ -1,5 +1,5 @@
 // Audit and what-if from the command line, over what two lives of a daemon recorded.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "../switch/daemon-process.js";
@@ -61,4 +61,13 @@ test("audit reproduces a store, exits 1 when it cannot, and tells what another c
   const typed = await audit("--port", "vale0:a,access=5", "--port", "vale0:b,access=5", "--port", "vale0:c,access=6");
   t.is(typed.status, 0, typed.stdout);
   t.is((await audit("-f", join(folder, "none.toml"))).status, 2);
+
+  const bytes = readFileSync(store);
+  const frame = numberedFrame(3, 1, 2, 64);
+  bytes[bytes.indexOf(frame) - 64 + 17]! ^= 1; // in its record's header
+  writeFileSync(store, bytes);
+  const damaged = await audit("-f", recorded);
+  t.is(damaged.status, 1, damaged.stdout);
+  t.regex(damaged.stdout, /^5 frames: /m);
+  t.regex(damaged.stderr, /^paste-switch: what lay at 1 damaged place of the store is left out/m);
 });
