@@ -4,12 +4,13 @@ import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
 import { storeWith } from "./store-tools.js";
 
+const frames = Array.from({ length: 15_000 }, (_, i) => ({
+  data: Buffer.alloc(600, i),
+  wireLength: 600,
+  timeNs: 1n,
+}));
+
 test("a file that shrinks under the reader ends in an error, not in a signal", async (t) => {
-  const frames = Array.from({ length: 15_000 }, (_, i) => ({
-    data: Buffer.alloc(600, i),
-    wireLength: 600,
-    timeNs: 1n,
-  }));
   const path = await storeWith(t, frames);
   const reader = openStore(path);
   const error = await t.throwsAsync(
@@ -27,11 +28,6 @@ test("a file that shrinks under the reader ends in an error, not in a signal", a
 });
 
 test("an index that is cut off under the reader ends in an error, too", async (t) => {
-  const frames = Array.from({ length: 15_000 }, (_, i) => ({
-    data: Buffer.alloc(600, i),
-    wireLength: 600,
-    timeNs: 1n,
-  }));
   const path = await storeWith(t, frames);
   const reader = openStore(path);
   t.teardown(() => reader.close());

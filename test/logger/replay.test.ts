@@ -181,6 +181,16 @@ test("replay into a switch that logs: the log holds the same frames", async (t) 
   t.true((await openStore(log).info()).writerAlive);
 });
 
+/** Detaches vale0:a as soon as something was sent. */
+function detachOnce(engine: Awaited<ReturnType<typeof liveSwitch>>["engine"]): (sent: number) => void {
+  let detached = false;
+  return (sent) => {
+    if (sent === 0 || detached) return;
+    detached = true;
+    engine.detach("vale0:a");
+  };
+}
+
 test("refused or ended with a clear error", async (t) => {
   const { socket, engine, open } = await liveSwitch(t);
   const store = await storeWith(t, numbered(2000, 1_000_000n), { ports: ["vale0:a"] });
@@ -202,13 +212,7 @@ test("refused or ended with a clear error", async (t) => {
   const aborted = await send({ signal: abort.signal, onProgress: (sent: number) => sent > 0 && abort.abort() });
   t.true(aborted.aborted && aborted.sentFrames > 0 && aborted.sentFrames < 2000);
 
-  let detached = false;
-  const detach = (sent: number) => {
-    if (sent === 0 || detached) return;
-    detached = true;
-    engine.detach("vale0:a");
-  };
-  const gone = await t.throwsAsync(send({ onProgress: detach }), { instanceOf: PasteError });
+  const gone = await t.throwsAsync(send({ onProgress: detachOnce(engine) }), { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after \d+ frames/);
 });
@@ -216,13 +220,7 @@ test("refused or ended with a clear error", async (t) => {
 test("a port that goes while nothing is due is missed then, not when the next frame is", async (t) => {
   const { socket, engine } = await liveSwitch(t);
   const store = await storeWith(t, numbered(2, 3_600_000_000_000n), { ports: ["vale0:a"] });
-  let detached = false;
-  const detach = (sent: number) => {
-    if (sent === 0 || detached) return;
-    detached = true;
-    engine.detach("vale0:a");
-  };
-  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detach });
+  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detachOnce(engine) });
   const gone = await t.throwsAsync(replayed, { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   t.regex(gone!.message, /vale0:a disappeared after 1 frame was sent/);
@@ -231,13 +229,7 @@ test("a port that goes while nothing is due is missed then, not when the next fr
 test("a port that goes is missed between frames that are close, too, and not when its ring is full of them", async (t) => {
   const { socket, engine } = await liveSwitch(t);
   const store = await storeWith(t, numbered(1000, 9_000_000n), { ports: ["vale0:a"] });
-  let detached = false;
-  const detach = (sent: number) => {
-    if (sent === 0 || detached) return;
-    detached = true;
-    engine.detach("vale0:a");
-  };
-  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detach });
+  const replayed = replayFrames({ sources: [store], socket, ports: ["vale0:a"], onProgress: detachOnce(engine) });
   const gone = await t.throwsAsync(replayed, { instanceOf: PasteError });
   t.is(gone?.code, "PORT");
   const [, sent] = /vale0:a disappeared after (\d+) frames? w/.exec(gone!.message) ?? [];
