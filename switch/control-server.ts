@@ -49,6 +49,7 @@ export class ControlServer {
   #server: net.Server;
   /** With the user at the other end. */
   #sockets = new Map<net.Socket, number | undefined>();
+  #refused = new Set<net.Socket>();
   #options: Required<Omit<ControlServerOptions, "gid">>;
 
   private constructor(options: ControlServerOptions) {
@@ -86,7 +87,7 @@ export class ControlServer {
   /** Stops listening (which removes the socket) and ends every connection. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets.keys()) socket.destroy();
+    for (const socket of [...this.#sockets.keys(), ...this.#refused]) socket.destroy();
     await closed;
   }
 
@@ -94,16 +95,28 @@ export class ControlServer {
     socket.on("error", () => socket.destroy());
     const user = peerUser(socket);
     const refusal = this.#refusal(user);
-    if (refusal) {
-      this.counters.refused++;
-      socket.write(failureOf(0, new PasteError("CONTROL", refusal)));
-      socket.destroySoon();
-      return;
-    }
+    if (refusal) return this.#refuse(socket, new PasteError("CONTROL", refusal));
     this.counters.accepted++;
     this.#sockets.set(socket, user);
     socket.on("close", () => this.#sockets.delete(socket));
     void this.#serve(socket);
+  }
+
+  /** Closed at once, a client that is saying hello would find its write failed, and never read why. Some may stay until they have. */
+  #refuse(socket: net.Socket, why: PasteError): void {
+    this.counters.refused++;
+    socket.write(failureOf(0, why));
+    if (this.#refused.size >= this.#options.connectionsMax) {
+      socket.destroySoon();
+      return;
+    }
+    this.#refused.add(socket);
+    const timer = setTimeout(() => socket.destroy(), this.#options.messageTimeoutMs);
+    socket.on("close", () => {
+      clearTimeout(timer);
+      this.#refused.delete(socket);
+    });
+    socket.resume().end();
   }
 
   /** No user but root and the daemon's own takes more than half of the connections, as on ports.sock (user_share()). */

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import test from "ava";
 import { packageRoot } from "../../native/load.js";
 import { namespaces } from "../support/namespaces.js";
+import { testFolder } from "../switch/daemon-process.js";
 
 const folder = join(packageRoot(), "dist", "examples");
 const expected: Record<string, RegExp> = {
@@ -34,6 +35,7 @@ test("examples/two-namespaces.sh", async (t) => {
   if (!namespaces(t, "tun", "ping")) return;
   const { stdout } = await promisify(execFile)(join(packageRoot(), "examples", "two-namespaces.sh"), {
     timeout: 60_000,
+    env: { ...process.env, TMPDIR: testFolder(t) }, // in memory: a ping does not wait for a disk that is busy with other tests
   });
   t.regex(stdout, /3 packets transmitted, 3 received, 0% packet loss/);
   t.regex(stdout, /^vale0:red +tap +up /m);

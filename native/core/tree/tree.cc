@@ -216,7 +216,10 @@ Status Tree::remove(Bytes key, bool* was_there) {
   if (Status status = descend(key); !status.ok()) return status;
   Page leaf = dirty(path_[0].ref);
   uint32_t index = 0;
-  PASTE_CHECK(leaf.search(key, &index, was_there) && *was_there);
+  if (!leaf.search(key, &index, was_there) || !*was_there) {  // found by its bytes, but not where its order says
+    *was_there = false;
+    return file_->fail(path_[0].ref.page, "its keys are not in order"), file_->problem();
+  }
   leaf.remove(index);
   --entries_;
   return shrink();
