@@ -95,7 +95,10 @@ export class ControlServer {
     socket.on("error", () => socket.destroy());
     const user = peerUser(socket);
     const refusal = this.#refusal(user);
-    if (refusal) return this.#refuse(socket, new PasteError("CONTROL", refusal));
+    if (refusal) {
+      this.#refuse(socket, new PasteError("CONTROL", refusal));
+      return;
+    }
     this.counters.accepted++;
     this.#sockets.set(socket, user);
     socket.on("close", () => this.#sockets.delete(socket));
