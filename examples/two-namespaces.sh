@@ -34,7 +34,7 @@ until grep -q ready "$folder/said"; do
   sleep 0.1
 done
 
-ip netns exec "$red" ping -c 3 -i 0.2 10.9.0.2
+ip netns exec "$red" ping -c 3 -i 0.2 -w 10 10.9.0.2
 $paste_switch port list
 $paste_switch mac list
 $paste_switch export -w "$folder/ping.pcapng" icmp   # while the switch runs: each frame was durable before it was delivered

@@ -2,6 +2,21 @@
 import { wordSum } from "./checksums.js";
 import type { Namespace } from "./namespaces.js";
 
+/**
+ * Pings until three answers are there, ten seconds at most; fails when they are not. `more` goes behind ping's options and
+ * overrides them. Without a deadline (-w) ping would give up on a late answer after two round trips, and still exit 0.
+ */
+export async function ping(from: { ns: Namespace }, to: string, ...more: string[]): Promise<Pings> {
+  const said = await from.ns.run("ping", "-c", "3", "-i", "0.05", "-w", "10", ...more, to);
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said)!;
+  return { sent: Number(sent), received: Number(received) };
+}
+export interface Pings {
+  /** Requests; more than answers when one was still on its way. */
+  sent: number;
+  received: number;
+}
+
 /** Sends `bytes` of noise over TCP to `address`, which is `to`'s; both ends tell the hash of what they had: [sent, got]. */
 export async function transfer(
   from: Namespace,

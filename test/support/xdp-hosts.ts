@@ -69,9 +69,6 @@ export function connect(hub: Namespace, host: Host, { mtu = 1500, queues = 1 }: 
   host.ns.ip("link", "set", host.device, "up");
 }
 
-export const ping = (from: Host, to: string, ...more: string[]) =>
-  from.ns.run("ping", "-c", "3", "-i", "0.05", "-W", "5", ...more, to);
-
 export function refused(t: ExecutionContext, made: Made, spec: string, code: string, message: RegExp): void {
   const error = asPasteError(t.throws(() => made.s.engine.attach("vale0:x", spec))) as {
     code: string;

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import test, { type ExecutionContext } from "ava";
 import { asPasteError, type EngineOptions, type NativePortOptions, type PortInfo } from "../../native/engine.js";
-import { arpRequest, checksumsRight, isTcp, transfer } from "../support/host-traffic.js";
+import { arpRequest, checksumsRight, isTcp, ping, transfer } from "../support/host-traffic.js";
 import { type LiveSwitch, liveSwitch, rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
 import { frameRecords, scanStore } from "../support/native-store.js";
@@ -51,16 +51,12 @@ async function hostsOn(
   return { s, hosts };
 }
 
-// Until three answers are there: without a deadline, ping gives up on a late one after two round trips.
-const ping = (from: Host, to: string, ...more: string[]) =>
-  from.ns.run("ping", "-c", "3", "-i", "0.05", "-w", "10", ...more, to);
-
 for (const options of ["", ",offload=off", ",queues=4", ",queues=3,offload=off"])
   test(`two hosts ping each other and move 20 MB through tap:IF${options}`, async (t) => {
     const made = await hostsOn(t, { options });
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
-    t.regex(await ping(a, b.address), / [3-9] received/);
+    t.true((await ping(a, b.address)).received >= 3);
     const [sent, got] = await transfer(a.ns, b.ns, b.address, 20 << 20);
     t.is(got, sent);
     t.is(sent.length, 64);
@@ -137,7 +133,7 @@ for (const options of [",mtu=9000", ",mtu=9000,offload=off"])
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
     for (const bytes of [1958, 1960, 2006, 2008, 8972])
-      t.regex(await ping(a, b.address, "-M", "do", "-s", String(bytes)), / [3-9] received/, `${bytes} bytes`);
+      t.true((await ping(a, b.address, "-M", "do", "-s", String(bytes))).received >= 3, `${bytes} bytes`);
     const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
     t.is(got, sent);
     t.true(a.port().counters.copiedFrames > 100, "put together in long buffers");
@@ -151,7 +147,7 @@ test("a frame longer than the switch takes is dropped by name, and the port goes
   await t.throwsAsync(ping(a, b.address, "-M", "do", "-s", "15000", "-w", "1"));
   const { dropped } = a.port().counters;
   t.true(dropped.oversize! >= 1);
-  t.regex(await ping(a, b.address), / [3-9] received/);
+  t.true((await ping(a, b.address)).received >= 3);
 });
 
 for (const [what, port, tagged] of [
@@ -200,7 +196,7 @@ test("an interface that goes down refuses what is meant for it, and takes it aga
   const made = await hostsOn(t);
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
-  t.regex(await ping(a, b.address), / [3-9] received/);
+  t.true((await ping(a, b.address)).received >= 3);
   for (let round = 0; round < 3; round++) {
     b.ns.ip("link", "set", b.device, "down");
     await until(() => b.port().state === "down", "the port hears of it");
@@ -209,7 +205,7 @@ test("an interface that goes down refuses what is meant for it, and takes it aga
     t.true(b.port().counters.refused.down! > before, "refused as down");
     b.ns.ip("link", "set", b.device, "up");
     await until(() => b.port().state === "up", "the port hears of it");
-    t.regex(await ping(a, b.address), / [3-9] received/);
+    t.true((await ping(a, b.address)).received >= 3);
   }
   await made.s.settled();
   sumsHold(t, made.s.engine.stats());
@@ -239,7 +235,7 @@ test("a device that is deleted in use comes back with its port", async (t) => {
   b.ns.ip("link", "delete", b.device);
   await until(() => b.port().id !== id && b.port().state === "up", "a new attachment");
   flood.kill("SIGKILL");
-  t.regex(await ping(a, b.address), / [3-9] received/);
+  t.true((await ping(a, b.address)).received >= 3);
   await made.s.settled();
   sumsHold(t, made.s.engine.stats());
 });

@@ -1,7 +1,8 @@
 // AF_XDP ports that cannot be had, and devices that go down, away and come back.
 import test from "ava";
+import { ping } from "../support/host-traffic.js";
 import { rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
-import { connect, type Host, hostsOn, memory, ping, refused } from "../support/xdp-hosts.js";
+import { connect, type Host, hostsOn, memory, refused } from "../support/xdp-hosts.js";
 
 test.serial(
   "what cannot be: no such interface or queue, one that is a port, an MTU too large, zero-copy without a driver for it",
@@ -32,16 +33,16 @@ test.serial("an interface that goes down refuses what is meant for it, and takes
   const made = await hostsOn(t);
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
-  t.regex(await ping(a, b.address), / 0% packet loss/);
+  t.true((await ping(a, b.address)).received >= 3);
   for (let round = 0; round < 3; round++) {
     made.hub.ip("link", "set", b.end, "down");
     await until(() => b.port().state === "down", "the port hears of it");
     const before = b.port().counters.refused.down ?? 0;
-    await t.throwsAsync(ping(a, b.address, "-W", "0.2"));
+    await t.throwsAsync(ping(a, b.address, "-w", "1"));
     t.true(b.port().counters.refused.down! > before, "refused as down");
     made.hub.ip("link", "set", b.end, "up");
     await until(() => b.port().state === "up", "the port hears of it");
-    t.regex(await ping(a, b.address), / 0% packet loss/);
+    t.true((await ping(a, b.address)).received >= 3);
   }
   await made.s.settled();
   sumsHold(t, made.s.engine.stats());
@@ -60,7 +61,7 @@ test.serial("a device that is removed in use is waited for, and its port comes b
     connect(made.hub, b);
     await until(() => b.port().state === "up", "its port is back");
   }
-  t.regex(await ping(a, b.address), / 0% packet loss/);
+  t.true((await ping(a, b.address)).received >= 3);
   await made.s.settled();
   const stats = made.s.engine.stats();
   t.is(stats.logged, stats.selected);
@@ -73,7 +74,7 @@ test.serial(
     const made = await hostsOn(t, { store, engine: { persist: "pack" } });
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
-    t.regex(await ping(a, b.address), / 0% packet loss/);
+    t.true((await ping(a, b.address)).received >= 3);
     made.s.engine.setRules([rule("udp")], "udp");
     const flood = `const s=require("dgram").createSocket("udp4"),b=Buffer.alloc(1400);s.on("error",()=>{});s.connect(9,process.argv[1],()=>{
     const more=()=>{for(let i=0;i<64;i++)s.send(b);setImmediate(more)};more()})`;

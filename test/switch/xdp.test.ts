@@ -1,11 +1,11 @@
 // AF_XDP ports: what passes between hosts, each behind a veth pair whose other end is a port.
 import test from "ava";
 import { runCli } from "../cli/run-cli.js";
-import { arpRequest, checksumsRight, echoes, isTcp, transfer } from "../support/host-traffic.js";
+import { arpRequest, checksumsRight, echoes, isTcp, ping, transfer } from "../support/host-traffic.js";
 import { rule, sumsHold, until } from "../support/live-switch.js";
 import type { Namespace } from "../support/namespaces.js";
 import { frameRecords, scanStore } from "../support/native-store.js";
-import { disk, type Host, hostsOn, memory, ping, refused } from "../support/xdp-hosts.js";
+import { disk, type Host, hostsOn, memory, refused } from "../support/xdp-hosts.js";
 
 for (const [mode, queues] of [
   ["native", 1],
@@ -20,7 +20,7 @@ for (const [mode, queues] of [
       const [a, b] = made.hosts as [Host, Host];
       t.regex(a.port().detail, mode === "generic" ? /^generic, copy mode/ : /^native, copy mode/);
       t.regex(a.port().detail, queues === 1 ? /, 1 queue/ : /, 3 queues/);
-      t.regex(await ping(a, b.address), / 0% packet loss/);
+      t.true((await ping(a, b.address)).received >= 3);
       t.is(await echoes(a.ns, b.ns, b.address, 50, 1000), 50);
       const [sent, got] = await transfer(a.ns, b.ns, b.address, 20 << 20);
       t.is(got, sent);
@@ -78,7 +78,7 @@ test.serial(
     const [a, b] = made.hosts as [Host, Host];
     t.regex(a.port().detail, /UMEM in the store/);
     made.s.engine.setRules([rule("icmp")], "icmp");
-    t.regex(await ping(a, b.address, "-s", "1400", "-p", "5a"), / 0% packet loss/);
+    t.true((await ping(a, b.address, "-s", "1400", "-p", "5a")).received >= 3);
     await made.s.settled();
     const shown = await runCli(["export", "-r", made.s.storePath, "-F", "pcap", "-w", "-", "icmp"]);
     t.is(shown.status, 0, shown.stderr);
@@ -116,7 +116,7 @@ test.serial("a store on a disk: UMEM in DRAM, frames are packed; umem=store says
   const [a, b] = made.hosts as [Host, Host];
   t.regex(a.port().detail, /UMEM in DRAM.*not in the store: .* is on a disk/);
   made.s.engine.setRules([rule("icmp")], "icmp");
-  t.regex(await ping(a, b.address), / 0% packet loss/);
+  t.true((await ping(a, b.address)).received >= 3);
   await made.s.settled();
   const records = frameRecords(scanStore(made.s.storePath));
   t.is(records.length, 6);
@@ -140,8 +140,8 @@ test.serial(
     // Frames to mark: what the log has of the memory does not come back before the store is full.
     const [first] = made.hosts as [Host];
     await first.ns.run("ping", "-q", "-c", "600", "-i", "0.002", "-W", "5", "10.77.0.2");
-    for (const host of made.hosts) t.regex(await ping(host, "10.77.0.100"), / 0% packet loss/);
-    t.regex(await ping(made.hosts[4]!, made.hosts[5]!.address), / 0% packet loss/);
+    for (const host of made.hosts) t.true((await ping(host, "10.77.0.100")).received >= 3);
+    t.true((await ping(made.hosts[4]!, made.hosts[5]!.address)).received >= 3);
     await made.s.settled();
     sumsHold(t, made.s.engine.stats());
   },
@@ -158,7 +158,7 @@ test.serial(
     made.s.engine.setRules([rule("icmp")], "icmp");
     t.regex(a.port().detail, /UMEM in DRAM/);
     t.regex(b.port().detail, /UMEM in the store/);
-    t.regex(await ping(a, b.address), / 0% packet loss/);
+    t.true((await ping(a, b.address)).received >= 3);
     await made.s.settled();
     for (const { counters } of made.s.engine.stats().ports) t.is(counters.inPlaceCopies, 0);
     t.deepEqual(new Set(frameRecords(scanStore(made.s.storePath)).map((record) => record.flags & 1)), new Set([0, 1]));
@@ -172,7 +172,7 @@ for (const mode of ["native", "generic"])
     const [a, b] = made.hosts as [Host, Host];
     t.regex(a.port().detail, /frames of several buffers/);
     for (const bytes of [1750, 1751, 1792, 2006, 2048, 4000, 8972])
-      t.regex(await ping(a, b.address, "-M", "do", "-s", String(bytes)), / 0% packet loss/, `${bytes} bytes`);
+      t.true((await ping(a, b.address, "-M", "do", "-s", String(bytes))).received >= 3, `${bytes} bytes`);
     const [sent, got] = await transfer(a.ns, b.ns, b.address, 8 << 20);
     t.is(got, sent);
     await made.s.settled();
