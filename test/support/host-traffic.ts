@@ -48,7 +48,7 @@ export async function echoes(
   const echo = `const s=require("dgram").createSocket("${type}");s.on("message",(m,r)=>s.send(m,r.port,r.address));
     s.bind(5001,()=>console.log("listening"))`;
   const ask = `const s=require("dgram").createSocket("${type}");let n=0;const go=()=>s.send(Buffer.alloc(${bytes},n),5001,process.argv[1]);
-    setTimeout(()=>{console.log(n);process.exit()},8000).unref();
+    setTimeout(()=>{console.log(n);process.exit()},60000).unref();
     s.on("message",()=>{if(++n===${count}){console.log(n);process.exit()}go()});go()`;
   const server = to.start(process.execPath, "-e", echo);
   await new Promise((resolve) => server.stdout!.once("data", resolve));

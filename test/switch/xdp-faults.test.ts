@@ -1,13 +1,13 @@
 // AF_XDP ports that cannot be had, and devices that go down, away and come back.
 import test from "ava";
 import { ping } from "../support/host-traffic.js";
+import { connect, downAndUp, type Host, hostsOn, memory, refused } from "../support/hosts.js";
 import { rule, type StoreWanted, sumsHold, until } from "../support/live-switch.js";
-import { connect, type Host, hostsOn, memory, refused } from "../support/xdp-hosts.js";
 
 test.serial(
   "what cannot be: no such interface or queue, one that is a port, an MTU too large, zero-copy without a driver for it",
   async (t) => {
-    const made = await hostsOn(t, { hosts: 1 }, false);
+    const made = await hostsOn(t, "xdp", { hosts: 1 }, false);
     if (!made) return;
     const { hub } = made;
     const { end } = made.hosts[0]!;
@@ -30,26 +30,12 @@ test.serial(
 );
 
 test.serial("an interface that goes down refuses what is meant for it, and takes it again when it is up", async (t) => {
-  const made = await hostsOn(t);
-  if (!made) return;
-  const [a, b] = made.hosts as [Host, Host];
-  t.true((await ping(a, b.address)).received >= 3);
-  for (let round = 0; round < 3; round++) {
-    made.hub.ip("link", "set", b.end, "down");
-    await until(() => b.port().state === "down", "the port hears of it");
-    const before = b.port().counters.refused.down ?? 0;
-    await t.throwsAsync(ping(a, b.address, "-w", "1"));
-    t.true(b.port().counters.refused.down! > before, "refused as down");
-    made.hub.ip("link", "set", b.end, "up");
-    await until(() => b.port().state === "up", "the port hears of it");
-    t.true((await ping(a, b.address)).received >= 3);
-  }
-  await made.s.settled();
-  sumsHold(t, made.s.engine.stats());
+  const made = await hostsOn(t, "xdp");
+  if (made) await downAndUp(t, made, ({ end }, state) => made.hub.ip("link", "set", end, state));
 });
 
 test.serial("a device that is removed in use is waited for, and its port comes back with it", async (t) => {
-  const made = await hostsOn(t, { store: memory, engine: { persist: "mark" } });
+  const made = await hostsOn(t, "xdp", { store: memory, engine: { persist: "mark" } });
   if (!made) return;
   const [a, b] = made.hosts as [Host, Host];
   made.s.engine.setRules([rule("icmp")], "icmp");
@@ -71,7 +57,7 @@ test.serial(
   "a switch that is slower than its device: the kernel's drops are told apart from the port's, whose sums hold",
   async (t) => {
     const store: StoreWanted = { on: "memory", sizeBytes: 16 << 20, full: "block", blockTimeoutMs: 60_000 };
-    const made = await hostsOn(t, { store, engine: { persist: "pack" } });
+    const made = await hostsOn(t, "xdp", { store, engine: { persist: "pack" } });
     if (!made) return;
     const [a, b] = made.hosts as [Host, Host];
     t.true((await ping(a, b.address)).received >= 3);
