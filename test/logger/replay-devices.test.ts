@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
@@ -6,7 +6,7 @@ import { openCapture } from "../../logger/capture/open-capture.js";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { PasteError } from "../../logger/errors.js";
 import { replayFrames } from "../../logger/replay.js";
-import { frame } from "../support/live-switch.js";
+import { frame, until } from "../support/live-switch.js";
 import { namespaces } from "../support/namespaces.js";
 import { packageRoot } from "../support/skip.js";
 import { testFolder } from "./store-tools.js";
@@ -23,7 +23,7 @@ function captureOf(folder: string): string {
 }
 
 async function framesOf(path: string): Promise<Buffer[]> {
-  const capture = await openCapture(path, { allowTruncated: true });
+  const capture = await openCapture(path);
   const found: Buffer[] = [];
   for await (const batch of capture)
     for (let i = 0; i < batch.count; i++)
@@ -59,6 +59,8 @@ for (const kind of ["an interface", "AF_XDP", "TAP"])
       arrived,
       "-Z",
       "root",
+      "-c",
+      `${frames.length}`,
     );
     await new Promise<void>((resolve) => {
       listener.stderr!.on("data", (text: Buffer) => text.includes("listening") && resolve());
@@ -68,11 +70,8 @@ for (const kind of ["an interface", "AF_XDP", "TAP"])
     const report = JSON.parse(await space.run(process.execPath, cli, ...args));
     t.is(report.sentFrames, frames.length);
     t.is(report.refused, 0);
-    let seen: Buffer[] = [];
-    for (let tries = 0; tries < 500 && seen.length < frames.length; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      if (readFileSync(arrived).length > 24) seen = await framesOf(arrived);
-    }
+    await until(() => listener.exitCode === 0, "every frame at the other end");
+    const seen = await framesOf(arrived);
     t.is(seen.length, frames.length);
     t.is(
       seen.findIndex((each, i) => !each.equals(frames[i]!)),
@@ -104,7 +103,7 @@ test("an interface that goes in mid-replay ends it, and says after how many fram
   });
   const exit = new Promise((resolve) => child.once("exit", resolve));
   const sent = () => Number(space.ip("-s", "-j", "link", "show", near).match(/"tx":\{[^}]*"packets":(\d+)/)?.[1] ?? 0);
-  while (sent() < 20) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => sent() >= 20, "frames on their way");
   space.ip("link", "delete", near);
   t.is(await exit, 1);
   t.regex(said, new RegExp(`port ${near} disappeared after \\d+ frames were sent`));
