@@ -23,7 +23,7 @@ async function tables(t: ExecutionContext, s: LiveSwitch, moment: Moment, comple
 }
 
 test("at every moment the tables are those that the switch had", async (t) => {
-  const seed = Number(process.env.PASTE_TEST_SEED ?? 4711);
+  const seed = Number(process.env.PASTE_SEED ?? 4711);
   const random = new Random(seed);
   const s = await liveSwitch(t, {}, { on: "memory" });
   s.engine.setRules([rule("")], "[]");

@@ -144,7 +144,7 @@ function expressions(condition: fc.Arbitrary<Condition>): fc.Arbitrary<Condition
   })).tree;
 }
 
-const seed = Number(process.env.FILTER_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.PASTE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 for (const lanes of [1, 3])
   test(`random expressions over a store of ${lanes} lanes select what the model selects`, async (t) => {

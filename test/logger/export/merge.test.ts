@@ -16,7 +16,7 @@ import { firstDifference, mergedModel, storedFrames, storeWith, type TestFrame, 
 const frameAt = (timeNs: bigint, tag: number): TestFrame => ({ data: Buffer.alloc(60, tag), wireLength: 60, timeNs });
 
 test("stores and captures are merged by time, each in its own order, also where its times run backwards", async (t) => {
-  const seed = Number(process.env.PASTE_SWITCH_SEED ?? Date.now() % 2 ** 31);
+  const seed = Number(process.env.PASTE_SEED ?? Date.now() % 2 ** 31);
   t.log(`seed ${seed}`);
   const times = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 60 });
   await fc.assert(

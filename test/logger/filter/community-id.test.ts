@@ -113,7 +113,7 @@ function model({ source, destination, protocol, ports }: Flow): string {
   return `1:${createHash("sha1").update(hashed).digest("base64")}`;
 }
 
-const seed = Number(process.env.FILTER_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.PASTE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 function randomFlow(dice: Dice): Flow {
   const six = dice.pick([false, true]);

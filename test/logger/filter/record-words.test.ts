@@ -220,7 +220,7 @@ test("names beyond the limit are refused", (t) => {
   t.throws(() => compileFilter(filter, store), { code: "FILTER", message: /more than 256 names at column \d+/ });
 });
 
-const seed = Number(process.env.FILTER_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.PASTE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 test("comparisons of times are those of 64-bit numbers", (t) => {
   t.log(`seed ${seed}`);

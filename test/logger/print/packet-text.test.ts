@@ -50,7 +50,7 @@ for (const hex of ["x", "xx", "X", "XX", "A", "AA"] as const)
   });
 
 test("whatever is in a frame, a line comes out, and nothing in it can move a cursor", (t) => {
-  const seed = Number(process.env.PASTE_TEST_SEED ?? 20_261);
+  const seed = Number(process.env.PASTE_SEED ?? 20_261);
   const random = new Random(seed);
   const frames = awkwardFrames(seed, 6000, { tiny: true });
   const batch = batchOf(frames);
@@ -101,7 +101,7 @@ const strange =
 test("awkward frames, lying ones among them, are printed as tcpdump prints them", (t) => {
   const reason = noPrinter();
   if (reason) return skip(t, reason);
-  const seed = Number(process.env.PASTE_TEST_SEED ?? 81);
+  const seed = Number(process.env.PASTE_SEED ?? 81);
   const frames = awkwardFrames(seed, 4000, { cuts: false }).filter(({ kind }) => !strange.test(kind));
   const timed = frames.map((frame, i) => ({ ...frame, timeNs: BigInt(i) * 1_000_000_000n }));
   const printer = new PacketText({ ...oursOnly, style: "seconds", linkHeader: true, hex: "x" });
