@@ -3,12 +3,13 @@ import { spawnSync } from "node:child_process";
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { exportFrames } from "../../logger/export.js";
-import { createStore, StoreAppender } from "../../logger/store.js";
 import type { Bench, Effort } from "./bench.js";
-import { imix, mixedFrames } from "./mixed-frames.js";
+import { imix, mixedStore, recordBytes } from "./mixed-frames.js";
+import { installed } from "./programs.js";
 import type { Row } from "./report.js";
 
-const storeBytes = 384 * 1024 * 1024;
+/** About what is exported, as records of the store. */
+const dataBytes = 320 << 20;
 
 interface Side {
   name: string;
@@ -17,7 +18,7 @@ interface Side {
 }
 
 function program(name: string, args: (capture: string) => string[], capture: string, say: Effort["say"]): Side[] {
-  if (spawnSync(name, ["--version"]).error) {
+  if (!installed(name)) {
     say(`export: ${name} is not installed, its rows are left out`);
     return [];
   }
@@ -26,18 +27,6 @@ function program(name: string, args: (capture: string) => string[], capture: str
     if (status !== 0) throw new Error(`${name}: ${stderr.toString().trim()}`);
   };
   return [{ name, run }];
-}
-
-async function fill(path: string, sizes: readonly number[], quick: boolean): Promise<number> {
-  await createStore(path, { sizeBytes: storeBytes });
-  const appender = await StoreAppender.open(path);
-  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
-  const recordBytes = sizes.reduce((sum, size) => sum + 64 + Math.ceil(size / 64) * 64, 0) / sizes.length;
-  const total = quick ? 20_000 : Math.floor((320 << 20) / recordBytes);
-  for (let number = 0; number < total; number += 20_000)
-    await appender.append(mixedFrames(number, Math.min(20_000, total - number), { sizes }));
-  await appender.close();
-  return total;
 }
 
 /** Bytes of frames, which all sides copy, whatever their files hold beside them. */
@@ -52,7 +41,8 @@ function frameBytes(sizes: readonly number[], frames: number): number {
 export const exporting: Bench = {
   summary:
     "a whole store to /dev/null as pcapng and nanosecond pcap, beside tcpdump -r -w and editcap on the same packets",
-  storeBytes: storeBytes * 2,
+  // The store, and the same frames in two captures.
+  storeBytes: dataBytes * 4,
   async run({ quick, rounds, folder, say }) {
     const rows: Row[] = [];
     const mixes: [string, number | undefined, readonly number[]][] = [
@@ -61,7 +51,9 @@ export const exporting: Bench = {
     ];
     for (const [mix, sizeBytes, sizes] of mixes) {
       const store = join(folder, "export.store");
-      const bytes = frameBytes(sizes, await fill(store, sizes, quick));
+      const frames = quick ? 20_000 : Math.floor(dataBytes / recordBytes(sizes));
+      await mixedStore(store, frames, { sizes });
+      const bytes = frameBytes(sizes, frames);
       for (const [format, capture] of [
         ["pcapng", join(folder, "export.pcapng")],
         ["nsecpcap", join(folder, "export.pcap")],

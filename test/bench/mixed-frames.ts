@@ -7,8 +7,14 @@ export const imix: readonly number[] = [60, 590, 60, 60, 590, 60, 1514, 60, 590,
 const flows = 10_000;
 const pcapRecordBytes = 16;
 const batch = 20_000;
-/** An average record of the mix, its index and the room that the last blocks need. */
-export const storeBytesPerFrame = 480;
+
+/** An average record of frames of these sizes: a line in front, and whole lines. */
+export const recordBytes = (sizes: readonly number[]): number =>
+  sizes.reduce((sum, size) => sum + 64 + Math.ceil(size / 64) * 64, 0) / sizes.length;
+
+/** What a store of so many frames needs: records, their index, and the room of the last blocks. */
+export const storeBytes = (frames: number, sizes: readonly number[] = imix): number =>
+  Math.ceil((frames * recordBytes(sizes) * 1.08) / 2 ** 20 + 64) * 2 ** 20;
 
 /** What is to be found: a frame from or to this host now and then. */
 export const rareHost = "10.77.0.1";
@@ -51,15 +57,16 @@ export function mixedFrames(
 export async function mixedStore(
   path: string,
   frames: number,
-  rareEvery: number,
-  each: (batch: CaptureBatch) => void = () => {},
+  {
+    each = () => {},
+    ...traffic
+  }: { sizes?: readonly number[]; rareEvery?: number; each?: (batch: CaptureBatch) => void } = {},
 ): Promise<void> {
-  const margin = 64 << 20;
-  await createStore(path, { sizeBytes: Math.ceil((frames * storeBytesPerFrame + margin) / 2 ** 20) * 2 ** 20 });
+  await createStore(path, { sizeBytes: storeBytes(frames, traffic.sizes) });
   const appender = await StoreAppender.open(path);
   for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
   for (let number = 0; number < frames; number += batch) {
-    const mixed = mixedFrames(number, batch, { rareEvery });
+    const mixed = mixedFrames(number, Math.min(batch, frames - number), traffic);
     each(mixed);
     await appender.append(mixed);
   }

@@ -1,13 +1,12 @@
 // One host's packets among many: what a query waits for, and what tcpdump takes on the same packets.
-import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import { openStore, type StoreReader } from "../../logger/reader.js";
 import type { Bench, Effort } from "./bench.js";
-import { mixedStore, rareHost, storeBytesPerFrame } from "./mixed-frames.js";
-import { exportCommand, timedCapture } from "./programs.js";
+import { mixedStore, rareHost, storeBytes } from "./mixed-frames.js";
+import { exportCommand, installed, timedCapture } from "./programs.js";
 import type { Row } from "./report.js";
 
 const framesFull = 10_000_000;
@@ -43,7 +42,10 @@ async function ask(source: string | StoreReader, filter: string, expected: numbe
 async function fill(store: string, capture: string, frames: number): Promise<void> {
   const file = openSync(capture, "w");
   writeSync(file, new PcapWriter({ nanoseconds: true }).header());
-  await mixedStore(store, frames, frames / wanted, ({ data }) => void writeSync(file, data));
+  await mixedStore(store, frames, {
+    rareEvery: frames / wanted,
+    each: ({ data }) => void writeSync(file, data),
+  });
   closeSync(file);
 }
 
@@ -52,8 +54,6 @@ async function expected(command: readonly string[]): Promise<number> {
   if (packets !== wanted) throw new Error(`${command.join(" ")}: ${packets} packets instead of ${wanted}`);
   return ms;
 }
-
-const present = (program: string) => spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
 
 async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   const frames = quick ? framesQuick : framesFull;
@@ -76,11 +76,11 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
   const scanned = row("one host: without the index", { note });
   const process = row("one host: process and all, pcap to a pipe", { note });
   const tcpdump = row("tcpdump -r, process and all", {
-    pairedWith: all.what,
+    pairedWith: process.what,
     note: "the same frames as a capture file",
   });
   const rows = [first, all, absent, again, scanned, process];
-  if (present("tcpdump")) rows.push(tcpdump);
+  if (installed("tcpdump")) rows.push(tcpdump);
   else say("tcpdump is not installed: left out (Debian package tcpdump)");
   try {
     await fill(store, capture, frames);
@@ -113,6 +113,6 @@ async function run({ quick, rounds, folder, say }: Effort): Promise<Row[]> {
 
 export const querying: Bench = {
   summary: "one host's packets among ten million, by the index; beside tcpdump -r",
-  storeBytes: framesFull * (storeBytesPerFrame + pcapBytesPerFrame),
+  storeBytes: storeBytes(framesFull) + framesFull * pcapBytesPerFrame,
   run,
 };

@@ -11,6 +11,7 @@ import { packageRoot } from "../../native/index.js";
 import type { PacerReport } from "../../native/replay.js";
 import { DaemonProcess, runCommand } from "../../switch/demo/command.js";
 import type { Bench, Effort } from "./bench.js";
+import { installed } from "./programs.js";
 import type { Row } from "./report.js";
 import { summarize } from "./statistics.js";
 import { Veth } from "./veth.js";
@@ -150,16 +151,7 @@ async function intoVeth(capture: string, { quick, rounds, say }: Effort): Promis
 
 async function whyNot(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "veth pairs need root";
-  for (const [program, option] of [
-    ["tcpreplay", "--version"],
-    ["ip", "-V"],
-  ] as const)
-    if (
-      await run(program, [option])
-        .catch(() => true as const)
-        .then((result) => result === true)
-    )
-      return `${program} is not installed`;
+  for (const program of ["tcpreplay", "ip"]) if (!installed(program)) return `${program} is not installed`;
   return (await run("unshare", ["--net", "true"]).catch(() => undefined)) ? undefined : "no namespace can be made here";
 }
 

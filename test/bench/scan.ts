@@ -1,12 +1,15 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { openStore, type StoreReader } from "../../logger/reader.js";
-import { createStore, StoreAppender } from "../../logger/store.js";
+import { Random } from "../../logger/traffic/random.js";
 import type { Bench } from "./bench.js";
-import { imix, mixedFrames } from "./mixed-frames.js";
+import { imix, mixedStore, recordBytes } from "./mixed-frames.js";
 import type { Row } from "./report.js";
 
-const storeBytes = 384 * 1024 * 1024;
+/** About what is read, as records of the store. */
+const dataBytes = 256 << 20;
+/** More of them than a processor learns by heart. */
+const anySizes = ((random) => Array.from({ length: 10_007 }, () => random.between(60, 1514)))(new Random(1));
 
 interface Way {
   what: string;
@@ -43,31 +46,20 @@ async function scan(reader: StoreReader, { filter, verifyPayload, kept = false, 
   return unit === "GB/s" ? bytesScanned / ms / 1e6 : (ms * 1e6) / frames;
 }
 
-/** As many frames as fill about 256 MiB of store. */
-async function fill(path: string, sizes: readonly number[], quick: boolean): Promise<void> {
-  await createStore(path, { sizeBytes: storeBytes });
-  const appender = await StoreAppender.open(path);
-  for (let port = 0; port < 4; port++) appender.addInterface(`bench${port}`);
-  const recordBytes = sizes.reduce((sum, size) => sum + 64 + Math.ceil(size / 64) * 64, 0) / sizes.length;
-  const total = quick ? 20_000 : Math.floor((256 << 20) / recordBytes);
-  for (let number = 0; number < total; number += 20_000)
-    await appender.append(mixedFrames(number, Math.min(20_000, total - number), { sizes }));
-  await appender.close();
-}
-
 export const scanning: Bench = {
   summary: "reading a store from end to end, and again: headers checked, payloads checked, filters that select nothing",
-  storeBytes,
+  storeBytes: dataBytes * 1.5,
   async run({ quick, rounds, folder }) {
     const rows: Row[] = [];
     const mixes: [string, number | undefined, readonly number[]][] = [
       ["64 bytes", 64, [64]],
       ["IMIX", undefined, imix],
+      ["60 to 1514 bytes at random", undefined, anySizes],
       ["1514 bytes", 1514, [1514]],
     ];
     for (const [mix, sizeBytes, sizes] of mixes) {
       const path = join(folder, "scan.store");
-      await fill(path, sizes, quick);
+      await mixedStore(path, quick ? 20_000 : Math.floor(dataBytes / recordBytes(sizes)), { sizes });
       const row = (what: string, unit: string): Row => {
         const row: Row = { bench: "scan", what: sizeBytes ? what : `${mix}: ${what}`, unit, samples: [] };
         return sizeBytes ? { ...row, sizeBytes } : row;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { exportFrames } from "../../logger/export.js";
 import { openStore, type StoreReader } from "../../logger/reader.js";
 import type { Bench, Effort } from "./bench.js";
-import { mixedStore, rareHost, storeBytesPerFrame } from "./mixed-frames.js";
+import { mixedStore, rareHost, storeBytes } from "./mixed-frames.js";
 import { exportCommand, type Found, ownCommand, timedCapture } from "./programs.js";
 import type { Row } from "./report.js";
 import { Stenographer } from "./stenographer.js";
@@ -86,7 +86,7 @@ async function compare(name: string, filter: string, sides: readonly Side[], rou
 async function capturedAndAsked(veth: Veth, steno: Stenographer, { quick, rounds, folder, say }: Effort) {
   const frames = quick ? framesQuick : framesFull;
   const store = join(folder, "stenoread.store");
-  await mixedStore(store, frames, frames / wanted);
+  await mixedStore(store, frames, { rareEvery: frames / wanted });
   await veth.run(ownCommand("replay", "-r", store, "-i", "near", "-p", `${framesPerSecond}`));
   await steno.settle(questions[0]!.filter, wanted);
   const { packets } = await steno.answer("tcp or udp");
@@ -109,7 +109,7 @@ async function capturedAndAsked(veth: Veth, steno: Stenographer, { quick, rounds
 
 export const stenoread: Bench = {
   summary: "one host's packets among two million, beside stenoread on the same packets (needs root and Stenographer)",
-  storeBytes: framesFull * storeBytesPerFrame,
+  storeBytes: storeBytes(framesFull),
   async run(effort) {
     const why = process.getuid?.() === 0 ? Stenographer.missing() : "network namespaces need root";
     if (why !== undefined) {
