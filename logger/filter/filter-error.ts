@@ -6,18 +6,24 @@ export function filterError(offset: number, problem: string, hint?: string): Pas
   return new PasteError("FILTER", `filter: ${problem} at column ${offset + 1}${hint ? `: ${hint}` : ""}`);
 }
 
-/** The candidate nearest to `word`, if it is near enough to have been meant: at most a third of its letters differ. */
+/** The candidate nearest to `word`, if it is near enough to have been meant: at most a third of its letters differ, or it was left unfinished. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > 40) return undefined;
+  const typed = word.toLowerCase();
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 0.5;
   for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) > bestDistance) continue;
-    // Of words as near, the one that was merely left unfinished is likelier.
-    const distance = editDistance(word.toLowerCase(), candidate) - (candidate.startsWith(word) ? 0.5 : 0);
+    const distance = distanceTo(candidate, typed, bestDistance);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;
+}
+
+/** Of words as near, the one that was merely left unfinished is likeliest, then one that begins alike: a first letter is seldom mistyped. */
+function distanceTo(candidate: string, typed: string, limit: number): number {
+  if (typed.length > 2 && candidate.startsWith(typed)) return 0.5;
+  if (Math.abs(candidate.length - typed.length) > limit) return limit;
+  return editDistance(typed, candidate) - (candidate[0] === typed[0] ? 0.25 : 0);
 }
 
 /** Insertions, deletions, changes and swaps of neighbours that turn `a` into `b`. */

@@ -1,4 +1,5 @@
 // Text to tokens, by the rules of pcap-filter(7): the longest match wins, so `80-90`, `tcp-syn` and `1.2.3.4` are one word each.
+import { PasteError } from "../errors.js";
 import { parseEthernet, parseIpv4, parseIpv6 } from "./addresses.js";
 import { filterError } from "./filter-error.js";
 import { communityWord, nameWords, payloadWord, timeWords } from "./record-words.js";
@@ -15,6 +16,7 @@ export type TokenType =
   | "time"
   | "payload"
   | "symbol"
+  | "fault"
   | "end";
 
 /** `text` is what was written, quotes of times and of names of ports and rules left out; but `symbol` and `word` tokens are normalised: `&&` is `and`, `==` is `=`, `!` is `not`. */
@@ -26,12 +28,17 @@ export interface Token {
   at: number;
   /** For parentheses and brackets: index of the token that closes them. */
   closing?: number;
+  /** Of a fault: what is wrong with the text from here on. */
+  fault?: PasteError;
 }
 
 /** Longest filter; far over anything that a person writes, and it bounds every later stage. */
 export const maxTextLength = 65536;
 
 const symbols = ["&&", "||", ">=", "<=", "!=", "==", "<<", ">>", ..."+-*/%:[]!<>()&|^="];
+const quotes = "only times, names of ports and rules, and payloads are quoted, each behind its word";
+const alternatives = 'alternatives are joined by "or"';
+const strayHints: Record<string, string> = { '"': quotes, "'": quotes, ",": alternatives, ";": alternatives };
 const normalised: Record<string, string> = { "&&": "and", "||": "or", "==": "=", "!": "not" };
 const plainWord = /[A-Za-z0-9](?:[-_.A-Za-z0-9]*[.A-Za-z0-9])?/y;
 const colonWord = /[0-9A-Fa-f:][0-9A-Fa-f:.]{0,63}/y;
@@ -44,7 +51,10 @@ const nameText = /[^ \t\r\n()"']+/y;
 const numberForm = /^(?:\d+|0x[0-9a-f]+)$/i;
 const shortIpv4Form = /^\d+(?:\.\d+){1,3}$/;
 
-/** Tokens of `text`, the last of type `end`; parentheses and brackets are matched here. Throws FILTER errors. */
+/**
+ * Tokens of `text`, the last of type `end`; parentheses and brackets are matched here. What is no token is a fault, at which the
+ * parser complains when it comes to it: a word before it that was misspelt is what is wrong (`pyload "GET /"`).
+ */
 export function tokenize(text: string): Token[] {
   if (text.length > maxTextLength)
     throw filterError(
@@ -59,13 +69,23 @@ export function tokenize(text: string): Token[] {
       at++;
       continue;
     }
-    const [token, length] = valueTakenWhole(text, at, tokens) ?? nextToken(text, at);
+    const [token, length] = takeToken(text, at, tokens);
     tokens.push(token);
     at += length;
   }
   tokens.push({ type: "end", text: "", value: 0, at: text.trimEnd().length });
   matchBrackets(tokens);
   return tokens;
+}
+
+/** A fault goes up to the end: what its characters would be is not known. */
+function takeToken(text: string, at: number, tokens: readonly Token[]): [Token, number] {
+  try {
+    return valueTakenWhole(text, at, tokens) ?? nextToken(text, at);
+  } catch (error) {
+    if (!(error instanceof PasteError)) throw error;
+    return [{ type: "fault", text: "", value: 0, at, fault: error }, text.length - at];
+  }
 }
 
 function nextToken(text: string, at: number): [Token, number] {
@@ -78,7 +98,11 @@ function nextToken(text: string, at: number): [Token, number] {
   if (escaped) return [{ type: "name", text: escaped.slice(1), value: 0, at }, escaped.length];
   const symbol = symbols.find((candidate) => text.startsWith(candidate, at));
   if (!symbol)
-    throw filterError(at, `unexpected character ${JSON.stringify(String.fromCodePoint(text.codePointAt(at)!))}`);
+    throw filterError(
+      at,
+      `unexpected character ${JSON.stringify(String.fromCodePoint(text.codePointAt(at)!))}`,
+      strayHints[text[at]!],
+    );
   const normal = normalised[symbol] ?? symbol;
   return [{ type: /^[a-z]/.test(normal) ? "word" : "symbol", text: normal, value: 0, at }, symbol.length];
 }
@@ -159,15 +183,22 @@ function numberValue(word: string, at: number): number {
 
 function matchBrackets(tokens: Token[]): void {
   const open: number[] = [];
+  const wrong = (index: number, problem: string) => {
+    const { text, at } = tokens[index]!;
+    tokens[index] = { type: "fault", text: "", value: 0, at, fault: filterError(at, `"${text}" ${problem}`) };
+  };
   for (const [index, token] of tokens.entries()) {
+    if (token.type === "fault") return;
     if (token.type !== "symbol") continue;
     if (token.text === "(" || token.text === "[") open.push(index);
     if (token.text !== ")" && token.text !== "]") continue;
     const opening = tokens[open.pop() ?? -1];
-    if (opening?.text !== (token.text === ")" ? "(" : "["))
-      throw filterError(token.at, `"${token.text}" closes nothing`);
+    if (opening?.text !== (token.text === ")" ? "(" : "[")) {
+      wrong(index, "closes nothing");
+      return;
+    }
     opening.closing = index;
   }
-  const unclosed = tokens[open.pop() ?? -1];
-  if (unclosed) throw filterError(unclosed.at, `"${unclosed.text}" is never closed`);
+  const unclosed = open.pop();
+  if (unclosed !== undefined) wrong(unclosed, "is never closed");
 }

@@ -1,6 +1,7 @@
 // What names and numbers mean behind each qualifier. Nothing is looked up on the network or in a file.
 import type { FilterValue, Qualifier } from "./ast.js";
 import { didYouMean, filterError } from "./filter-error.js";
+import { serviceHint } from "./hints.js";
 import type { PortTransport } from "./matches.js";
 import { services } from "./services.js";
 import { etherProtocols, ipProtocols, isoProtocols, type Protocol, protocolName } from "./words.js";
@@ -27,13 +28,23 @@ export function portsOf(value: FilterValue, qualifier: Qualifier, at: number): P
   return checked(range, protocol, at, value.name);
 }
 
+/** The names that mean something behind these words. */
+export function valueNames({ protocol, kind }: Qualifier): ReadonlyMap<string, unknown> {
+  if (kind === "port" || kind === "portrange") return services;
+  return kind === "proto" || kind === "protochain" ? protocolNames(protocol) : new Map();
+}
+
+function protocolNames(protocol: Protocol | undefined): ReadonlyMap<string, number> {
+  return protocol === "link" ? etherProtocols : protocol === "iso" ? isoProtocols : ipProtocols;
+}
+
 function servicePort(name: string, at: number): PortRange {
   if (/^\d{1,10}$/.test(name)) return { first: Number(name), last: Number(name) };
   const service = services.get(name);
   if (service)
     return { first: service.port, last: service.port, ...(service.transport && { transport: service.transport }) };
   if (/^\d+-\d+$/.test(name)) throw filterError(at, `"${name}" is a range`, `did you mean "portrange ${name}"?`);
-  throw filterError(at, `unknown service "${name}"`, didYouMean(name, services.keys(), "give the port's number"));
+  throw filterError(at, `unknown service "${name}"`, serviceHint(name));
 }
 
 function checked(range: PortRange, protocol: PortTransport | undefined, at: number, name?: string): PortRange {
@@ -50,7 +61,7 @@ export function protocolNumberOf(value: FilterValue, protocol: Protocol | undefi
   if (value.form === "number") return value.value;
   if (value.form !== "name")
     throw filterError(at, "an address where a protocol was expected", "give its number or \\name");
-  const table = protocol === "link" ? etherProtocols : protocol === "iso" ? isoProtocols : ipProtocols;
+  const table = protocolNames(protocol);
   const number = table.get(value.name) ?? (table === ipProtocols ? table.get(value.name.toLowerCase()) : undefined);
   if (number !== undefined) return number;
   throw filterError(at, `unknown protocol "${value.name}"`, didYouMean(value.name, table.keys(), "give its number"));

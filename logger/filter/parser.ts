@@ -4,14 +4,16 @@
 import { anyTest } from "./any-test.js";
 import type { FilterExpression, FilterTerm, Kind, Qualifier, Relation } from "./ast.js";
 import type { Direction } from "./direction.js";
-import { filterError } from "./filter-error.js";
+import { didYouMean, filterError, nearest } from "./filter-error.js";
 import { parseFlow } from "./flow-parser.js";
+import { otherNames, valueHint } from "./hints.js";
 import { type Token, tokenize } from "./lexer.js";
+import { valueNames } from "./lookups.js";
 import { parsePayload } from "./payload-parser.js";
 import { isRecordWord, parseRecordWord } from "./record-word-parser.js";
-import { anyWord, payloadWord } from "./record-words.js";
+import { anyWord, communityWord, nameWords, payloadWord } from "./record-words.js";
 import { isArithmeticOperator, isRelation, parseTerm } from "./term-parser.js";
-import { TokenReader } from "./token-reader.js";
+import { knownWords, TokenReader } from "./token-reader.js";
 import { parseValue } from "./value-parser.js";
 import { llcTypes, type Protocol, protocolName, protocolOf, refusedWords } from "./words.js";
 
@@ -26,6 +28,8 @@ interface Operand {
 }
 
 const kinds: readonly string[] = ["host", "net", "port", "portrange", "proto", "protochain"];
+/** Behind a direction, and behind a protocol that has ports: no other is carried there. */
+const withoutProto = knownWords.filter((word) => !word.startsWith("proto"));
 const anOperand = 'a condition such as "tcp", "host 10.0.0.1" or "port 80"';
 
 /** The tree of a filter; empty text selects everything. Times count from `nowNs`. Throws FILTER errors with the column. */
@@ -50,6 +54,10 @@ const values: Record<Kind, string> = {
 function aValueOr({ kind }: Qualifier, valuesOnly: boolean): string {
   const value = values[kind ?? "host"];
   return valuesOnly ? value : `${value} or a condition`;
+}
+
+function isValue({ type }: Token): boolean {
+  return ["name", "number", "ipv4", "ipv6", "ethernet"].includes(type);
 }
 
 class Parser {
@@ -97,9 +105,10 @@ class Parser {
       if (valuesOnly) throw this.wordAmongValues(token);
       return this.parseWord(token);
     }
-    if (token.type === "end" || token.type === "symbol")
+    if (token.type === "end" || token.type === "symbol" || token.type === "fault")
       throw this.reader.unexpected(carried ? aValueOr(carried, valuesOnly) : anOperand);
     if (!carried) throw this.valueWithoutWords(token);
+    if (token.type === "name") this.checkName(token, carried);
     const value = parseValue(this.reader, carried);
     const start = this.start ?? token.at;
     this.start = undefined;
@@ -159,6 +168,8 @@ class Parser {
       if (["src", "dst", ...kinds].includes(text)) return this.parseQualified(protocol, at);
       if (refusedWords.has(text)) throw this.reader.unexpected(anOperand);
     }
+    if (type === "name" && ["tcp", "udp", "sctp"].includes(protocol))
+      throw this.reader.unknownWord(this.reader.peek(), 'expected "and", "or" or the end', [], withoutProto);
     if (isArithmeticOperator(this.reader.peek()) || isRelation(this.reader.peek()))
       throw this.reader.unexpected(
         `"[": bytes are written ${protocolName(protocol)}[offset] or ${protocolName(protocol)}[offset:size]`,
@@ -286,9 +297,29 @@ class Parser {
     return filterError(token.at, `unexpected "${token.text}"`, hint);
   }
 
+  /**
+   * A name that means nothing here is a word that was misspelt where it took a value's place: where a value follows it
+   * (`src prot 80`), or where it stands behind `and` or `or` and is near to a word (`port 80 and droped`).
+   */
+  private checkName(token: Token, carried: Qualifier): void {
+    const { text } = token;
+    const names = valueNames(carried);
+    if (names.has(text) || names.has(text.toLowerCase()) || /^\d+-\d+$/.test(text)) return;
+    const near = nearest(text, [...knownWords, ...names.keys()]);
+    const isWord = this.start === undefined && ((near !== undefined && !names.has(near)) || otherNames.has(text));
+    if (!isWord && !isValue(this.reader.peek(1))) return;
+    const words = carried.direction ? withoutProto : knownWords;
+    throw this.reader.unknownWord(token, `expected ${aValueOr(carried, false)}`, names.keys(), words);
+  }
+
   private valueWithoutWords(token: Token): Error {
-    if (token.type === "name") return this.reader.unknownWord(token);
-    const word = token.type === "number" ? "port" : token.type === "ethernet" ? "ether host" : "host";
-    return filterError(token.at, `"${token.text}" has no word before it`, `did you mean "${word} ${token.text}"?`);
+    const { type, text } = this.reader.peek(-3);
+    const again = type === "word" && (nameWords.includes(text) || text === "dropped" || text === communityWord);
+    const stands = again ? `"${text}" stands again before each of its values` : undefined;
+    const hint = stands ?? valueHint(token, this.reader.peek(1));
+    if (token.type !== "name") return filterError(token.at, `"${token.text}" has no word before it`, hint);
+    if (stands)
+      return filterError(token.at, `unknown word "${token.text}"`, didYouMean(token.text, knownWords, stands));
+    return this.reader.unknownWord(token, hint ?? `expected ${anOperand}`);
   }
 }

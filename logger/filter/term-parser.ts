@@ -5,7 +5,9 @@ import { filterError } from "./filter-error.js";
 import { type AluOperator, aluCode, type LoadSize, sizeCode } from "./instruction.js";
 import type { Token } from "./lexer.js";
 import type { TokenReader } from "./token-reader.js";
-import { protocolName, protocolOf } from "./words.js";
+import { numbers, protocolName, protocolOf, protocols } from "./words.js";
+
+const termWords = ["len", ...protocols.map(protocolName)];
 
 type StackedOperator = { operator: AluOperator | "negate"; at: number };
 
@@ -76,7 +78,9 @@ function parsePrimary(reader: TokenReader): FilterTerm {
       return term;
     });
   if (token.type === "word" && protocolOf(token.text)) return parseLoad(reader);
-  throw reader.unexpected('a number, "len" or bytes such as "ip[0]"');
+  const wanted = 'a number, "len" or bytes such as "ip[0]"';
+  if (token.type === "name") throw reader.unknownWord(token, `expected ${wanted}`, numbers.keys(), termWords);
+  throw reader.unexpected(wanted);
 }
 
 function parseLoad(reader: TokenReader): FilterTerm {

@@ -1,5 +1,6 @@
 // The parser's view of the tokens: where it is, what comes next, and the errors that every rule shares.
 import { didYouMean, filterError } from "./filter-error.js";
+import { otherNames } from "./hints.js";
 import type { Token } from "./lexer.js";
 import { keywords, protocolName, protocols, refusedWords } from "./words.js";
 
@@ -9,6 +10,8 @@ export const maxDepth = 64;
 /** Most operators in one comparison; it bounds how deep the recursion over a comparison goes. */
 export const maxOperators = 256;
 
+export const knownWords: readonly string[] = [...keywords, ...protocols.map(protocolName)];
+
 export class TokenReader {
   private index = 0;
   private depth = 0;
@@ -16,9 +19,9 @@ export class TokenReader {
 
   constructor(private readonly tokens: readonly Token[]) {}
 
-  /** The token `ahead` places on; past the end, the end. */
+  /** The token `ahead` places on, or back; past an end, the one that stands there. */
   peek(ahead = 0): Token {
-    return this.tokens[Math.min(this.index + ahead, this.tokens.length - 1)]!;
+    return this.tokens[Math.max(0, Math.min(this.index + ahead, this.tokens.length - 1))]!;
   }
 
   next(): Token {
@@ -50,9 +53,9 @@ export class TokenReader {
     return this.next().value;
   }
 
-  /** The token after the bracket that closes the one `ahead` places on. */
+  /** The token after the bracket that closes the one `ahead` places on; the end where a fault stands before that. */
   afterClosing(ahead = 0): Token {
-    const closing = this.peek(ahead).closing!;
+    const closing = this.peek(ahead).closing ?? this.tokens.length;
     return this.tokens[Math.min(closing + 1, this.tokens.length - 1)]!;
   }
 
@@ -81,6 +84,7 @@ export class TokenReader {
   /** The error for a token that cannot stand here; `wanted` says what can. */
   unexpected(wanted: string): Error {
     const token = this.peek();
+    if (token.fault) return token.fault;
     const expected = `expected ${wanted}`;
     if (token.type === "end") return filterError(token.at, "the filter ends too early", expected);
     if (token.type === "name") return this.unknownWord(token, expected);
@@ -89,11 +93,14 @@ export class TokenReader {
     return filterError(token.at, `unexpected "${token.text}"`, expected);
   }
 
-  unknownWord(token: Token, otherwise?: string): Error {
-    const known = [...keywords, ...protocols.map(protocolName)];
-    const dash = token.text.indexOf("-");
-    const glued = dash > 0 && (known.includes(token.text.slice(0, dash)) || /^\d+$/.test(token.text.slice(0, dash)));
-    const hint = glued ? 'a subtraction needs blanks around "-"' : didYouMean(token.text, known, otherwise);
-    return filterError(token.at, `unknown word "${token.text}"`, hint);
+  /** `names`: what may be meant beside the words, where a value may stand. */
+  unknownWord({ text, at }: Token, otherwise?: string, names: Iterable<string> = [], words = knownWords): Error {
+    const elsewhere = otherNames.get(text.toLowerCase());
+    const hint = /^(?:len|length|\d+)-/.test(text)
+      ? 'a subtraction needs blanks around "-"'
+      : elsewhere
+        ? `did you mean "${elsewhere}"?`
+        : didYouMean(text, [...words, ...names], otherwise);
+    return filterError(at, `unknown word "${text}"`, hint);
   }
 }

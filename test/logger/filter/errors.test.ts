@@ -4,6 +4,7 @@ import { PasteError } from "../../../logger/errors.js";
 import { compileFilter } from "../../../logger/filter/compile.js";
 
 const aCondition = 'expected a condition such as "tcp", "host 10.0.0.1" or "port 80"';
+const quoting = "only times, names of ports and rules, and payloads are quoted, each behind its word";
 const deep = `${"(".repeat(65)}tcp${")".repeat(65)}`;
 const manyOperators = `${"1 + ".repeat(300)}1 = 1`;
 const many = (count: number, each: string): string => Array.from({ length: count }, () => each).join(" or ");
@@ -23,11 +24,43 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
     'unknown word "foo" at column 5: llc takes i, s, u, rr, rnr, rej, ui, ua, disc, dm, sabme, test, xid, frmr',
   ],
   ["vlan (x)", 'unknown word "x" at column 7: expected the number of a VLAN'],
+  ["xyzzy", `unknown word "xyzzy" at column 1: ${aCondition}`],
+  // A first letter is seldom mistyped, and words are left unfinished.
+  ["hst 10.0.0.1", 'unknown word "hst" at column 1: did you mean "host"?'],
+  ["drop", 'unknown word "drop" at column 1: did you mean "dropped"?'],
+  // Words that stand where a value may.
+  ["port 80 and in-prt x", 'unknown word "in-prt" at column 13: did you mean "in-port"?'],
+  ["port 80 and not (droped)", 'unknown word "droped" at column 18: did you mean "dropped"?'],
+  ["host 10.0.0.1 and tpc", 'unknown word "tpc" at column 19: did you mean "tcp"?'],
+  ["host 10.0.0.1 or web1", '"web1" is no address at column 18: host names are not looked up, give the address'],
+  ["ip proto 6 or udp2", 'unknown protocol "udp2" at column 15: did you mean "udp"?'],
+  ["port 80 or htps", 'unknown service "htps" at column 12: did you mean "https"?'],
+  ["port 80 and dport 443", 'unknown word "dport" at column 13: did you mean "dst port"?'],
+  ["src prot 80", 'unknown word "prot" at column 5: did you mean "port"?'],
+  ["src hots 10.0.0.1", 'unknown word "hots" at column 5: did you mean "host"?'],
+  ["tcp prot 80", 'unknown word "prot" at column 5: did you mean "port"?'],
+  // Words before what is no token: they are what is wrong.
+  ['tcp and pyload "x"', 'unknown word "pyload" at column 9: did you mean "payload"?'],
+  ["pyload /a(b/", 'unknown word "pyload" at column 1: did you mean "payload"?'],
+  ["pyload /a)b/", 'unknown word "pyload" at column 1: did you mean "payload"?'],
+  ["tpc and (udp", 'unknown word "tpc" at column 1: did you mean "tcp"?'],
+  // What other programs call it.
+  ["ip.addr == 10.0.0.1", 'unknown word "ip.addr" at column 1: did you mean "host"?'],
+  ["http", 'unknown word "http" at column 1: did you mean "port http"?'],
+  ["tcp-syn", '"tcp-syn" has no word before it at column 1: write "tcp[tcpflags] & tcp-syn != 0"'],
+  ["icmp-echo", '"icmp-echo" has no word before it at column 1: write "icmp[icmptype] = icmp-echo"'],
+  ["src-port 80", 'unknown word "src-port" at column 1: did you mean "src port"?'],
+  ["port dns", 'unknown service "dns" at column 6: did you mean "domain"?'],
+  ["15m ago", 'unknown word "15m" at column 1: times stand behind "after", "before" or "between"'],
+  ["14:00", '"14" has no word before it at column 1: times stand behind "after", "before" or "between"'],
+  ["tcp[tcpflag] & 2 != 0", 'unknown word "tcpflag" at column 5: did you mean "tcpflags"?'],
+  ["tcp[13] = tcp-sy", 'unknown word "tcp-sy" at column 11: did you mean "tcp-syn"?'],
   // Characters and brackets.
   ["tcp @ udp", 'unexpected character "@" at column 5'],
   ["rule 'x", "' is never closed at column 6"],
   ['after "14:00', '" is never closed at column 7'],
-  ["tcp 'x", 'unexpected character "\'" at column 5'],
+  ["tcp 'x", `unexpected character "'" at column 5: ${quoting}`],
+  ["port 80,443", 'unexpected character "," at column 8: alternatives are joined by "or"'],
   ["(tcp", '"(" is never closed at column 1'],
   ["tcp)", '")" closes nothing at column 4'],
   ["ip[0", '"[" is never closed at column 3'],
@@ -79,7 +112,7 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   // Ports and protocols.
   ["port 70000", "port 70000 is too large at column 6: the largest is 65535"],
   ["portrange 1-70000", "port 70000 is too large at column 11: the largest is 65535"],
-  ["port htp", 'unknown service "htp" at column 6: did you mean "ftp"?'],
+  ["port htp", 'unknown service "htp" at column 6: did you mean "http"?'],
   ["port nosuchservice", 'unknown service "nosuchservice" at column 6: give the port\'s number'],
   ["port 80-90", '"80-90" is a range at column 6: did you mean "portrange 80-90"?'],
   ["portrange http", '"http" is no range of ports at column 11: write it as 80-90'],

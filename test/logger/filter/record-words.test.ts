@@ -157,6 +157,9 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   ["rule", "the filter ends too early at column 5: expected a rule's name"],
   ['tcp and rule ""', "an empty name at column 15: every port and rule has one"],
   ["dropped hairpn", 'unknown reason "hairpn" at column 9: did you mean "hairpin"?'],
+  ["in-port vale0:a or vale0:b", 'unknown word "vale0" at column 20: "in-port" stands again before each of its values'],
+  ["rule web or dns", 'unknown word "dns" at column 13: "rule" stands again before each of its values'],
+  ["in-port vale0:a or tpc", 'unknown word "tpc" at column 20: did you mean "tcp"?'],
   ["in-prot vale0:a", 'unknown word "in-prot" at column 1: did you mean "in-port"?'],
   ["host (10.0.0.1 or dropped)", 'unexpected "dropped" at column 19: expected a value'],
 ];
