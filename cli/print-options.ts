@@ -36,7 +36,7 @@ export function addTextOptions(command: Command): Command {
 
 export function addPrintOptions(command: Command): Command {
   return addTextOptions(command)
-    .option("--jsonl", "one JSON object a line, with the names of EVE")
+    .option("--jsonl", "one JSON object a line, with the names of EVE (Suricata)")
     .option("--json", "the same: what goes on has no end that an array could have");
 }
 

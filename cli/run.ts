@@ -8,7 +8,7 @@ import { commands } from "./commands.js";
 
 const after = `
 Filters are pcap-filter(7) and need no quotes, except for what your shell would take for itself.
---name N chooses a daemon, default "default"; --control SOCK or PASTE_SWITCH_CONTROL point at its socket.
+--name N chooses a daemon, "default" unless said; --control SOCK or PASTE_SWITCH_CONTROL point at its socket.
 --debug, or PASTE_SWITCH_DEBUG=1, shows where an error came from.
 Exits 0 when it is done, 1 when it failed or found something wrong, 2 when the command line, a filter or a configuration is wrong.
 
@@ -18,7 +18,7 @@ Examples:
   paste-switch stats --watch
   paste-switch help rule`;
 
-/** Runs one command line and sets the process's exit code. */
+/** Runs one command line and sets the process's exit status. */
 export async function run(argv: readonly string[]): Promise<void> {
   const end = argv.indexOf("--");
   const options = end < 0 ? argv : argv.slice(0, end);
@@ -66,6 +66,7 @@ async function build(called: string | undefined): Promise<Command> {
       .summary(entry.summary)
       .description(upperFirst(`${entry.summary}.`));
     if (name === called) (await entry.load()).define(command);
+    if (command.commands.length > 0) command.helpCommand("help [command]", "print a command's help");
   }
   // Commander's own help command knows one word, and prints the help of `mac` for `help mac list`.
   program
@@ -85,7 +86,7 @@ async function build(called: string | undefined): Promise<Command> {
   return program;
 }
 
-/** Says what went wrong and gives the exit code. */
+/** Says what went wrong and gives the exit status. */
 function fail(error: unknown, debug: boolean, called: string | undefined): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;

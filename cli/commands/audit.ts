@@ -18,18 +18,19 @@ export function define(command: Command): void {
     .option("-f, --config <file>", "the configuration it was logged with (default: the daemon's)")
     .option("--port <spec>", "a port's options then, such as vale0:a,access=5; may be repeated", repeated)
     .option("--what-if <file>", "what a switch with this configuration would have done instead")
-    .option("-n, --limit <n>", "frames to list at most (default 1000); all are counted")
+    .option("-n, --limit <n>", "frames to list at most (default: 1000); all are counted")
     .option("--json", "the whole report as JSON")
     .option("--utc", "times in UTC")
     .addHelpText(
       "after",
       `
 Sends what was logged through the switch once more, in this process and without a port, and compares: with the same
-configuration every recorded outcome must come out again; each frame that differs is listed, and the exit code is 1, as where
-the store is damaged. With --what-if the frames are listed that would have gone elsewhere. What the log cannot tell (rings that were
-full, addresses learned before it begins) is counted as not judged; logger/REPLAY.md says when. Of the configuration ports' VLANs and mirrors
-and the learning table count; a port that is not in it is transparent. Without -f and -r the running daemon is asked for its file and
-its ports; of a store that no daemon runs on, name what its configuration was.
+configuration every recorded outcome must come out again; each frame that differs is listed, and the exit status is 1,
+as where the store is damaged. With --what-if the frames are listed that would have gone elsewhere. What the log
+cannot tell (rings that were full, addresses learned before it begins) is counted as not judged; logger/REPLAY.md says
+when. Of the configuration ports' VLANs and mirrors and the learning table count; a port that is not in it is
+transparent. Without -f and -r the running daemon is asked for its file and its ports; of a store that no daemon runs
+on, name what its configuration was.
 
 Examples:
   paste-switch audit

@@ -7,12 +7,13 @@ export function define(command: Command): void {
       "export, extcap, forward, index, log, ports, processes, query, replay, run, scan, stenoread, tail, tree; none: all of them",
     )
     .option("--quick", "a few frames only: proves that it runs, measures nothing")
-    .option("--rounds <n>", "rounds of each measurement (7)")
+    .option("--rounds <n>", "rounds of each measurement (default: 7; with --quick 2)")
     .option("--json", "as JSON")
     .addHelpText(
       "after",
       `
-Sides that are compared run in turn, A B A B; the ratio is the median of the ratios pair by pair. Machines are noisy: quote ratios.
+Sides that are compared run in turn, A B A B; the ratio is the median of the ratios pair by pair. Machines are noisy:
+quote ratios.
 
 Examples:
   paste-switch bench forward

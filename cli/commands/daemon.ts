@@ -30,20 +30,41 @@ export function define(command: Command): void {
       repeated,
     )
     .option("--log <filter>", "a rule that logs what the filter matches; may be repeated", repeated)
-    .addOption(new Option("--full <policy>", "when the store is full").choices(["overwrite", "stop", "block"]))
-    .addOption(new Option("--durability <mode>", "strict: durable before it leaves").choices(["strict", "relaxed"]))
-    .addOption(new Option("--persist <how>", "copy into the log, or keep the buffer").choices(["auto", "pack", "mark"]))
-    .addOption(new Option("--wait <how>", "how threads wait for frames").choices(["adaptive", "block", "busy"]))
-    .option("--threads <n>", "forwarding threads, 1 to 16")
+    .addOption(
+      new Option(
+        "--full <policy>",
+        "when the store is full: the oldest go, logging stops, or ports wait (default: overwrite)",
+      ).choices(["overwrite", "stop", "block"]),
+    )
+    .addOption(
+      new Option(
+        "--durability <mode>",
+        "strict: a frame leaves when it is durable; relaxed: it may leave before (default: strict)",
+      ).choices(["strict", "relaxed"]),
+    )
+    .addOption(
+      new Option(
+        "--persist <how>",
+        "pack: copy into the log; mark: keep the buffer; auto: keep what a device filled (default: auto)",
+      ).choices(["auto", "pack", "mark"]),
+    )
+    .addOption(
+      new Option(
+        "--wait <how>",
+        "how threads wait for frames; adaptive: spin a little, then sleep; busy: never sleep (default: adaptive)",
+      ).choices(["adaptive", "block", "busy"]),
+    )
+    .option("--threads <n>", "forwarding threads, 1 to 16 (default: 1)")
     .option("--group <group>", "members may use the sockets and read the store")
     .option("--user <user>", "run as this user; only root can choose another")
     .addHelpText(
       "after",
       `
 Stays in the foreground and prints "ready" when its ports are attached. Options are stronger than the configuration;
---port and --log add to it. Without rules nothing is logged. After a crash the store is recovered, and the report printed.
-Started as root it gives up every capability at once; a small broker beside it opens what tap, xdp and netmap ports need.
-SIGTERM and SIGINT deliver what is on its way, close the store and exit 0; SIGHUP reads the configuration's rules again.
+--port and --log add to it. Without rules nothing is logged. After a crash the store is recovered, and the report
+printed. Started as root it gives up every capability at once; a small broker beside it opens what tap, xdp and netmap
+ports need. SIGTERM and SIGINT deliver what is on its way, close the store and exit 0; SIGHUP reads the
+configuration's rules again.
 
 Examples:
   paste-switch daemon --store /dev/shm/lab.store --size 1G --log 'tcp port 80' --log icmp

@@ -8,8 +8,8 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-Forwards, records, kills the daemon in mid-traffic, recovers, compares, exports and replays; each step is a command that you could
-type. Uses at most 48 MiB of /dev/shm, else $TMPDIR. Ends with OK, or with FAILED and exit code 1.
+Forwards, records, kills the daemon in mid-traffic, recovers, compares, exports and replays; each step is a command
+that you could type. Uses at most 48 MiB of /dev/shm, else $TMPDIR. Ends with OK, or with FAILED and exit status 1.
 
 Examples:
   paste-switch demo

@@ -58,20 +58,23 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-A store may be in use: it is only read, up to what is durable when the export begins. pcapng has nanoseconds, an interface for each port, and of each
-frame the sequence as packet id, direction, hash, drop count, and a comment: rule, where it went or why not.
-SIGINT ends the export; the file is complete up to there. Exits 1 where damaged records were left out.
+A store may be in use: it is only read, up to what is durable when the export begins. pcapng has nanoseconds, an
+interface for each port, and of each frame the sequence as packet id, direction, hash, drop count, and a comment:
+rule, where it went or why not. SIGINT ends the export; the file is complete up to there. Exits 1 where damaged
+records were left out.
 
 Several sources are merged by time, as mergecap does; each keeps its own order, also where its times run backwards.
 
-Split files are called as tcpdump calls them: -C 1 -w x.pcap gives x.pcap, x.pcap1, x.pcap2; -W 10 x.pcap0 to x.pcap9, over and over; or as dumpcap
-does, with -b. Sizes are those before compression, times those of the frames. Each file is complete by itself. A ring gives up only what this export
-wrote; a name that somebody else's file has ends the export.
+Split files are called as tcpdump calls them: -C 1 -w x.pcap gives x.pcap, x.pcap1, x.pcap2; -W 10 x.pcap0 to x.pcap9,
+over and over; or as dumpcap does, with -b. Sizes are those before compression, times those of the frames. Each file
+is complete by itself. A ring gives up only what this export wrote; a name that somebody else's file has ends the
+export.
 
-Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, community-id ID, and of stores in-port NAME, out-port
-NAME, rule NAME, forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago, 2026-11-22T14:00:00Z, seconds since
-1970. Names may be vale0:* (in quotes, because of the shell). Everywhere: flow 10.0.0.1:40000 10.0.0.2:443 tcp;
-any host, net, port or proto (in VLANs and tunnels, too); payload "text", payload /regular expression/. logger/FILTER.md has them all.
+Besides pcap-filter(7): after TIME, before TIME, between TIME and TIME, community-id ID, and of stores in-port NAME,
+out-port NAME, rule NAME, forwarded, flooded, dropped, dropped REASON. Times: 14:00, yesterday 14:00:05, 15m ago,
+2026-11-22T14:00:00Z, seconds since 1970. Names may be vale0:* (in quotes, because of the shell). Everywhere: flow
+10.0.0.1:40000 10.0.0.2:443 tcp; any host, net, port or proto (in VLANs and tunnels, too); payload "text", payload
+/regular expression/. logger/FILTER.md has them all.
 
 Examples:
   paste-switch export -w all.pcapng

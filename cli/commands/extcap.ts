@@ -14,10 +14,11 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-Two interfaces: paste-switch-tail shows frames as they come, as they are logged or as they pass a port; paste-switch-query shows frames
-that were kept, by filter, time, port and rule. Their dialogs in Wireshark (the wheel beside them) have the fields; in tshark
--o extcap.paste_switch_tail.port:vale0:a sets one. Frames as they come end with an error when no daemon runs (any more). The wrapper
-names node and this package by their places: install again after moving them.
+Two interfaces: paste-switch-tail shows frames as they come, as they are logged or as they pass a port;
+paste-switch-query shows frames that were kept, by filter, time, port and rule. Their dialogs in Wireshark (the wheel
+beside them) have the fields; in tshark -o extcap.paste_switch_tail.port:vale0:a sets one. Frames as they come end
+with an error when no daemon runs (any more). The wrapper names node and this package by their places: install again
+after moving them.
 
 Examples:
   paste-switch extcap --install

@@ -32,7 +32,7 @@ export function define(command: Command): void {
     .option("-n", "numbers instead of names: always so")
     .option("-#, --number", "the store's sequence of each packet in front; of several sources also which one")
     .option("--nano", "nine digits of a second")
-    .option("--json", "a JSON array, with EVE's names")
+    .option("--json", "a JSON array, with the names of EVE (Suricata)")
     .option("--jsonl", "the same, an object a line")
     .option("--count", "how many packets and bytes")
     .option("--flows", "a row for each conversation")
@@ -48,16 +48,16 @@ export function define(command: Command): void {
         "bytes",
       ]),
     )
-    .option("--rows <n>", "rows that --flows and --top may keep in memory (default 1048576)")
+    .option("--rows <n>", "rows that --flows and --top may keep in memory (default: 1048576)")
     .option("--no-index", "scan, even where the index could answer")
     .option("--explain", "say what was looked at");
   addCaptureOptions(command)
     .addHelpText(
       "after",
       `
-Lines are those of tcpdump -n; what applications say is left to tshark (export -w - ... | tshark -r -). Packets of a store come in
-sequence order, several sources are merged by time. The filter's words are those of \`paste-switch export --help\`.
-Exits 1 where damaged records were left out; logger/QUERY.md explains the fields.
+Lines are those of tcpdump -n; what applications say is left to tshark (export -w - ... | tshark -r -). Packets of a
+store come in sequence order, several sources are merged by time. The filter's words are those of \`paste-switch
+export --help\`. Exits 1 where damaged records were left out; logger/QUERY.md explains the fields.
 
 Examples:
   paste-switch query host 10.0.0.7 and tcp port 443

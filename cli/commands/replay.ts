@@ -34,11 +34,11 @@ export function define(command: Command): void {
     ),
   )
     .option("--map <from=to>", "frames that came from this port go into that one; may be repeated", repeated)
-    .option("-x, --speed <factor>", "times the frames' own timing (default 1)")
+    .option("-x, --speed <factor>", "times the frames' own timing (default: 1)")
     .option("-p, --pps <rate>", "so many frames a second")
     .option("-M, --mbps <rate>", "so many megabits a second")
     .option("-t, --topspeed", "as fast as the switch takes them")
-    .option("-l, --loops <n>", "so many times; 0: until it is stopped (default 1)")
+    .option("-l, --loops <n>", "so many times; 0: until it is stopped (default: 1)")
     .option("-L, --limit <n>", "so many frames at most, over all loops")
     .option("--until <time|sequence>", "up to, but not including, this time; or up to this record of a store")
     .option(
@@ -63,11 +63,12 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-Several sources are sent one behind the other. Frames go into the port that has the name of the one they came from, in this
-switch or another; into the only port, if there is one; or as --map says. Ports of a switch are attached to; devices are opened
-without a daemon, with the rights of this process. Exits 1 where damaged records were left out. Deadlines are absolute: a late frame does not delay the others. Checksums are mended where something was
-rewritten. On a terminal, space pauses and goes on, n or enter sends the next frame, q ends. Words about records (in-port,
-after, ...) are those of \`paste-switch export --help\`; logger/REPLAY.md has the rest.
+Several sources are sent one behind the other. Frames go into the port that has the name of the one they came from, in
+this switch or another; into the only port, if there is one; or as --map says. Ports of a switch are attached to;
+devices are opened without a daemon, with the rights of this process. Exits 1 where damaged records were left out.
+Deadlines are absolute: a late frame does not delay the others. Checksums are mended where something was rewritten. On
+a terminal, space pauses and goes on, n or enter sends the next frame, q ends. Words about records (in-port, after,
+...) are those of \`paste-switch export --help\`; logger/REPLAY.md has the rest.
 
 Examples:
   paste-switch replay -i vale1:a -i vale1:b

@@ -7,12 +7,12 @@ export function define(command: Command): void {
     .addHelpText(
       "after",
       `
-The program sees /dev/netmap served by the daemon, without a kernel module: it opens ports by netmap's names (vale0:a, pipes
-vale0:a{1, monitors vale0:a/r). Its input, output, signals and exit status are its own.
+The program sees /dev/netmap served by the daemon, without a kernel module: it opens ports by netmap's names (vale0:a,
+pipes vale0:a{1, monitors vale0:a/r). Its input, output, signals and exit status are its own.
 
-Not served: programs that are static, linked with musl, setuid, or make system calls themselves (Go); interfaces of the kernel
-(netmap:eth0: give the daemon a port for it); host rings of vale ports, zero-copy monitors, CSB and sync-kloop, polling mode,
-EXTMEM and offsets. They answer with netmap's errno; native/README.md has the list.
+Not served: programs that are static, linked with musl, setuid, or make system calls themselves (Go); interfaces of
+the kernel (netmap:eth0: give the daemon a port for it); host rings of vale ports, zero-copy monitors, CSB and
+sync-kloop, polling mode, EXTMEM and offsets. They answer with netmap's errno; native/README.md has the list.
 
 Examples:
   paste-switch run -- pkt-gen -i vale0:a -f tx

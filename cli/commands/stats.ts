@@ -10,7 +10,7 @@ interface StatsFlags extends InstanceFlags {
 
 export function define(command: Command): void {
   addInstanceOptions(command)
-    .option("--watch [seconds]", "again and again, every so many seconds (1)")
+    .option("--watch [seconds]", "again and again, every so many seconds (default: 1)")
     .option("-c, --count <n>", "with --watch: so many times (default: until interrupted)")
     .option("--json", "as JSON, one object a line with --watch; units are the last word of a name")
     .option("--prometheus", "in Prometheus' text format")

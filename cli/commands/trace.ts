@@ -12,14 +12,15 @@ export function define(command: Command): void {
   addInstanceOptions(command)
     .argument("<sequence>", "the frame's number in the store: query -# shows it, pcapng has it as packet id")
     .option("-r, --read <store>", "a store (default: the running daemon's)", oneStore)
-    .option("-N, --neighbours <n>", "so many frames of its flow before and after it (default 3)")
+    .option("-N, --neighbours <n>", "so many frames of its flow before and after it (default: 3)")
     .option("--utc", "times in UTC")
     .option("--json", "as JSON")
     .addHelpText(
       "after",
       `
-Tells when the frame came in and where, what the MAC table said then of its two addresses, where it went or why it did not, which rule kept
-it, and what its flow did around it; then its line and its bytes. What the log cannot know is said.
+Tells when the frame came in and where, what the MAC table said then of its two addresses, where it went or why it did
+not, which rule kept it, and what its flow did around it; then its line and its bytes. What the log cannot know is
+said.
 
 Examples:
   paste-switch trace 1234
