@@ -11,7 +11,7 @@ namespace paste {
 namespace {
 
 // Looks at a store that found nothing are counted: where hardly a frame is wanted, whoever called still gets a turn.
-constexpr uint32_t kLooksMax = 8;
+constexpr uint32_t kLooksMax = 2;
 // A batch lies in the L2 cache while it is encoded.
 constexpr uint32_t kBatchBytesMin = 64u << 10, kBatchBytesMax = 256u << 10;
 // And so does what was encoded until it is written.

@@ -12,8 +12,9 @@ namespace {
 
 constexpr uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1) & ~(layout::kLine - 1); }
 
-// One call searches at most this many bytes for a match, so that whoever called can be interrupted.
-constexpr uint64_t kBudgetBytes = 8u << 20;
+// One call searches at most this many bytes for a match, so that whoever called can be interrupted; enough that the way to another
+// thread and back does not count. Followers are called on JavaScript's own thread.
+constexpr uint64_t kBudgetBytes = 32u << 20, kFollowBudgetBytes = 8u << 20;
 // Where an index is asked, this much is searched first, and four times as much each time after that, so that what is found first is
 // given before the last is found.
 constexpr uint64_t kFirstBudgetBytes = 64u << 10;
@@ -35,7 +36,8 @@ class StoreReader final : public Reader {
     if (options.reverse && view_.horizon() != ~0ull)
       state_.options.to_sequence = std::min(options.to_sequence, view_.horizon() - std::min<uint64_t>(view_.horizon(), 1));
     state_.index.start(options);
-    call_bytes_ = state_.index.useful() ? kFirstBudgetBytes : kBudgetBytes;
+    budget_max_ = options.follow ? kFollowBudgetBytes : kBudgetBytes;
+    call_bytes_ = state_.index.useful() ? kFirstBudgetBytes : budget_max_;
     lanes_.clear();
     lanes_.reserve(layout::kLanesMax);
     for (uint32_t lane = 0; lane < layout::kLanesMax; ++lane) lanes_.emplace_back(view_, state_, lane);
@@ -43,8 +45,8 @@ class StoreReader final : public Reader {
   }
 
   More next(ReadBatch* batch, uint32_t max_records, uint32_t max_bytes) override {
-    state_.budget_bytes = call_bytes_ < kBudgetBytes ? call_bytes_ : std::max<uint64_t>(kBudgetBytes, max_bytes);
-    call_bytes_ = std::min(call_bytes_ * 4, kBudgetBytes);
+    state_.budget_bytes = call_bytes_ < budget_max_ ? call_bytes_ : std::max<uint64_t>(budget_max_, max_bytes);
+    call_bytes_ = std::min(call_bytes_ * 4, budget_max_);
     const size_t before = batch->records.size();
     // Places are 32-bit offsets: whatever is asked for, a batch stays far below that.
     max_bytes = std::min(max_bytes, 256u << 20);
@@ -57,9 +59,9 @@ class StoreReader final : public Reader {
       const uint64_t until = next_run(&first);
       if (!budget_left) {
         // What is small for the sake of the first record grows while there is none.
-        if (call_bytes_ == kBudgetBytes || batch->records.size() > before) return More::kYes;
+        if (call_bytes_ == budget_max_ || batch->records.size() > before) return More::kYes;
         state_.budget_bytes = call_bytes_;
-        call_bytes_ = std::min(call_bytes_ * 4, kBudgetBytes);
+        call_bytes_ = std::min(call_bytes_ * 4, budget_max_);
         continue;
       }
       if (!first) return More::kEnd;
@@ -151,6 +153,7 @@ class StoreReader final : public Reader {
   Status start_status_;
   std::vector<LaneReader> lanes_;
   bool fresh_ = false;
+  uint64_t budget_max_ = kBudgetBytes;
   uint64_t call_bytes_ = kBudgetBytes;
 };
 
