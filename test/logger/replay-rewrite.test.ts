@@ -31,7 +31,7 @@ function read(frame: Buffer) {
   const headerRight = v6 || wordSum(ip.subarray(0, header)) === 0xffff;
   const pseudo = Buffer.from([0, protocol, transport.length >> 8, transport.length & 255]);
   let right = wordSum([...(protocol === 1 ? [] : [addresses, pseudo]), transport]) === 0xffff;
-  if (protocol === 17 && transport.readUInt16BE(6) === 0) right = !v6;
+  if (protocol === 17 && transport.readUInt16BE(6) === 0) right = true;
   if (protocol === 132) {
     const held = transport.readUInt32LE(8);
     const zeroed = Buffer.from(transport);
@@ -75,7 +75,7 @@ function made({ v6 = false, protocol, transport, tags = "", noChecksum = false }
       ]);
   if (!v6) head.writeUInt16BE(0xffff ^ wordSum(head), 10);
   const pseudo = Buffer.from([0, protocol, body.length >> 8, body.length & 255]);
-  const field = { 6: 16, 17: 6, 58: 2, 1: 2 }[protocol];
+  const field = { 6: 16, 17: 6, 136: 6, 58: 2, 1: 2 }[protocol];
   if (protocol === 132) body.writeUInt32LE(crc32c(body), 8);
   else if (field !== undefined && !noChecksum)
     body.writeUInt16BE(0xffff ^ wordSum([...(protocol === 1 ? [] : [addresses, pseudo]), body]) || 0xffff, field);
@@ -93,6 +93,8 @@ const packets: [string, Made][] = [
   ["SCTP", { protocol: 132, transport: sctp }],
   ["TCP over IPv6", { v6: true, protocol: 6, transport: tcp }],
   ["UDP over IPv6", { v6: true, protocol: 17, transport: udp }],
+  ["UDP over IPv6 without a checksum", { v6: true, protocol: 17, transport: udp, noChecksum: true }],
+  ["UDP-Lite", { protocol: 136, transport: udp }],
   ["ICMPv6", { v6: true, protocol: 58, transport: "8000 0000 0001 0001 6162636465" }],
   ["SCTP over IPv6", { v6: true, protocol: 132, transport: sctp }],
   ["TCP behind two tags", { protocol: 6, transport: tcp, tags: "88a8 0064 8100 e005" }],
@@ -129,9 +131,21 @@ test("addresses, ports and MACs change on both sides, and every checksum stays r
     t.is(now.source, packet.v6 ? "fd0000010002000300000000 0000ff03".replace(" ", "") : "c0a80203", what);
     t.is(now.target, packet.v6 ? "fd0000010002000300000000 0000ff07".replace(" ", "") : "01020304", what);
     if (packet.protocol !== 1 && packet.protocol !== 58)
-      t.deepEqual(now.ports, [packet.protocol === 17 ? 0 : 1, 65535], what);
+      t.deepEqual(now.ports, [packet.transport === udp ? 0 : 1, 65535], what);
     t.deepEqual(now.tags, packet.tags ? [0x64, 0xe005] : []);
-    if (packet.noChecksum) t.is(found[i]!.readUInt16BE(40), 0, "none stays none");
+    if (packet.noChecksum) t.is(found[i]!.readUInt16BE(packet.v6 ? 60 : 40), 0, "none stays none");
+  }
+});
+
+test("UDP's and UDP-Lite's checksums never become 0, which would say that there is none", async (t) => {
+  const withWord = (protocol: number, port: string, word: number) =>
+    made({ protocol, transport: `${port} 1f90 000a 0000 ${word.toString(16).padStart(4, "0")}` });
+  for (const protocol of [17, 136]) {
+    const word = withWord(protocol, "0036", 0).readUInt16BE(40); // what makes the sum of all words ffff
+    const wanted = withWord(protocol, "0036", word);
+    t.is(wanted.readUInt16BE(40), 0xffff);
+    const [found] = await rewritten(t, [withWord(protocol, "0035", word)], { ports: ["53=54"] });
+    t.is(found!.toString("hex"), wanted.toString("hex"), `protocol ${protocol}`);
   }
 });
 

@@ -244,10 +244,10 @@ void Rewriter::rewrite_transport(Packet* packet) {
   }
   const uint32_t field = checksum_at(packet->protocol);
   if (field == 0 || packet->left < field + 2) return;
-  const bool none = packet->protocol == kUdp && !packet->v6 && big16(at + field) == 0;  // RFC 768: no checksum
-  if (none) return;
+  const bool udp = packet->protocol == kUdp;
+  if (udp && big16(at + field) == 0) return;  // no checksum: RFC 768; of tunnels over IPv6, RFC 6935
   packet->pseudo.mend(at + field);
-  if (packet->protocol == kUdp && big16(at + field) == 0) put16(at + field, 0xffff);
+  if ((udp || packet->protocol == kUdpLite) && big16(at + field) == 0) put16(at + field, 0xffff);  // RFC 3828, section 3.1
 }
 
 // RFC 4861: solicitation and advertisement name a target; link-layer addresses are options 1 and 2.
