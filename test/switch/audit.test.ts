@@ -133,6 +133,44 @@ test("what-if: a VLAN that changes concerns exactly its frames", async (t) => {
   t.is(same.same, 7);
 });
 
+test("what-if: what a frame taught the switch it teaches the other one only where that takes it", async (t) => {
+  const specs = ["vale0:a,access=5", "vale0:b"];
+  const live = await logged(t, specs);
+  const [a, b] = live.ports as [PortClient, PortClient];
+  await send(live, a, tagged(5, frame(9, 1)));
+  await send(live, b, tagged(6, frame(1, 2)));
+  const report = await checked(live, config(specs), config(["vale0:a,access=6", "vale0:b"]));
+  t.deepEqual(
+    report.findings.map(({ ingress, was, would }) => [ingress, was, would]),
+    [
+      ["vale0:a", "flooded to vale0:b", "dropped: vlan_ingress"],
+      ["vale0:b", "dropped: no_destination", "flooded to vale0:a"],
+    ],
+  );
+});
+
+test("what-if: an address that no frame of the log taught is where its untagged frames put it", async (t) => {
+  const filter = "ether[14] = 0x6b";
+  const specs = ["vale0:a,access=5", "vale0:b,access=5", "vale0:c,trunk=all,native=5"];
+  const live = await logged(t, specs, {}, [rule(filter)], JSON.stringify([{ filter }]));
+  const [a, b, c] = live.ports as [PortClient, PortClient, PortClient];
+  await send(live, a, frame(9, 1, "unseen"));
+  await send(live, c, frame(9, 3, "unseen"));
+  await portsSettled(); // the table's changes are logged
+  await send(live, b, frame(1, 2, "keep"), frame(3, 2, "keep"));
+  for (const vlan of ["", ",access=7"]) {
+    const other = config(["vale0:a", "vale0:b", "vale0:c"].map((name) => `${name}${vlan}`));
+    const report = await checked(live, config(specs), other);
+    t.deepEqual([report.same, report.findings], [2, []]);
+  }
+  const refused = await checked(live, config(specs), config(["vale0:a", "vale0:b", "vale0:c,trunk=all"]));
+  t.deepEqual(
+    refused.findings.map(({ was, would }) => [was, would]),
+    [["vale0:c", "flooded to vale0:a"]],
+    "the trunk takes no frame without a tag",
+  );
+});
+
 test("mirror ports take no part, and what they send is dropped", async (t) => {
   const specs = ["vale0:a", "vale0:b", "vale0:m,mirror=a+b"];
   const live = await logged(t, specs);

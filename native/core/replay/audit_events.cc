@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/frame/wire.h"
 #include "core/replay/audit.h"
 
 namespace paste {
@@ -18,13 +19,20 @@ bool read(T* into, const uint8_t* bytes, uint32_t length, uint32_t at = 0) {
   return true;
 }
 
-// The address behind a port of other VLANs: where the new one gives its frames one, that counts.
-uint64_t key_behind(const VlanConfig& vlan, uint64_t key) {
-  const auto fid = static_cast<uint16_t>(key >> 48);
-  uint16_t moved = fid;
-  if (vlan.policy == VlanPolicy::kAccess) moved = vlan.vid;
-  if (vlan.policy == VlanPolicy::kTrunk && fid == 0) moved = vlan.vid;
-  return (key & kMacMask) | static_cast<uint64_t>(moved) << 48;
+// What a port that has VLANs as `is` makes of an address that one with `was` knows: its frames are taken to be untagged where `was` says no
+// other. False: it takes none of them, so it learns nothing.
+bool address_behind(const VlanConfig& was, const VlanConfig& is, uint64_t* key) {
+  const auto fid = static_cast<uint16_t>(*key >> 48);
+  const bool tagged = fid != 0 && !(was.aware() && fid == was.vid);
+  uint8_t bytes[kEthernetHeaderBytes + kVlanTagBytes] = {};
+  wire::put16(bytes + kMacsBytes, wire::kVlan);
+  wire::put16(bytes + kMacsBytes + 2, fid);
+  Frame frame;
+  frame.bytes = bytes;
+  frame.length = tagged ? sizeof bytes : kEthernetHeaderBytes;
+  if (!admit_frame(is, frame)) return false;
+  *key = (*key & kMacMask) | static_cast<uint64_t>(frame.vlan) << 48;
+  return true;
 }
 
 }  // namespace
@@ -143,10 +151,15 @@ void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool 
     else if (change.event == layout::kStatic) shadow.add_static(its_key, change.port);
     else shadow.learn(its_key, after);
   };
+  const bool learned = !gone && change.event != layout::kStatic;
+  // A frame of the log taught it: the other copy has seen that frame, and may have refused it.
+  const bool seen = learned && recorded_.lookup(key, change.port, recorded_.tick()) == after;
   apply(recorded_, key);
-  if (!other_) return;
+  if (!other_ || seen) return;
   const auto home = homes_.find(change.port);
-  apply(*other_, key_behind(other_->options_of(home == homes_.end() ? "" : home->second.second).vlan, key));
+  const std::string name = home == homes_.end() ? "" : home->second.second;
+  uint64_t other_key = key;
+  if (address_behind(recorded_.options_of(name).vlan, other_->options_of(name).vlan, &other_key) || !learned) apply(*other_, other_key);
 }
 
 }  // namespace paste
