@@ -53,16 +53,19 @@ function revision(): string {
 }
 
 export interface ReportedRow extends Omit<Row, "samples">, Summary {
-  /** Median of the pairwise ratios to the row named by pairedWith. */
+  /** Median of the pairwise ratios to the row named by pairedWith; neither is there where that row is not, or has other rounds. */
   ratio?: number;
 }
 
 export function reported(rows: readonly Row[]): ReportedRow[] {
-  return rows.map(({ samples, ...row }) => {
+  return rows.map(({ samples, pairedWith, ...row }) => {
     const pair = rows.find(
-      (other) => other.what === row.pairedWith && other.bench === row.bench && other.sizeBytes === row.sizeBytes,
+      (other) => other.what === pairedWith && other.bench === row.bench && other.sizeBytes === row.sizeBytes,
     );
-    const ratio = pair && pair.samples.length === samples.length ? { ratio: medianRatio(samples, pair.samples) } : {};
+    const ratio =
+      pair && pair.samples.length === samples.length
+        ? { pairedWith: pair.what, ratio: medianRatio(samples, pair.samples) }
+        : {};
     return { ...row, ...summarize(samples), ...ratio };
   });
 }
