@@ -79,7 +79,7 @@ async function info(path: string, flags: { json?: boolean }): Promise<void> {
 async function infoText(path: string, store: StoreInfo): Promise<string> {
   const { formatBytes, formatCount, formatTime } = await import("../format.js");
   const state = store.writerAlive
-    ? "open in a daemon"
+    ? "open: a daemon or an import writes it"
     : store.clean
       ? "closed clean"
       : "its daemon died: the next one recovers it, or `paste-switch store recover`";
