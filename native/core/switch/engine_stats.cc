@@ -118,7 +118,7 @@ PortInfo SwitchEngine::port_info(const std::string& name, const Attached& attach
     info.interface = wish->second.interface.text();
     // A system call of the port may have said so before the link event did.
     if (!wish->second.running) info.state = "down";
-    if (info.state == "down") info.detail = "interface " + info.interface + " is down";
+    if (info.state == "down") info.detail = "interface " + info.interface + " is down or has no carrier: bring it, or its other end, up";
   }
   if (port.kind() == layout::kValePort) {
     const auto& vale = static_cast<const ValePort&>(port);
