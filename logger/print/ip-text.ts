@@ -30,6 +30,7 @@ export function ipv4Line(line: Line, octets: Octets, at: number, length: number)
     return;
   }
   if (!line.linkHeader) line.text += "IP ";
+  octets.need(at, ipv4Header);
   if (length < ipv4Header) {
     line.text += `truncated-ip ${length}`;
     return;
@@ -67,12 +68,12 @@ const withPorts = new Set([6, 17, 132]);
 
 export function ipv6Line(line: Line, octets: Octets, at: number, length: number): void {
   line.layer = "ip6";
-  if (!line.linkHeader) line.text += "IP6 ";
+  octets.need(at, ipv6Header);
   if (length < ipv6Header) {
     line.text += `truncated-ip6 ${length}`;
     return;
   }
-  octets.need(at, ipv6Header);
+  if (!line.linkHeader) line.text += "IP6 ";
   const version = octets.u8(at) >> 4;
   if (version !== 6) {
     line.text += `version error: ${version} != 6`;

@@ -58,11 +58,11 @@ export function ethernetLine(line: Line, octets: Octets, wireLength: number, res
   const put = (text: string) => {
     line.text += text;
   };
+  result.headerBytes = etherHeader;
   octets.need(0, etherHeader);
   const addresses = `${octets.mac(6)} > ${octets.mac(0)}, `;
   if (line.linkHeader) put(addresses);
   let at = etherHeader;
-  result.headerBytes = at;
   let type = octets.u16(12);
   let told = false;
   for (let tags = 0; vlanTypes.has(type) && tags < vlansMax; tags++) {
@@ -81,8 +81,8 @@ export function ethernetLine(line: Line, octets: Octets, wireLength: number, res
     const length = Math.min(type, rest);
     if (line.linkHeader) put(`802.3${told ? ", " : `, length ${length}: `}`);
     const header = llcLine(line, octets.upTo(at + length), at, length, octets.mac(6), octets.mac(0));
-    if (header < 0) dump(line, octets, at);
-    else result.headerBytes = at + header;
+    if (header < 0) dump(line, octets.upTo(at + length), at);
+    result.headerBytes = at + Math.abs(header);
     return;
   }
   if (line.linkHeader) put(`${etherType(type)}${told ? ", " : `, length ${wireLength}: `}`);
@@ -256,7 +256,7 @@ function mplsLine(line: Line, octets: Octets, at: number, length: number): void 
         line.text += line.linkHeader ? " " : " ";
         if (version === 4) ipv4Line(line, octets, inner, left);
         else ipv6Line(line, octets, inner, left);
-      }
+      } else dump(line, octets.upTo(inner + left), inner);
       return;
     }
   }

@@ -35,15 +35,16 @@ export function llcLine(
   const unnumbered = (octets.u8(at + 2) & 3) === 3;
   const control = unnumbered ? octets.u8(at + 2) : (octets.u8(at + 3) << 8) | octets.u8(at + 2);
   if (line.linkHeader) line.text += `${sapsText(dsap, ssap, unnumbered, control)}: `;
-  if (dsap === 0xaa && ssap === 0xaa && control === 3) return snap(line, octets, at, length);
+  if (dsap === 0xaa && ssap === 0xaa && control === 3)
+    return snap(line, octets, at, length, `${source} > ${destination}`);
   if (dsap === 0x42 && ssap === 0x42 && control === 3) {
     stp(line, octets, at + llcHeader, length - llcHeader);
     return llcHeader;
   }
-  if (!line.linkHeader)
-    line.text += `${source} > ${destination}, 802.3, length ${length}: ${sapsText(dsap, ssap, unnumbered, control)}`;
-  else line.text += kindText(control, unnumbered, ssap, length);
-  return -llcHeader;
+  if (!line.linkHeader) line.text += `${betweenText(dsap, ssap, source, destination)} `;
+  line.text += kindText(control, unnumbered, ssap, length);
+  if (unnumbered) return -llcHeader;
+  return isSupervisory(control) ? llcHeader + 1 : -(llcHeader + 1); // nothing follows a supervisory frame's header
 }
 
 function sapsText(dsap: number, ssap: number, unnumbered: boolean, control: number): string {
@@ -52,6 +53,13 @@ function sapsText(dsap: number, ssap: number, unnumbered: boolean, control: numb
     `LLC, dsap ${name(dsap)} ${dsap & 1 ? "Group" : "Individual"}, ssap ${name(ssap)} ${ssap & 1 ? "Response" : "Command"}, ` +
     `ctrl 0x${control.toString(16).padStart(unnumbered ? 2 : 4, "0")}`
   );
+}
+
+/** Without -e: both addresses, and what listens there. */
+function betweenText(dsap: number, ssap: number, source: string, destination: string): string {
+  const name = (sap: number, which: string) => sapNames.get(sap & 0xfe) ?? `Unknown ${which} 0x${hexByte[sap & 0xfe]}`;
+  if ((dsap & 0xfe) === (ssap & 0xfe)) return `${source} > ${destination} ${name(dsap, "DSAP")}`;
+  return `${source} ${name(ssap, "SSAP")} > ${destination} ${name(dsap, "DSAP")}`;
 }
 
 /** Unnumbered commands and responses, without their poll bit. */
@@ -67,11 +75,16 @@ const commands = new Map<number, string>([
 ]);
 const supervisory = ["Receiver Ready", "Receiver not Ready", "Reject", "Unknown"];
 
+function isSupervisory(control: number): boolean {
+  return (control & 3) === 1;
+}
+
 function kindText(control: number, unnumbered: boolean, ssap: number, length: number): string {
   const poll = control & (unnumbered ? 0x10 : 0x100);
   const flags = `Flags [${ssap & 1 ? (poll ? "Final" : "Response") : poll ? "Poll" : "Command"}], length ${length}`;
   if (unnumbered) return `Unnumbered, ${commands.get(control & 0xef) ?? `${hexByte[control & 0xef]}`}, ${flags}`;
-  if ((control & 3) === 1) return `Supervisory, ${supervisory[(control >> 2) & 3]}, rcv seq ${control >> 9}, ${flags}`;
+  if (isSupervisory(control))
+    return `Supervisory, ${supervisory[(control >> 2) & 3]}, rcv seq ${control >> 9}, ${flags}`;
   return `Information, send seq ${(control >> 1) & 0x7f}, rcv seq ${control >> 9}, ${flags}`;
 }
 
@@ -86,7 +99,7 @@ const ciscoTypes = new Map<number, string>([
   [0x2004, "DTP"],
 ]);
 
-function snap(line: Line, octets: Octets, at: number, length: number): number {
+function snap(line: Line, octets: Octets, at: number, length: number, ends: string): number {
   const organisation = octets.u24(at + 3);
   const type = octets.u16(at + 6);
   const inner = at + snapHeader;
@@ -108,7 +121,7 @@ function snap(line: Line, octets: Octets, at: number, length: number): number {
   }
   const known = organisation === 0 || organisation === 0x0000f8;
   if (known && type > 1500 && etherPayload(line, octets, inner, left, type)) return snapHeader;
-  if (!line.linkHeader) line.text += `SNAP, ${name}, ${what}, length ${left}`;
+  if (!line.linkHeader) line.text += `${ends} SNAP, ${name}, ${what}, length ${left}: `;
   return -snapHeader;
 }
 

@@ -45,7 +45,8 @@ export class PacketText {
       layer: "",
       depth: 0,
       linkHeader,
-      dumpUnknown: dumpUnknown && hex === undefined,
+      // -A is no reason to leave it out: it shows no byte that is not text.
+      dumpUnknown: dumpUnknown && (hex === undefined || hex[0] === "A"),
       conversations: this.#conversations,
     };
     const result = { headerBytes: 0 };

@@ -49,6 +49,41 @@ for (const hex of ["x", "xx", "X", "XX", "A", "AA"] as const)
     t.is(different, -1, different < 0 ? "" : `line ${different}:\n${ours[different]}\n${theirs[different]}`);
   });
 
+/** What ends in a dump, or in nothing: EtherTypes and service access points that are not known, and frames that are too short. */
+const unknown = [
+  "88b5 6578706572696d656e74616c0d0a00017461620968657265656e64",
+  "88b5",
+  "88b5 78",
+  "8100 0005 88b5 696e206120766c616e",
+  "88a8 0005 88b5 7376",
+  "8847 00010140 ffff616263",
+  "0014 102003 6162636465666768616263646566676861 0000000000000000000000000000", // 802.3, padded
+  "0010 f0f003 6162636465666768616263646566",
+  "0004 f0f10101 000000000000", // supervisory
+  "0009 f0f00200 6162636465", // information
+  "001e aaaa0300000c0003 6162636465666768616263646566676869707172737475",
+  "0800 4500",
+  "0800 15616263",
+  "86dd 60",
+].map((text) => Buffer.from(`020000000002020000000001${text}`.replaceAll(" ", ""), "hex"));
+
+for (const hex of [undefined, "x", "xx", "X", "XX", "A", "AA"] as const)
+  for (const linkHeader of [false, true])
+    test(`what is not known is printed as by tcpdump ${hex ? `-${hex}` : ""} ${linkHeader ? "-e" : ""}`, (t) => {
+      const reason = noPrinter();
+      if (reason) return skip(t, reason);
+      const frames = [...unknown, Buffer.from("010203", "hex")];
+      const batch = batchOf(frames.map((data) => ({ data, timeNs: 0n, wireLength: data.length })));
+      const printer = new PacketText({ ...oursOnly, style: "none", linkHeader, ...(hex && { hex }) });
+      const args = ["-t", ...(hex ? [`-${hex}`] : []), ...(linkHeader ? ["-e"] : [])];
+      t.is(
+        packetsOf(batch)
+          .map((packet) => `${printer.text(packet)}\n`)
+          .join(""),
+        tcpdumpPrints(batch, args),
+      );
+    });
+
 test("whatever is in a frame, a line comes out, and nothing in it can move a cursor", (t) => {
   const seed = Number(process.env.PASTE_SEED ?? 20_261);
   const random = new Random(seed);
