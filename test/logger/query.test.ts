@@ -10,12 +10,10 @@ import { PacketText } from "../../logger/print/packet-text.js";
 import { type LineFormat, type QueryOptions, queryLines } from "../../logger/query.js";
 import { QueryReading } from "../../logger/query-reading.js";
 import { countFrames, countTop } from "../../logger/query-tally.js";
-import { createStore, StoreAppender } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
-import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { ethernet, ipv4, ipv4Address, types } from "../support/awkward-packets.js";
 import { ports, traffic } from "./query-frames.js";
-import { type StoredFrame, storedFrames, storeWith, testFolder } from "./store-tools.js";
+import { ringStore, type StoredFrame, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 const text: LineFormat = { as: "text", text: { utc: true } };
 
@@ -206,16 +204,7 @@ test("what cannot be: no source, a bad limit, unknown names, no such field", asy
 });
 
 test("a store that is overwritten under a slow reader: the query goes on, and says how much was overtaken", async (t) => {
-  const path = join(testFolder(t), "ring.store");
-  await createStore(path, { sizeBytes: 16 << 20, blockBytes: 64 << 10 });
-  const appender = await StoreAppender.open(path);
-  appender.addInterface("a");
-  const { batch } = generateTraffic({ seed: 12, frames: 4000 });
-  const more = { ...batch, interfaces: new Uint16Array(batch.count) };
-  const write = async (times: number) => {
-    for (let i = 0; i < times; i++) await appender.append(more);
-    await appender.flush();
-  };
+  const { path, write, close } = await ringStore(t, 12);
   await write(4);
   let lines = 0;
   let behind = false;
@@ -228,7 +217,7 @@ test("a store that is overwritten under a slow reader: the query goes on, and sa
     },
   });
   const report = await queryLines({ sources: [path], output: slow, format: { as: "jsonl" } });
-  await appender.close();
+  await close();
   t.true(report.counters.overtaken > 0);
   t.is(report.ended, "done");
   t.is(report.frames, lines);

@@ -6,6 +6,7 @@ import type { ExecutionContext } from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
 import { type FrameOptions, openStore, type StoreReader } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
+import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 
 export interface TestFrame {
   readonly data: Buffer;
@@ -39,6 +40,21 @@ export async function appendTo(path: string, frames: readonly TestFrame[], ports
   for (const port of ports) appender.addInterface(port);
   for (let i = 0; i < frames.length; i += 500) await appender.append(batchOf(frames.slice(i, i + 500)));
   await appender.close();
+}
+
+/** A small store that goes round: `write` appends 4,000 frames so many times and makes them durable; `close` ends the writer. */
+export async function ringStore(t: ExecutionContext, seed: number) {
+  const path = join(testFolder(t), "ring.store");
+  await createStore(path, { sizeBytes: 16 << 20, blockBytes: 64 << 10 });
+  const appender = await StoreAppender.open(path);
+  appender.addInterface("a");
+  const { batch } = generateTraffic({ seed, frames: 4000 });
+  const one = { ...batch, interfaces: new Uint16Array(batch.count) };
+  const write = async (times: number) => {
+    for (let i = 0; i < times; i++) await appender.append(one);
+    await appender.flush();
+  };
+  return { path, write, close: () => appender.close() };
 }
 
 export interface StoredFrame extends TestFrame {

@@ -1,12 +1,9 @@
 // One frame's story, told from the log of a switch whose ports, table and rules are known here.
-import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
-import { createStore, StoreAppender } from "../../logger/store.js";
 import { type FrameStory, traceFrame } from "../../logger/trace.js";
-import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { frame, type LiveSwitch, liveSwitch, rule } from "../support/live-switch.js";
-import { storeWith, testFolder } from "./store-tools.js";
+import { ringStore, storeWith } from "./store-tools.js";
 
 /** The records of frames whose payload begins with this text, in the order in which they came. */
 async function sequencesOf(s: LiveSwitch, text: string): Promise<bigint[]> {
@@ -131,13 +128,9 @@ test("a record that is no frame, one that is not there yet, and numbers that nev
 });
 
 test("a frame that was overwritten is gone, and what the store still holds is said", async (t) => {
-  const path = join(testFolder(t), "ring.store");
-  await createStore(path, { sizeBytes: 16 << 20, blockBytes: 64 << 10 });
-  const appender = await StoreAppender.open(path);
-  appender.addInterface("a");
-  const { batch } = generateTraffic({ seed: 5, frames: 4000 });
-  for (let i = 0; i < 20; i++) await appender.append({ ...batch, interfaces: new Uint16Array(batch.count) });
-  await appender.close();
+  const { path, write, close } = await ringStore(t, 5);
+  await write(20);
+  await close();
   const { firstSequence, nextSequence } = await openStore(path).info();
   t.true(firstSequence > 2n);
   await t.throwsAsync(traceFrame(path, 2n), {
