@@ -181,6 +181,20 @@ test("replay into a switch that logs: the log holds the same frames", async (t) 
   t.true((await openStore(log).info()).writerAlive);
 });
 
+test("ports that a replay holds are never full of what comes for them", async (t) => {
+  const { socket, engine } = await liveSwitch(t);
+  const frames = Array.from({ length: 9000 }, (_, i) => ({
+    data: i % 2 === 0 ? frame(2, 1, `${i}`) : frame(1, 2, `${i}`),
+    wireLength: 60,
+    timeNs: BigInt(i) * 20_000n,
+    interface: i % 2,
+  }));
+  const store = await storeWith(t, frames, { ports: ["vale0:a", "vale0:b"] });
+  const report = await replayFrames({ sources: [store], socket, ports: ["vale0:a", "vale0:b"], slots: 4096 });
+  t.deepEqual(report.portFrames, [4500, 4500]);
+  t.is(engine.stats().detached.forwardedFrames, 9000);
+});
+
 /** Detaches vale0:a as soon as something was sent. */
 function detachOnce(engine: Awaited<ReturnType<typeof liveSwitch>>["engine"]): (sent: number) => void {
   let detached = false;

@@ -36,6 +36,15 @@ class ClientSink final : public ReplaySink {
         return Wait::kGone;
     }
   }
+  void discard() override {
+    netmap::Ring* ring = client_->rx_ring();
+    netmap::RingSync* sync = client_->rx_sync();
+    const uint32_t tail = __atomic_load_n(&sync->daemon.hwtail, __ATOMIC_ACQUIRE);
+    if (tail == ring->head) return;
+    ring->head = ring->cur = tail;
+    __atomic_store_n(&sync->client.cur, tail, __ATOMIC_RELAXED);
+    __atomic_store_n(&sync->client.head, tail, __ATOMIC_RELEASE);
+  }
   // A daemon says nothing on the connection unless it detaches the port; then, and when it is gone, there is something to read.
   bool alive() override {
     pollfd watched = {client_->connection(), POLLIN | POLLRDHUP, 0};

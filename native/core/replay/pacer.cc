@@ -251,6 +251,7 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
         if (!all_alive()) return Turn::kStopped;
         continue;
       }
+      discard();
       sleep_before(now + std::min(rest, kSleepNsMax));
     } else {
       if (rest < kRouseNs && rest > kRouseNsMin) ports_[port]->rouse();
@@ -328,6 +329,7 @@ bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
     if (!flush(touched[i])) return false;
   }
   if (!there) last_sent_ns_ = monotonic_ns();
+  discard();
   return true;
 }
 
@@ -369,6 +371,7 @@ bool Pacer::wait_for_ring(uint32_t port) {
   ++report_.waits;
   for (;;) {
     if (stop_.load(std::memory_order_relaxed)) return false;
+    discard();
     const ReplaySink::Wait wait = ports_[port]->wait_for_room(kRingWaitMs);
     if (wait == ReplaySink::Wait::kReady) return true;
     if (wait == ReplaySink::Wait::kGone) return gone(port);
@@ -382,6 +385,7 @@ void Pacer::drain_rings() {
     ReplaySink& port = *ports_[i];
     while (!port.sent_all() && monotonic_ns() < until) {
       if (!port.flush() || !port.alive()) break;
+      discard();
       sleep_until(monotonic_ns() + 100'000);
     }
     if (port.sent_all()) continue;

@@ -102,6 +102,9 @@ class Pacer {
   bool send_run(uint32_t port, const uint8_t* data, uint32_t count);
   bool send_markers(const char* what);
   bool all_alive();
+  void discard() {
+    for (const std::unique_ptr<ReplaySink>& port : ports_) port->discard();
+  }
   bool flush(uint32_t port);
   bool wait_for_ring(uint32_t port);
   bool gone(uint32_t port);

@@ -27,6 +27,8 @@ class ReplaySink {
   // A frame will be there within microseconds: who sleeps on the other side is woken for it, once. For calling often.
   virtual void rouse() {}
   virtual Wait wait_for_room(int timeout_ms) = 0;
+  // Gives back the places of frames that came for it: nobody reads them, and for the switch it must not be full. For calling often.
+  virtual void discard() {}
   // Looks whether it is still there, for who sends nothing for a while.
   virtual bool alive() = 0;
   // The other side has taken everything.
