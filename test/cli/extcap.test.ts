@@ -20,9 +20,9 @@ import { packageRoot } from "../../native/load.js";
 import { locateInstance } from "../../switch/instance.js";
 import { readAll } from "../logger/capture/read-all.js";
 import { storeWith } from "../logger/store-tools.js";
-import { until } from "../support/live-switch.js";
 import { skip } from "../support/skip.js";
 import { hasTool } from "../support/tools.js";
+import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 

@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { readAll } from "../logger/capture/read-all.js";
-import { until } from "../support/live-switch.js";
+import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, testFolder } from "../switch/daemon-process.js";
 import { cliPath, runCli } from "./run-cli.js";
 

@@ -13,6 +13,7 @@ import type { DaemonStats } from "../../switch/control-protocol.js";
 import { DaemonProcess, runCommand } from "../../switch/demo/command.js";
 import { ping } from "../support/host-traffic.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
+import { until } from "../support/until.js";
 
 type Kind = "tap" | "xdp";
 
@@ -97,12 +98,12 @@ function veths(middle: Namespace, ends: { host: Namespace; name: string; port: s
 async function settled(net: Lab): Promise<DaemonStats> {
   const sums = ({ ports, selected }: DaemonStats) => JSON.stringify([selected, ports.map(({ counters }) => counters)]);
   let stats = await net.stats();
-  await soon(async () => {
+  await until(async () => {
     const before = sums(stats);
     await new Promise((resolve) => setTimeout(resolve, 300));
     stats = await net.stats();
     return sums(stats) === before;
-  });
+  }, "no frame is on its way");
   return stats;
 }
 
@@ -118,13 +119,6 @@ async function sumsHold(t: ExecutionContext, net: Lab): Promise<DaemonStats> {
   return stats;
 }
 
-/** Polls until `true`; false when that took more than ten seconds. */
-async function soon(condition: () => Promise<boolean> | boolean): Promise<boolean> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50)))
-    if (await condition()) return true;
-  return false;
-}
-
 const pinged = async (host: Namespace, address: string) =>
   host.run("ping", "-c", "1", "-W", "1", address).then(
     () => true,
@@ -135,7 +129,7 @@ for (const kind of ["tap", "xdp"] as const) {
   test.serial(`${kind}: ping, and each of its frames is in the store when the answer is seen`, async (t) => {
     const net = await lab(t, kind, ["ping"], "icmp");
     if (!net) return;
-    t.true(await soon(() => pinged(net.red, blueAddress)));
+    await until(() => pinged(net.red, blueAddress), "an answer to a ping");
     const before = await framesIn(net.store);
     const { sent, received } = await ping({ ns: net.red }, blueAddress, "-c", "5", "-s", "1400");
     const kept = (await framesIn(net.store)) - before;
@@ -143,7 +137,8 @@ for (const kind of ["tap", "xdp"] as const) {
       received >= 5 && kept >= 2 * received,
       `${received} answers seen, ${kept} frames read while the daemon runs`,
     );
-    t.true(await soon(async () => (await framesIn(net.store)) - before === 2 * sent), "each request and answer, once");
+    await until(async () => (await framesIn(net.store)) - before >= 2 * sent, "each request and answer");
+    t.is((await framesIn(net.store)) - before, 2 * sent, "once");
     await sumsHold(t, net);
   });
 
@@ -153,7 +148,7 @@ for (const kind of ["tap", "xdp"] as const) {
     const bytes = randomBytes(100_000_000);
     writeFileSync(join(net.folder, "file"), bytes);
     net.blue.start("python3", "-m", "http.server", "--directory", net.folder, "--bind", blueAddress, "8000");
-    t.true(await soon(() => pinged(net.red, blueAddress)));
+    await until(() => pinged(net.red, blueAddress), "an answer to a ping");
     const copy = join(net.folder, "copy");
     await net.red.run(
       "curl",
@@ -180,7 +175,7 @@ for (const kind of ["tap", "xdp"] as const) {
     if (!net) return;
     const server = net.blue.start("iperf3", "-s", "--forceflush");
     await new Promise((resolve) => server.stdout!.once("data", resolve));
-    t.true(await soon(() => pinged(net.red, blueAddress)));
+    await until(() => pinged(net.red, blueAddress), "an answer to a ping");
     for (const direction of [[], ["-R"]]) {
       const report = JSON.parse(await net.red.run("iperf3", "-c", blueAddress, "-n", "100M", "-J", ...direction));
       const received: number = report.end.sum_received.bytes;
@@ -229,7 +224,7 @@ for (let i = 0; i < 200; i++) open();`;
 test.serial("ten thousand TCP connections at once through two TAP devices", async (t) => {
   const net = await lab(t, "tap", ["ping"], "tcp[tcpflags] & tcp-syn != 0");
   if (!net) return;
-  t.true(await soon(() => pinged(net.red, blueAddress)));
+  await until(() => pinged(net.red, blueAddress), "an answer to a ping");
   const many = (script: string) => ["-c", 'ulimit -n 30000; exec "$0" -e "$1"', process.execPath, script];
   const server = net.blue.start("sh", ...many(echoServer));
   await new Promise((resolve) => server.stdout!.once("data", resolve));
@@ -241,20 +236,20 @@ test.serial("ten thousand TCP connections at once through two TAP devices", asyn
 test.serial("an interface that flaps under traffic: the port says so, and goes on by itself", async (t) => {
   const net = await lab(t, "tap", ["ping"], "icmp");
   if (!net) return;
-  t.true(await soon(() => pinged(net.red, blueAddress)));
+  await until(() => pinged(net.red, blueAddress), "an answer to a ping");
   const load = net.blue.start("ping", "-i", "0.002", "-q", redAddress);
   const red = async () => (await net.stats()).ports.find(({ name }) => name === "vale0:red");
   let before = 0;
   const refused = async () => (await red())!.counters.refused.down!;
   for (let i = 0; i < 10; i++) {
     net.red.ip("link", "set", net.redInterface, "down");
-    t.true(await soon(async () => (await red())?.state === "down"));
-    t.true(await soon(async () => (await refused()) > before), "traffic goes on, and is refused");
+    await until(async () => (await red())?.state === "down", "the port is down");
+    await until(async () => (await refused()) > before, "traffic goes on, and is refused");
     net.red.ip("link", "set", net.redInterface, "up");
-    t.true(await soon(async () => (await red())?.state === "up"));
+    await until(async () => (await red())?.state === "up", "the port is up");
     before = await refused();
   }
-  t.true(await soon(() => pinged(net.red, blueAddress)));
+  await until(() => pinged(net.red, blueAddress), "an answer to a ping");
   load.kill("SIGINT");
   await sumsHold(t, net);
 });
@@ -265,7 +260,7 @@ for (const kind of ["tap", "xdp"] as const)
     async (t) => {
       const net = await lab(t, kind, ["ping"], "icmp");
       if (!net) return;
-      t.true(await soon(() => pinged(net.red, blueAddress)));
+      await until(() => pinged(net.red, blueAddress), "an answer to a ping");
       const gaps: number[] = [];
       for (let round = 0; round < 3; round++) {
         // -D stamps each answer.
@@ -275,11 +270,11 @@ for (const kind of ["tap", "xdp"] as const)
           said += data;
         });
         const answers = () => [...said.matchAll(/^\[(\d+\.\d+)\] \d+ bytes/gm)].map((match) => Number(match[1]));
-        t.true(await soon(() => answers().length > 50));
+        await until(() => answers().length > 50, "answers");
         const seen = answers().length;
         await net.daemon.kill();
         net.daemon = await DaemonProcess.start(net.daemonArgs, net.env);
-        t.true(await soon(() => answers().length > seen + 50));
+        await until(() => answers().length > seen + 50, "answers from the new daemon");
         ping.kill("SIGINT");
         const times = answers();
         gaps.push(Math.max(...times.slice(1).map((time, i) => time - times[i]!)) * 1000);

@@ -4,7 +4,7 @@ import { batchOf } from "../../logger/capture/frame-columns.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { type TailOptions, type TailReport, tailStore } from "../../logger/tail.js";
-import { until } from "../support/live-switch.js";
+import { until } from "../support/until.js";
 import { readAll } from "./capture/read-all.js";
 import { appendTo, storeWith, type TestFrame, testFolder } from "./store-tools.js";
 

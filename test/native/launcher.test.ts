@@ -23,8 +23,8 @@ import {
   launcherPath,
   shown,
 } from "../support/native-devices.js";
-import { until } from "../support/native-ports.js";
 import { packageRoot, skip } from "../support/skip.js";
+import { until } from "../support/until.js";
 
 const addon = devicesAddon();
 const zero = "0000000000000000";

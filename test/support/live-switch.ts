@@ -16,8 +16,10 @@ import {
 } from "../../native/engine.js";
 import { openPort, type PortClient, type PortOptions } from "../../native/port-client.js";
 import { engineDefaults } from "../bench/engine-options.js";
+import { until } from "./until.js";
 
 export { engineDefaults, rule } from "../bench/engine-options.js";
+export { until } from "./until.js";
 
 export interface LiveSwitch {
   engine: NativeEngine;
@@ -109,15 +111,6 @@ export async function liveSwitch(
       await until(() => engine.stats().ports.every((port) => ended(port.counters)), "every frame accounted for");
     },
   };
-}
-
-/** Looks again, giving way to others between, until the condition holds; fails after 10 s with what it waited for. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited 10 s in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 /** An Ethernet frame: addresses are small numbers (0 = broadcast), the payload says who it is. */

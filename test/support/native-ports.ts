@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadAddon } from "../../native/load.js";
 
+export { until } from "./until.js";
+
 export interface HubCounters {
   dropped: Record<string, number>;
   refused: Record<string, number>;
@@ -127,15 +129,6 @@ export function frame(number: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let i = 0; i < length; i++) bytes[i] = (number * 31 + i * 7 + (i >> 8) * 13 + 1) & 0xff;
   return bytes;
-}
-
-/** Waits until `condition` holds; looks again with each turn of the event loop. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 let sockets = 0;

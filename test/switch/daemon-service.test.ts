@@ -18,7 +18,7 @@ import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
 import { emptyRule } from "../../switch/rules.js";
-import { until } from "../support/live-switch.js";
+import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
 const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);

@@ -1,28 +1,28 @@
 // Ports on devices whose interfaces are missing, go down, vanish and come back, as a user of the daemon sees them.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import type { PortInfo } from "../../native/engine.js";
 import { runCli } from "../cli/run-cli.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
+import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, testFolder } from "./daemon-process.js";
 
-const patienceMs = 20_000;
-const betweenLooksMs = 10;
 /** What is pinned counts for all daemons of one user, and may be limited. */
 const little = '[switch]\nframeMemory = "1M"\n';
 
 /** The port as `port list` shows it once it is as wanted; fails with what it was at last. */
 async function portBecomes(daemon: DaemonProcess, name: string, is: (port: PortInfo) => boolean): Promise<PortInfo> {
-  const deadline = Date.now() + patienceMs;
-  for (;;) {
+  let port: PortInfo | undefined;
+  const look = async () => {
     const { ports } = await daemon.ask((client) => client.call("portList", {}));
-    const port = ports.find((candidate) => candidate.name === name);
-    if (port && is(port)) return port;
-    if (Date.now() > deadline) throw new Error(`${name} stays ${JSON.stringify(port)}: ${daemon.stderr}`);
-    await setTimeout(betweenLooksMs);
-  }
+    port = ports.find((candidate) => candidate.name === name);
+    return port !== undefined && is(port);
+  };
+  await until(look, `${name} as it should be`).catch((error) => {
+    throw new Error(`${error.message}; it is ${JSON.stringify(port)}: ${daemon.stderr}`);
+  });
+  return port!;
 }
 
 /** What runs a daemon in a namespace. */
@@ -43,11 +43,8 @@ async function reaches(daemon: DaemonProcess, t: ExecutionContext, space: Namesp
   const before = await framesAt(space, name);
   const port = daemon.open(t, "vale0:client");
   port.send([numberedFrame(1, 0xff, 1)]);
-  const deadline = Date.now() + patienceMs;
-  while ((await framesAt(space, name)) === before)
-    if (Date.now() > deadline) throw new Error(`no frame came: ${daemon.stderr}`);
+  await until(async () => (await framesAt(space, name)) > before, "the frame at the other end");
   port.close();
-  t.pass();
 }
 
 /** A classic capture of these frames, all of one moment. */
@@ -68,9 +65,7 @@ test("frames that a configured port has at once wait for the ports behind it in 
   plug(home, away);
   const daemon = await DaemonProcess.start(t, folder, ["-f", "c.toml"], { before: inside(home) });
   const stats = () => daemon.ask((client) => client.call("stats", {}));
-  const deadline = Date.now() + patienceMs;
-  while ((await stats()).detached.receivedFrames < frames.length && Date.now() < deadline)
-    await setTimeout(betweenLooksMs);
+  await until(async () => (await stats()).detached.receivedFrames >= frames.length, "all of its frames");
   const { ports } = await stats();
   // Its kernel may not call it running yet, and refuse them: that is another matter.
   t.is(ports.find(({ name }) => name === "vale0:near")?.counters.intendedCopies, frames.length);

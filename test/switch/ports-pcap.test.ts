@@ -66,17 +66,13 @@ const simple = (big: boolean, bytes: Buffer) => block(big, 3, Buffer.concat([num
 /** Everything the port gives, released batch by batch. */
 async function drain(hub: Hub, batch = 256): Promise<HubFrame[]> {
   const frames: HubFrame[] = [];
-  await until(
-    () => {
-      while (hub.receive("vale0:p", batch) > 0) {
-        frames.push(...hub.frames());
-        hub.release("vale0:p");
-      }
-      return !hub.alive("vale0:p");
-    },
-    "the end of the file",
-    30_000,
-  );
+  await until(() => {
+    while (hub.receive("vale0:p", batch) > 0) {
+      frames.push(...hub.frames());
+      hub.release("vale0:p");
+    }
+    return !hub.alive("vale0:p");
+  }, "the end of the file");
   return frames;
 }
 function port(spec: string, poolBlocks?: number, blockBytes?: number): Hub {
