@@ -2,6 +2,7 @@
 // closes the pipe early is no error; stacks are for --debug or PASTE_SWITCH_DEBUG=1 only.
 
 import { PasteError, writeProblem } from "../logger/errors.js";
+import { standardOutput } from "../logger/standard-output.js";
 import { packageVersion } from "../switch/version.js";
 import { type Command, CommanderError, Program } from "./commander.js";
 import { commands } from "./commands.js";
@@ -28,7 +29,10 @@ export async function run(argv: readonly string[]): Promise<void> {
   const called = rest.find((argument) => Object.hasOwn(commands, argument));
 
   // Both streams can be closed by their reader at any time, also after the command is done.
-  for (const [name, stream] of Object.entries({ "standard output": process.stdout, "standard error": process.stderr }))
+  for (const [name, stream] of Object.entries({
+    "standard output": standardOutput(),
+    "standard error": process.stderr,
+  }))
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0);
       // Who listens as well says it with what was written so far.

@@ -24,6 +24,7 @@ export class PasteError extends Error {
 
 /** Why bytes could not be written, and what to do; without the name of the place. */
 export function writeProblem({ code, message }: NodeJS.ErrnoException): string {
-  const full = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
+  if (code === "EFBIG") return "no file may be larger here: raise the limit (ulimit -f), or write elsewhere";
+  const full = code === "ENOSPC" || code === "EDQUOT";
   return full ? "the disk is full: make room, or choose another place" : `writing failed (${code ?? message})`;
 }

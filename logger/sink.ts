@@ -1,12 +1,13 @@
 // Where an export goes: a file, or a stream such as standard output. Back-pressure is respected: a write is done when its
 // bytes are.
 import type { Hash } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, createWriteStream } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { getSystemErrorName } from "node:util";
 import type { CaptureEncoder, SourcePiece } from "../native/export.js";
 import { PasteError, writeProblem } from "./errors.js";
+import { standardOutput } from "./standard-output.js";
 
 export interface Sink {
   readonly name: string;
@@ -110,6 +111,8 @@ class StreamSink implements FinalSink {
   readonly name: string;
   readonly #stream: Writable;
   readonly #hash: Hash | undefined;
+  /** Opened here, and closed here. */
+  readonly #own: boolean;
   #bytes = 0;
   #frames = 0;
   #problem: NodeJS.ErrnoException | null = null;
@@ -117,10 +120,11 @@ class StreamSink implements FinalSink {
     this.#problem ??= error;
   };
 
-  constructor(name: string, stream: Writable, hash: boolean) {
+  constructor(name: string, stream: Writable, hash: boolean, own = false) {
     this.name = name;
     this.#stream = stream;
     this.#hash = hash ? sha256() : undefined;
+    this.#own = own;
     stream.on("error", this.#onError);
   }
 
@@ -154,12 +158,14 @@ class StreamSink implements FinalSink {
     return this.#problem === null;
   }
 
-  /** The stream is its owner's: it stays open. Its error events go on being taken, since they may still be under way. */
-  async close(): Promise<void> {}
+  /** Somebody else's stream stays open. Error events go on being taken, since they may still be under way. */
+  async close(): Promise<void> {
+    if (this.#own) this.#stream.destroy();
+  }
 }
 
 /**
- * Opens a path for writing ("-": standard output), or takes a stream. An existing file is replaced, but never a store, nor one of
+ * Opens a path for writing ("-": standard output), or takes a stream. A named pipe waits for its reader; an existing file is replaced, but never a store, nor one of
  * `sources`, which would be emptied before it is read.
  */
 export async function openSink(
@@ -168,8 +174,10 @@ export async function openSink(
   options: SinkOptions = {},
 ): Promise<FinalSink> {
   const hash = options.hash ?? false;
-  if (output === "-") return new StreamSink("standard output", process.stdout, hash);
+  if (output === "-") return new StreamSink("standard output", standardOutput(), hash);
   if (typeof output !== "string") return new StreamSink("the output", output, hash);
+  if ((await stat(output).catch(() => undefined))?.isFIFO())
+    return new StreamSink(output, createWriteStream(output), hash, true);
   return openFileSink(output, sources, options);
 }
 

@@ -1,0 +1,71 @@
+// Where output goes: a file that may grow no further, and a named pipe.
+import { spawnSync } from "node:child_process";
+import { createReadStream, statSync } from "node:fs";
+import { join } from "node:path";
+import test from "ava";
+import { readAll } from "../logger/capture/read-all.js";
+import { storeWith, testFolder } from "../logger/store-tools.js";
+import { awkwardFrames } from "../support/awkward-traffic.js";
+import { cliPath, runCli } from "./run-cli.js";
+
+/** Less than any of the outputs below; in the blocks of sh. */
+const limitBytes = 1024;
+
+const frames = awkwardFrames(91, 300);
+
+test("a file that may grow no further: an error, also where the last write of all was cut short", async (t) => {
+  const store = await storeWith(t, frames);
+  const folder = testFolder(t);
+  const limited = (args: string[], to: string) => {
+    const script = `ulimit -f ${limitBytes / 512}; exec "$0" "$@" > "${to}"`;
+    return spawnSync("sh", ["-c", script, process.execPath, cliPath, ...args], { encoding: "utf8" });
+  };
+  const output = join(folder, "output");
+  for (const args of [
+    ["export", "-r", store, "-F", "pcap", "-w", "-"],
+    ["export", "-r", store, "-F", "pcap", "-z", "gzip:0", "-w", "-"],
+    ["query", "-r", store],
+    ["query", "-r", store, "--flows", "--jsonl"],
+    ["help", "query"],
+  ]) {
+    const { status, stderr } = limited(args, output);
+    t.is(status, 1, args.join(" "));
+    t.regex(stderr, /standard output: (stopped after 0 frames: )?no file may be larger here: raise the limit/);
+    t.is(statSync(output).size, limitBytes);
+  }
+  const { status, stderr } = limited(["export", "-r", store, "-w", output], "/dev/null");
+  t.is(status, 1);
+  t.regex(stderr, /output: stopped after 0 frames, the file is empty; no file may be larger here: raise the limit/);
+});
+
+test("-w takes a named pipe, as tcpdump does: whole, and until its reader goes", async (t) => {
+  const store = await storeWith(t, frames);
+  const pipe = join(testFolder(t), "pipe");
+  t.is(spawnSync("mkfifo", [pipe]).status, 0);
+  const chunks: Buffer[] = [];
+  const reading = (async () => {
+    for await (const chunk of createReadStream(pipe)) chunks.push(chunk as Buffer);
+  })();
+  const { status, stderr } = await runCli(["export", "-r", store, "-w", pipe]);
+  t.is(status, 0, stderr);
+  await reading;
+  t.is((await readAll(Buffer.concat(chunks))).frames.length, frames.length);
+
+  const head = spawnSync(
+    "sh",
+    [
+      "-c",
+      `head -c 100 "${pipe}" | wc -c & "$0" "$@"; echo status $?; wait`,
+      process.execPath,
+      cliPath,
+      "export",
+      "-r",
+      store,
+      "-w",
+      pipe,
+    ],
+    { encoding: "utf8" },
+  );
+  t.regex(head.stdout, /status 0/);
+  t.regex(head.stdout, /^100$/m);
+});
