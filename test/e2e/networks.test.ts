@@ -12,6 +12,7 @@ import { ControlClient } from "../../switch/control-client.js";
 import type { DaemonStats } from "../../switch/control-protocol.js";
 import { DaemonProcess, runCommand } from "../../switch/demo/command.js";
 import { ping } from "../support/host-traffic.js";
+import { sumsHold } from "../support/live-switch.js";
 import { type Namespace, namespaces } from "../support/namespaces.js";
 import { until } from "../support/until.js";
 
@@ -107,15 +108,10 @@ async function settled(net: Lab): Promise<DaemonStats> {
   return stats;
 }
 
-/** The three sums of the contract, over every port that is there and those that are gone. Gives what they were. */
-async function sumsHold(t: ExecutionContext, net: Lab): Promise<DaemonStats> {
+/** The three sums of the contract. Gives what they were. */
+async function settledSums(t: ExecutionContext, net: Lab): Promise<DaemonStats> {
   const stats = await settled(net);
-  const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
-  for (const counters of [...stats.ports.map((port) => port.counters), stats.detached]) {
-    t.is(counters.receivedFrames, counters.forwardedFrames + total(counters.dropped));
-    t.is(counters.intendedCopies, counters.deliveredCopies + total(counters.refused));
-  }
-  t.is(stats.selected, stats.logged + total(stats.notLogged));
+  sumsHold(t, stats);
   return stats;
 }
 
@@ -139,7 +135,7 @@ for (const kind of ["tap", "xdp"] as const) {
     );
     await until(async () => (await framesIn(net.store)) - before >= 2 * sent, "each request and answer");
     t.is((await framesIn(net.store)) - before, 2 * sent, "once");
-    await sumsHold(t, net);
+    await settledSums(t, net);
   });
 
   test.serial(`${kind}: 100 MB by HTTP arrive as they were`, async (t) => {
@@ -167,7 +163,7 @@ for (const kind of ["tap", "xdp"] as const) {
     const hash = createHash("sha256").update(bytes).digest("hex");
     t.is((await net.red.run("sha256sum", copy)).split(" ")[0], hash);
     t.true((JSON.parse(stdout) as DaemonStats).logged >= 3);
-    await sumsHold(t, net);
+    await settledSums(t, net);
   });
 
   test.serial(`${kind}: iperf3 in both directions, TCP and UDP`, async (t) => {
@@ -188,7 +184,7 @@ for (const kind of ["tap", "xdp"] as const) {
       await net.red.run("iperf3", "-c", blueAddress, "-u", "-b", "50M", "-n", "10M", "-l", "1400", "-J"),
     );
     t.true(udp.end.sum.packets > 7000);
-    await sumsHold(t, net);
+    await settledSums(t, net);
   });
 }
 
@@ -229,7 +225,7 @@ test.serial("ten thousand TCP connections at once through two TAP devices", asyn
   const server = net.blue.start("sh", ...many(echoServer));
   await new Promise((resolve) => server.stdout!.once("data", resolve));
   t.is((await net.red.run("sh", ...many(echoClients))).trim(), "10000");
-  const stats = await sumsHold(t, net);
+  const stats = await settledSums(t, net);
   t.true(stats.logged >= 20_000, "each connection's SYN and SYN+ACK");
 });
 
@@ -251,7 +247,7 @@ test.serial("an interface that flaps under traffic: the port says so, and goes o
   }
   await until(() => pinged(net.red, blueAddress), "an answer to a ping");
   load.kill("SIGINT");
-  await sumsHold(t, net);
+  await settledSums(t, net);
 });
 
 for (const kind of ["tap", "xdp"] as const)
@@ -282,7 +278,7 @@ for (const kind of ["tap", "xdp"] as const)
         t.true((await framesIn(net.store)) >= 2 * times.length);
       }
       t.log(`outage from SIGKILL to the next answer: ${gaps.map((gap) => `${gap.toFixed(0)} ms`).join(", ")}`);
-      await sumsHold(t, net);
+      await settledSums(t, net);
     },
   );
 
@@ -307,7 +303,7 @@ test.serial("an hour of traffic in two minutes: what the hosts' kernels counted 
   while ((await net.stats()).ports.some(({ name }) => name === "vale0:hour") && performance.now() - startMs < 240_000)
     await new Promise((resolve) => setTimeout(resolve, 1000));
   t.log(`played in ${((performance.now() - startMs) / 1000).toFixed(0)} s`);
-  const stats = await sumsHold(t, net);
+  const stats = await settledSums(t, net);
   t.is(stats.logged, frames);
   for (const [index, host] of [net.red, net.blue].entries()) {
     const { counters } = stats.ports.find(({ name }) => name === ["vale0:red", "vale0:blue"][index])!;

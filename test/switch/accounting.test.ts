@@ -10,10 +10,9 @@ import {
   sumsHold,
   textOf,
   threadsAndMedia,
+  total,
   until,
 } from "../support/live-switch.js";
-
-const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 for (const [threads, on] of threadsAndMedia)
   test(`random traffic into rings that are too small: sums, records and receivers agree (${threads} threads, ${on})`, async (t) => {

@@ -18,10 +18,9 @@ import { join } from "node:path";
 import test from "ava";
 import { openStore } from "../../logger/reader.js";
 import { emptyRule } from "../../switch/rules.js";
+import { total } from "../support/live-switch.js";
 import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
-
-const total = (reasons: Record<string, number>) => Object.values(reasons).reduce((sum, count) => sum + count, 0);
 
 test("tells systemd that it is ready, and that it stops", async (t) => {
   const folder = testFolder(t);

@@ -6,12 +6,11 @@ import test from "ava";
 import { compileFilter } from "../../logger/filter/compile.js";
 import type { NativeLiveTap } from "../../native/live-tap.js";
 import { tailPort } from "../../switch/tap.js";
-import { frame, liveSwitch, rule, sumsHold, threadsAndMedia, until } from "../support/live-switch.js";
+import { frame, liveSwitch, rule, sumsHold, threadsAndMedia, total, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
 import { connectRaw } from "../support/native-ports.js";
 import { errno, request, text } from "../support/ports-request.js";
 
-const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 const short = (frames: TappedFrame[]) =>
   frames.map(({ text, in: from, out, outcome, left }) => [text, from, out, outcome, left ? "left" : "came"].join(" "));
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
 import type { EngineStats } from "../../native/engine.js";
 import { openPort, type PortClient } from "../../native/port-client.js";
-import { frame, liveSwitch, until } from "../support/live-switch.js";
+import { frame, liveSwitch, total, until } from "../support/live-switch.js";
 import { PortProgram } from "../support/programs.js";
 import { skip } from "../support/skip.js";
 
@@ -58,8 +58,6 @@ async function switchUnder(t: ExecutionContext, ports: string[], alone = false):
     },
   };
 }
-
-const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 /** What was sent at one end comes out at the other, whole and in order. */
 async function passes(t: ExecutionContext, from: PortClient, to: PortClient, frames: readonly Buffer[]): Promise<void> {
