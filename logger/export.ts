@@ -123,6 +123,7 @@ class Export {
         ...(split?.bytes !== undefined && { bytesOver: split.bytes }),
         ...(split?.frames !== undefined && { frames: split.frames }),
         ...(split?.seconds !== undefined && { durationNs: BigInt(split.seconds) * 1_000_000_000n }),
+        byPeriod: split?.names !== "dumpcap",
         byTime: options.order !== "append",
         chain: manifest,
         plain: options.plain ?? false,

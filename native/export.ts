@@ -101,6 +101,8 @@ export interface EncoderOptions {
   bytesOver?: number;
   frames?: number;
   durationNs?: bigint;
+  /** The duration is counted from the last file that began because of it, also when others began since. */
+  byPeriod?: boolean;
   /** Several sources are merged by time; else one behind the other. */
   byTime?: boolean;
   /** Without comments. */

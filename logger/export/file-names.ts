@@ -48,7 +48,9 @@ export class FileNames {
   readonly #split: SplitOptions;
   readonly #digits: number;
   #total = 0;
-  /** tcpdump's number: of the file among those of one time. */
+  /** Of tcpdump's names: when their time began, what they are called by it, and the file's number among those called so. */
+  #periodNs = 0n;
+  #period = "";
   #count = 0;
 
   constructor(output: string, split: SplitOptions) {
@@ -63,7 +65,7 @@ export class FileNames {
     return this.#split.names === "dumpcap" || this.#split.seconds !== undefined;
   }
 
-  /** The next file's name; null: there shall be no more. */
+  /** The next file's name, by the time of its first frame, and whether it begins because of the time; null: there shall be no more. */
   next(firstNs: bigint, byTime: boolean): string | null {
     const { files, seconds, bytes, names } = this.#split;
     const total = this.#total++;
@@ -71,9 +73,12 @@ export class FileNames {
     if (seconds === undefined) return this.#numbered(this.#name, files === undefined ? total : total % files);
     // As in tcpdump: with -G alone, -W is an end; with -C and -G it only gives the number its width.
     if (bytes === undefined && this.#split.frames === undefined && files !== undefined && total >= files) return null;
-    this.#count = byTime || total === 0 ? 0 : this.#count + 1;
-    const name = formatTimeName(this.#name, firstNs, this.#split.utc ?? false);
+    if (byTime || total === 0) this.#periodNs = firstNs;
+    const name = formatTimeName(this.#name, this.#periodNs, this.#split.utc ?? false);
     if (bytes === undefined && this.#split.frames === undefined) return `${name}${this.#ending}`;
+    // A name that does not tell one time from the next goes on with its numbers.
+    this.#count = total > 0 && name === this.#period ? this.#count + 1 : 0;
+    this.#period = name;
     return this.#numbered(name, this.#count);
   }
 

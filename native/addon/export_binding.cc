@@ -127,7 +127,8 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
       return;
     }
     const Napi::Object options = call[3].IsObject() ? call[3].As<Napi::Object>() : Napi::Object::New(call.Env());
-    const SplitLimits limits{count_option(options, "bytesOver"), count_option(options, "frames"), count_option(options, "durationNs")};
+    const SplitLimits limits{count_option(options, "bytesOver"), count_option(options, "frames"), count_option(options, "durationNs"),
+                             options.Get("byPeriod").ToBoolean().Value()};
     encoding_ = std::make_shared<Encoding>(static_cast<CaptureFormat>(format), call[1].As<Napi::String>().Utf8Value(),
                                            call[2].As<Napi::Number>().Uint32Value(), limits,
                                            options.Get("byTime").ToBoolean().Value(), static_cast<uint32_t>(count_option(options, "slots")));

@@ -181,8 +181,7 @@ void CaptureEncoder::chain(const FrameToEncode& frame, uint32_t length, const In
 
 Split CaptureEncoder::splits_before(uint64_t time_ns) const {
   if (file_frames_ == 0) return Split::kNone;
-  // Times may run backwards: that is never a reason for another file.
-  if (limits_.duration_ns > 0 && time_ns >= file_first_ns_ && time_ns - file_first_ns_ >= limits_.duration_ns) return Split::kTime;
+  if (lasted(time_ns)) return Split::kTime;
   const bool size = (limits_.bytes_over > 0 && file_bytes_ > limits_.bytes_over) || (limits_.frames > 0 && file_frames_ >= limits_.frames);
   return size ? Split::kSize : Split::kNone;
 }
@@ -202,7 +201,7 @@ Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
   from.last_ns = std::max(from.last_ns, frame.time_ns);
   ++from.received;
   from.lost += frame.lost;
-  if (file_frames_++ == 0) file_first_ns_ = frame.time_ns;
+  if (file_frames_++ == 0 && (frames_ == 0 || !limits_.by_period || lasted(frame.time_ns))) period_first_ns_ = frame.time_ns;
   ++frames_;
   return Status();
 }

@@ -46,6 +46,7 @@ struct SplitLimits {
   uint64_t bytes_over = 0;       // the file has more bytes than this
   uint64_t frames = 0;           // the file has so many frames
   uint64_t duration_ns = 0;      // so long after the file's first frame, by the frames' times
+  bool by_period = false;        // not the file's, but that of the last file that began for this reason, as with tcpdump's -G
 };
 enum class Split : uint8_t { kNone, kSize, kTime };
 
@@ -101,6 +102,10 @@ class CaptureEncoder {
     file_bytes_ += size;
     return out->extend(size);
   }
+  // Times may run backwards: that is never a reason for another file.
+  bool lasted(uint64_t time_ns) const {
+    return limits_.duration_ns > 0 && time_ns >= period_first_ns_ && time_ns - period_first_ns_ >= limits_.duration_ns;
+  }
   uint32_t know(const InterfaceToEncode& interface);
   void chain(const FrameToEncode& frame, uint32_t length, const Interface& from);
   void begin(uint32_t link_type, EncodedBytes* out);
@@ -114,7 +119,8 @@ class CaptureEncoder {
   bool begun_ = false;
   uint64_t frames_ = 0;
   uint32_t file_ = 0;
-  uint64_t file_bytes_ = 0, file_frames_ = 0, file_first_ns_ = 0;
+  uint64_t file_bytes_ = 0, file_frames_ = 0;
+  uint64_t period_first_ns_ = 0;
   std::vector<Interface> interfaces_;
   std::optional<RecordChain> chain_;
   std::vector<ChainPart> parts_;

@@ -140,6 +140,35 @@ test("-G names files by the time of their first frame, and -W ends after so many
   t.is(report.frames, 80);
 });
 
+test("-G with -C: the seconds count from the last file that they began, whatever the size begins since", async (t) => {
+  const path = await storeWith(t, ticking(100));
+  const folder = testFolder(t);
+  // Each file is full after a second or so, of ten seconds.
+  const report = await exportFrames({
+    sources: [path],
+    output: join(folder, "%S.pcap"),
+    format: "pcap",
+    split: { seconds: 4, bytes: 2500, utc: true },
+  });
+  const names = report.files.map(({ name }) => name.slice(folder.length + 1));
+  t.deepEqual(names.slice(0, 6), ["20.pcap", "20.pcap1", "20.pcap2", "20.pcap3", "24.pcap", "24.pcap1"]);
+  t.deepEqual(
+    [20, 24, 28].map((second) =>
+      report.files.filter((_, i) => names[i]!.startsWith(`${second}`)).reduce((sum, { frames }) => sum + frames, 0),
+    ),
+    [40, 40, 20],
+  );
+  // dumpcap's count from each file's begin.
+  const other = testFolder(t);
+  await exportFrames({
+    sources: [path],
+    output: join(other, "x.pcap"),
+    format: "pcap",
+    split: parseRing(["packets:30", "duration:4"], true),
+  });
+  t.is(readdirSync(other).length, 4);
+});
+
 test("the ring deletes and writes over nothing that this export did not write", async (t) => {
   const path = await storeWith(t, ticking(1000));
   const folder = testFolder(t);
@@ -201,7 +230,8 @@ test("names", (t) => {
   t.deepEqual(list("x", { bytes: 1, files: 11 }, four), ["x00", "x01", "x02", "x03"]);
   t.deepEqual(list("x", { bytes: 1, files: 1 }, four), ["x", "x", "x", "x"]);
   const mixed: [bigint, boolean][] = four.map(([timeNs], i) => [timeNs, i === 2]);
-  t.deepEqual(list("%S.p", { bytes: 1, seconds: 2, utc: true }, mixed), ["20.p", "21.p1", "22.p", "23.p1"]);
+  t.deepEqual(list("%S.p", { bytes: 1, seconds: 2, utc: true }, mixed), ["20.p", "20.p1", "22.p", "22.p1"]);
+  t.deepEqual(list("%M.p", { bytes: 1, seconds: 2, utc: true }, mixed), ["13.p", "13.p1", "13.p2", "13.p3"]);
   t.is(
     list("d/a.b.pcapng.zst", { names: "dumpcap", frames: 1, utc: true }, four)[1],
     "d/a.b_00002_20231114221321.pcapng.zst",
