@@ -6,7 +6,7 @@ import { type CaptureReader, openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { FrameSelector } from "./filter/bpf-program.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { StoreAppender } from "./store.js";
+import { type RecoveryReport, StoreAppender } from "./store.js";
 
 export interface ImportOptions {
   /** Captures, one behind the other in this order; "-" is standard input. */
@@ -52,6 +52,10 @@ export interface ImportReport {
   shortened: number;
   captures: CaptureReport[];
   aborted: boolean;
+  /** What opening the store found. */
+  recovery: RecoveryReport;
+  /** Blocks of its index that were damaged; what they covered was indexed anew. */
+  indexDamaged: number;
 }
 
 /**
@@ -91,7 +95,11 @@ class Import {
     this.#selector = program && new FrameSelector(program);
     this.#appender = appender;
     this.#left = options.limit ?? Number.POSITIVE_INFINITY;
-    this.#report = { frames: 0, bytes: 0, skipped: 0, refused: 0, shortened: 0, captures: [], aborted: false };
+    this.#report = {
+      ...{ frames: 0, bytes: 0, skipped: 0, refused: 0, shortened: 0, captures: [], aborted: false },
+      recovery: appender.recovery,
+      indexDamaged: 0,
+    };
   }
 
   async run(): Promise<ImportReport> {
@@ -100,7 +108,7 @@ class Import {
       await this.#capture(path);
     }
     this.#count();
-    await this.#appender.close();
+    this.#report.indexDamaged = (await this.#appender.close()).store.indexDamaged;
     return this.#report;
   }
 

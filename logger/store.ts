@@ -130,8 +130,8 @@ export class StoreAppender {
     return native(() => this.#native.counters());
   }
 
-  /** Closes the store clean. */
-  async close(): Promise<void> {
-    await settled(() => this.#native.close());
+  /** Closes the store clean, and indexed. */
+  async close(): Promise<AppendCounters> {
+    return settled(() => this.#native.close());
   }
 }

@@ -93,7 +93,7 @@ export interface NativeStoreAppender {
   ): Promise<void>;
   flush(): Promise<void>;
   counters(): AppendCounters;
-  close(): Promise<void>;
+  close(): Promise<AppendCounters>;
 }
 
 /** What the addon exports for stores. */

@@ -39,6 +39,7 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
   const { PasteError } = await import("../../logger/errors.js");
   const { importCaptures } = await import("../../logger/import.js");
   const { createStore } = await import("../../logger/store.js");
+  const { recoveryText } = await import("../../switch/recovery-text.js");
   const { parseSize, parseWhole } = await import("../../switch/units.js");
   const { formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
@@ -62,6 +63,9 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
     ...(flags.filter === undefined ? {} : { filter: flags.filter }),
     ...captureOptions(flags),
   }).finally(() => progress.end());
+  for (const line of recoveryText(report.recovery)) say(line);
+  if (report.indexDamaged > 0)
+    say(`index: ${formatOf(report.indexDamaged, "block")} damaged and given up; what they covered was indexed anew`);
   for (const { path, notes, warnings, problem } of report.captures) {
     for (const line of [...notes, ...warnings]) say(line.startsWith(path) ? line : `${path}: ${line}`);
     if (problem) say(`paste-switch: ${problem.message}`);

@@ -157,27 +157,38 @@ class StoreAppender : public Napi::ObjectWrap<StoreAppender> {
     return run(info.Env(), [state = state_] { return state->appender->flush(); }, undefined);
   }
 
+  // close(): AppendCounters, of all that was done
   Napi::Value close(const Napi::CallbackInfo& info) {
     if (!usable(info.Env(), true)) return info.Env().Undefined();
+    auto last = std::make_shared<Counted>();
     return run(
         info.Env(),
-        [state = state_] {
+        [state = state_, last] {
           const Status status = state->appender->close();
+          *last = counted(*state->appender);
           state->appender.reset();
           return status;
         },
-        undefined);
+        [last](Napi::Env env) -> Napi::Value { return append_object(env, *last); });
   }
 
   Napi::Value counters(const Napi::CallbackInfo& info) {
     if (!usable(info.Env(), true)) return info.Env().Undefined();
-    const AppendCounters& counters = state_->appender->counters();
-    const auto object = Napi::Object::New(info.Env());
-    object.Set("frames", static_cast<double>(counters.frames));
-    object.Set("bytes", static_cast<double>(counters.bytes));
-    object.Set("refused", static_cast<double>(counters.refused));
-    object.Set("shortened", static_cast<double>(counters.shortened));
-    object.Set("store", counters_object(info.Env(), state_->appender->store().counters()));
+    return append_object(info.Env(), counted(*state_->appender));
+  }
+
+  struct Counted {
+    AppendCounters appended;
+    StoreCounters store;
+  };
+  static Counted counted(Appender& appender) { return {appender.counters(), appender.store().counters()}; }
+  static Napi::Object append_object(Napi::Env env, const Counted& counted) {
+    const auto object = Napi::Object::New(env);
+    object.Set("frames", static_cast<double>(counted.appended.frames));
+    object.Set("bytes", static_cast<double>(counted.appended.bytes));
+    object.Set("refused", static_cast<double>(counted.appended.refused));
+    object.Set("shortened", static_cast<double>(counted.appended.shortened));
+    object.Set("store", counters_object(env, counted.store));
     return object;
   }
 

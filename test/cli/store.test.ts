@@ -13,6 +13,7 @@ import {
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { openCapture } from "../../logger/capture/open-capture.js";
+import { indexOf, scanStore } from "../support/native-store.js";
 import { DaemonProcess, numberedFrame, receiveFrames, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
@@ -230,6 +231,27 @@ test("a reader that closes the pipe early is no error", async (t) => {
     t.is(status, 0, `${command}: ${stderr}`);
     t.false(/EPIPE|paste-switch:/.test(stderr), `${command}: ${stderr}`);
   }
+});
+
+test("import says what it found: an index that is damaged, and that it was made anew; a writer that died", async (t) => {
+  const { folder, daemon, store } = await filled(t);
+  const capture = join(folder, "one.pcap");
+  t.is((await daemon.cli("export", "-F", "pcap", "-w", capture)).status, 0);
+  await daemon.end("SIGKILL");
+  const recovered = await runCli(["import", "--store", store, "--full", "overwrite", capture]);
+  t.regex(
+    recovered.stderr,
+    /^recovery: the last writer died; records 1 to \d+ are there\n(recovery: .*\n)+500 frames, /,
+  );
+  const { blocksOffset, blockBytes } = scanStore(store);
+  const index = indexOf(store).find(({ sealed }) => sealed); // of one that is not, nobody knows where it would have ended
+  const bytes = readFileSync(store);
+  bytes[blocksOffset + index!.block * blockBytes + 64 + 8]! ^= 1;
+  writeFileSync(store, bytes);
+  const again = await runCli(["import", "--store", store, "--full", "overwrite", capture]);
+  t.is(again.status, 0);
+  t.regex(again.stderr, /^index: 1 block damaged and given up; what they covered was indexed anew\n500 frames, /);
+  t.is((await runCli(["store", "verify", store])).status, 0);
 });
 
 test("import, export and replay carry the same frames", async (t) => {
