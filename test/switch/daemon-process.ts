@@ -145,12 +145,13 @@ export function numberedFrame(from: number, to: number, number: number, length =
   return frame;
 }
 
-/** Receives until `count` frames are there, or nothing came for `timeoutMs`. */
-export async function receiveFrames(port: PortClient, count: number, timeoutMs = 10_000): Promise<Buffer[]> {
+/** Receives so many frames; fails when none comes for a minute. */
+export async function receiveFrames(port: PortClient, count: number): Promise<Buffer[]> {
   const frames: Buffer[] = [];
   while (frames.length < count) {
     frames.push(...port.receive(count - frames.length));
-    if (frames.length < count && (await port.wait({ timeoutMs })) !== "ready") break;
+    if (frames.length < count && (await port.wait({ timeoutMs: 60_000 })) !== "ready")
+      throw new Error(`${frames.length} of ${count} frames came`);
   }
   return frames;
 }

@@ -128,7 +128,7 @@ test("rules change under traffic without losing a frame", async (t) => {
   const receive = async () => {
     while (received.length < count) {
       for (const frame of b.receive()) received.push(frame.readUInt32BE(14));
-      if (received.length < count && (await b.wait({ timeoutMs: 10_000 })) !== "ready") return;
+      if (received.length < count && (await b.wait({ timeoutMs: 60_000 })) !== "ready") return;
     }
   };
   let changes = 0;
@@ -347,8 +347,8 @@ test("programs come back by themselves when a daemon that died is started again"
   const folder = testFolder(t);
   const args = [...smallStore, "--log", ""];
   const daemon = await DaemonProcess.start(t, folder, args);
-  const a = daemon.open(t, "vale0:a", { reconnectMs: 30_000 });
-  const b = daemon.open(t, "vale0:b", { reconnectMs: 30_000 });
+  const a = daemon.open(t, "vale0:a", { reconnectMs: 60_000 });
+  const b = daemon.open(t, "vale0:b", { reconnectMs: 60_000 });
   await a.sendAll([numberedFrame(1, 2, 0)]);
   t.is((await receiveFrames(b, 1)).length, 1);
   await daemon.end("SIGKILL");

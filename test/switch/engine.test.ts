@@ -70,7 +70,7 @@ test("detach tells the client to stay away", async (t) => {
   const s = await liveSwitch(t);
   const a = s.open("vale0:a");
   s.engine.detach("vale0:a");
-  t.is(await a.wait({ timeoutMs: 5000 }), "gone");
+  t.is(await a.wait({ timeoutMs: 60_000 }), "gone");
 });
 
 test("static addresses: added, listed, not moved, removed", async (t) => {

@@ -109,21 +109,21 @@ for (const speed of ["speed=max", "speed=1"])
 
 test("a daemon that comes back finds its clients again: same names, frames flow", async (t) => {
   const s = await liveSwitch(t);
-  const a = s.open("vale0:a", { reconnectMs: 10_000 });
-  const b = s.open("vale0:b", { reconnectMs: 10_000 });
+  const a = s.open("vale0:a", { reconnectMs: 60_000 });
+  const b = s.open("vale0:b", { reconnectMs: 60_000 });
   a.send([frame(0, 1, "before")]);
-  t.is(await b.wait({ timeoutMs: 5000 }), "ready");
+  t.is(await b.wait({ timeoutMs: 60_000 }), "ready");
   t.deepEqual(b.receive().map(textOf), ["before"]);
   await s.engine.drain();
   const engine = await createEngine({ ...engineDefaults, portsSocket: s.socket });
   engine.start();
   t.teardown(() => engine.drain());
-  t.deepEqual(await Promise.all([a.wait({ timeoutMs: 5000 }), b.wait({ timeoutMs: 5000 })]), [
+  t.deepEqual(await Promise.all([a.wait({ timeoutMs: 60_000 }), b.wait({ timeoutMs: 60_000 })]), [
     "reconnected",
     "reconnected",
   ]);
   a.send([frame(0, 1, "after")]);
-  t.is(await b.wait({ timeoutMs: 5000 }), "ready");
+  t.is(await b.wait({ timeoutMs: 60_000 }), "ready");
   t.deepEqual(b.receive().map(textOf), ["after"]);
   t.deepEqual(
     engine.stats().ports.map((port) => port.name),
@@ -133,9 +133,9 @@ test("a daemon that comes back finds its clients again: same names, frames flow"
 
 test("a port detached by its operator is gone for its client, and its name is free", async (t) => {
   const s = await liveSwitch(t);
-  const a = s.open("vale0:a", { reconnectMs: 10_000 });
+  const a = s.open("vale0:a", { reconnectMs: 60_000 });
   s.engine.detach("vale0:a");
-  t.is(await a.wait({ timeoutMs: 5000 }), "gone");
+  t.is(await a.wait({ timeoutMs: 60_000 }), "gone");
   t.deepEqual(s.engine.stats().ports, []);
   s.open("vale0:a");
   t.is(s.engine.stats().ports.length, 1);

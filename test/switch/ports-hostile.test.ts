@@ -293,7 +293,7 @@ test("a hostile neighbour does not keep others from attaching and talking", asyn
   const two = openPort({ socket: path, name: "vale0:two" });
   const sent = frame(1, 100);
   one.send([sent]);
-  t.is(await two.wait({ timeoutMs: 5000 }), "ready");
+  t.is(await two.wait({ timeoutMs: 60_000 }), "ready");
   t.deepEqual(two.receive(), [sent]);
   one.close();
   two.close();
