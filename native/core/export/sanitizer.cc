@@ -126,6 +126,7 @@ uint32_t Sanitizer::ipv6(uint32_t at, uint32_t depth) {
       if (!has(at, 8)) return at;
       const bool later = (big16(at + 2) & 0xfff8) != 0;
       next = *p(at);
+      zero(at + 1, at + 2);
       at += 8;
       if (later) return at;
     } else if (next == kHopByHop || next == kDestinationOptions || next == kRouting) {
@@ -233,9 +234,11 @@ uint32_t Sanitizer::icmp(uint32_t at, uint32_t depth) {
     return keep_payload_ ? length_ : at + 8;
   }
   put16(p(at + 2), 0);
-  if (type == 5) pan_.ipv4(p(at + 4));  // redirect: the gateway
   const bool error = type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
   if (!error) return at + 4;
+  if (type == 5) pan_.ipv4(p(at + 4));  // redirect: the gateway
+  else if (type == 3) zero(at + 4, at + 6);  // the MTU stays
+  else zero(type == 12 ? at + 5 : at + 4, at + 8);  // a pointer stays
   const bool keep = keep_payload_;
   keep_payload_ = false;  // what is quoted is a header
   const uint32_t end = ipv4(at + 8, depth + 1);
@@ -251,6 +254,7 @@ uint32_t Sanitizer::icmpv6(uint32_t at, uint32_t depth) {
     return keep_payload_ ? length_ : at + 8;
   }
   put16(p(at + 2), 0);
+  if (type == 1 || type == 3 || type == 133 || type == 135) zero(at + 4, at + 8);  // others have an MTU there, a pointer or flags
   if (type >= 1 && type <= 4) {
     const bool keep = keep_payload_;
     keep_payload_ = false;
@@ -260,6 +264,10 @@ uint32_t Sanitizer::icmpv6(uint32_t at, uint32_t depth) {
   }
   const bool neighbour = type == 135 || type == 136;
   if (!neighbour) return at + (type == 133 ? 8 : 4);
+  if (type == 136) {
+    *p(at + 4) &= 0xe0;
+    zero(at + 5, at + 8);
+  }
   if (!has(at, 24)) return at + 8;
   pan_.ipv6(p(at + 8));
   // One option, the link-layer address, where it comes first.

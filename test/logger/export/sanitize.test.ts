@@ -288,6 +288,33 @@ test("what stays of each kind of frame, and that no address and no payload does"
     t.not(found[shapes.findIndex(([name]) => name === what)]!.lastIndexOf(here), -1, what);
 });
 
+test("what ICMP and fragment headers reserve is zeroed; what they have there stays", async (t) => {
+  const head = (type: number) => Buffer.concat([Buffer.from([type, 0, 0, 1]), Buffer.from("fefefefe", "hex")]);
+  const quoting4 = (type: number) => ethernet(0x0800, packet4(1, a, b, Buffer.concat([head(type), inner])));
+  const quoting6 = (type: number) => ethernet(0x86dd, packet6(58, a6, b6, Buffer.concat([head(type), a6])));
+  const fragment = Buffer.from([59, 0xfe, 0, 0, 0, 0, 0, 7]);
+  const cases: [string, Buffer, number, string][] = [
+    ["unreachable: MTU", quoting4(3), 38, "0000fefe"],
+    ["quench", quoting4(4), 38, "00000000"],
+    ["time exceeded", quoting4(11), 38, "00000000"],
+    ["parameter problem: pointer", quoting4(12), 38, "fe000000"],
+    ["v6 unreachable", quoting6(1), 58, "00000000"],
+    ["v6 too big: MTU", quoting6(2), 58, "fefefefe"],
+    ["v6 time exceeded", quoting6(3), 58, "00000000"],
+    ["v6 parameter problem: pointer", quoting6(4), 58, "fefefefe"],
+    ["router solicitation", quoting6(133), 58, "00000000"],
+    ["neighbour solicitation", quoting6(135), 58, "00000000"],
+    ["neighbour advertisement: flags", quoting6(136), 58, "e0000000"],
+    ["fragment header", ethernet(0x86dd, packet6(44, a6, b6, fragment)), 54, "3b000000"],
+  ];
+  const found = await sanitized(
+    t,
+    cases.map(([, frame]) => frame),
+  );
+  for (const [i, [what, , at, expected]] of cases.entries())
+    t.is(found[i]!.subarray(at, at + 4).toString("hex"), expected, what);
+});
+
 test("keep-payload keeps it, and checksums are right behind it; keep-oui keeps the vendor", async (t) => {
   const datas = [
     ethernet(0x0800, packet4(17, a, b, udp(a, b, [53, 9], secret))),
