@@ -86,25 +86,47 @@ test("no such interface, no such kind", async (t) => {
     t.throwsAsync(replayFrames({ sources: [path], ports: [port], topSpeed: true }), { instanceOf: PasteError });
   t.regex((await error("nosuch0"))!.message, /there is no interface nosuch0/);
   t.is((await error("xdp:nosuch0"))!.code, "PORT");
+  t.regex(
+    (await error("pcap:out.pcap"))!.message,
+    /"pcap:out\.pcap" is no device: write .*tap:.* or a port such as vale0:a/,
+  );
 });
 
-test("an interface that goes in mid-replay ends it, and says after how many frames", async (t) => {
+for (const [gap, framesPerSecond, first] of [
+  ["a millisecond", "1000", 20],
+  ["a quarter of an hour", "0.001", 1],
+] as const)
+  test(`an interface that goes in mid-replay ends it, and says after how many frames: ${gap} apart`, async (t) => {
+    const made = namespaces(t);
+    if (!made) return;
+    const space = made.make("replay");
+    const [near, far] = [made.interfaceName("near"), made.interfaceName("far")];
+    space.ip("link", "add", near, "type", "veth", "peer", "name", far);
+    for (const name of [near, far]) space.ip("link", "set", name, "up");
+    const path = captureOf(testFolder(t));
+    const args = ["-r", path, "-i", near, "-p", framesPerSecond, "-l", "0"];
+    const child = space.start(process.execPath, cli, "replay", ...args);
+    let said = "";
+    child.stderr!.on("data", (text: Buffer) => {
+      said += text;
+    });
+    const exit = new Promise((resolve) => child.once("close", resolve)); // behind what it said
+    const sent = () =>
+      Number(space.ip("-s", "-j", "link", "show", near).match(/"tx":\{[^}]*"packets":(\d+)/)?.[1] ?? 0);
+    await until(() => sent() >= first, "frames on their way");
+    space.ip("link", "delete", near);
+    t.is(await exit, 1);
+    t.regex(said, new RegExp(`port ${near} disappeared after \\d+ frames? w\\w+ sent`));
+  });
+
+test("an interface without carrier takes nothing: its frames are refused, not waited for", async (t) => {
   const made = namespaces(t);
   if (!made) return;
   const space = made.make("replay");
   const [near, far] = [made.interfaceName("near"), made.interfaceName("far")];
   space.ip("link", "add", near, "type", "veth", "peer", "name", far);
-  for (const name of [near, far]) space.ip("link", "set", name, "up");
-  const path = captureOf(testFolder(t));
-  const child = space.start(process.execPath, cli, "replay", "-r", path, "-i", near, "-p", "1000", "-l", "0");
-  let said = "";
-  child.stderr!.on("data", (text: Buffer) => {
-    said += text;
-  });
-  const exit = new Promise((resolve) => child.once("exit", resolve));
-  const sent = () => Number(space.ip("-s", "-j", "link", "show", near).match(/"tx":\{[^}]*"packets":(\d+)/)?.[1] ?? 0);
-  await until(() => sent() >= 20, "frames on their way");
-  space.ip("link", "delete", near);
-  t.is(await exit, 1);
-  t.regex(said, new RegExp(`port ${near} disappeared after \\d+ frames were sent`));
+  space.ip("link", "set", near, "up");
+  const args = ["replay", "-r", captureOf(testFolder(t)), "-i", near, "-t", "--json"];
+  const report = JSON.parse(await space.run(process.execPath, cli, ...args));
+  t.deepEqual([report.sentFrames, report.refused], [frames.length, frames.length]);
 });

@@ -105,9 +105,9 @@ Status open_device_sink(const std::string& spec, std::unique_ptr<ReplaySink>* si
 }
 
 Status open_replay_sink(const SinkOptions& options, const std::string& name, std::unique_ptr<ReplaySink>* sink) {
-  if (port_kind_of(name) != nullptr) return open_device_sink(name, sink);
   if (name.find(':') == std::string::npos) return open_interface_sink(name, sink);
-  return open_client_sink(options, name, sink);
+  if (name.starts_with("vale")) return open_client_sink(options, name, sink);
+  return open_device_sink(name, sink);
 }
 
 }  // namespace paste

@@ -20,6 +20,12 @@ namespace {
 constexpr uint32_t kFramesPerCall = 64;
 constexpr uint32_t kTagBytes = 4;  // the kernel lets a tagged frame be that much longer
 
+ifreq ask_for(const std::string& name) {
+  ifreq asked = {};
+  std::memcpy(asked.ifr_name, name.data(), std::min(name.size(), sizeof asked.ifr_name - 1));
+  return asked;
+}
+
 class InterfaceSink final : public ReplaySink {
  public:
   InterfaceSink(std::string name, int fd, uint32_t frame_bytes_max)
@@ -41,6 +47,9 @@ class InterfaceSink final : public ReplaySink {
     if (sent > 0) return static_cast<uint32_t>(sent);
     switch (errno) {
       case ENOBUFS:
+        if (running()) return 0;
+        ++refused_;  // it has no carrier: the queue would be full for as long
+        return 1;
       case EAGAIN:
       case EINTR:
         return 0;
@@ -64,11 +73,23 @@ class InterfaceSink final : public ReplaySink {
     if (ready > 0) usleep(20);
     return ready > 0 ? Wait::kReady : Wait::kTimeout;
   }
-  bool alive() override { return !gone_; }
+  // An interface that was removed leaves the socket bound to none.
+  bool alive() override {
+    sockaddr_ll bound = {};
+    socklen_t size = sizeof bound;
+    gone_ |= getsockname(fd_, reinterpret_cast<sockaddr*>(&bound), &size) != 0 || bound.sll_ifindex <= 0;
+    return !gone_;
+  }
   bool sent_all() override { return true; }  // the kernel's by now
   uint64_t refused() const override { return refused_; }
 
  private:
+  // True also where that cannot be told.
+  bool running() {
+    ifreq asked = ask_for(name_);
+    return ioctl(fd_, SIOCGIFFLAGS, &asked) != 0 || (asked.ifr_flags & IFF_RUNNING) != 0;
+  }
+
   std::string name_;
   int fd_;
   uint32_t frame_bytes_max_;
@@ -95,8 +116,7 @@ Status open_interface_sink(const std::string& name, std::unique_ptr<ReplaySink>*
   sockaddr_ll address = {};
   address.sll_family = AF_PACKET;
   address.sll_ifindex = static_cast<int>(index);
-  ifreq asked = {};
-  std::memcpy(asked.ifr_name, name.data(), std::min(name.size(), sizeof asked.ifr_name - 1));
+  ifreq asked = ask_for(name);
   const int on = 1;
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ioctl(fd, SIOCGIFMTU, &asked) != 0) {
     Status status = refused(name, "the interface cannot be used");
