@@ -11,12 +11,12 @@ export class Progress {
     this.#verb = verb;
   }
 
-  show(frames: number, bytes?: number): void {
+  show(frames: number, bytes?: number, note = ""): void {
     const now = Date.now();
     if (!process.stderr.isTTY || now - this.#shownMs < intervalMs) return;
     this.#shownMs = now;
     process.stderr.write(
-      `\r\x1b[K${this.#verb} ${formatCount(frames)} frames${bytes === undefined ? "" : `, ${formatBytes(bytes)}`}`,
+      `\r\x1b[K${this.#verb} ${formatCount(frames)} frames${bytes === undefined ? "" : `, ${formatBytes(bytes)}`}${note}`,
     );
   }
 

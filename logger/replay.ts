@@ -6,7 +6,14 @@ import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { NameCheck } from "./filter/name-check.js";
-import { checkAnswerable, checkSequences, type SourceKind, selectedBatches, sourceKind } from "./query-source.js";
+import {
+  checkAnswerable,
+  checkSequences,
+  checkSources,
+  type SourceKind,
+  selectedBatches,
+  sourceKind,
+} from "./query-source.js";
 import { nativeOptions } from "./reader.js";
 import type { ReplayControl } from "./replay-control.js";
 import { nativeRewrite, type ReplayRewrite } from "./replay-rewrite.js";
@@ -132,7 +139,7 @@ class Replay {
 
   constructor(options: ReplayOptions) {
     const { sources, ports, loops, limit, slots, map, marker = "", untilNs } = options;
-    if (sources.length === 0) throw new PasteError("USAGE", "nothing to replay: name a store or a capture");
+    checkSources(sources);
     if (ports.length === 0) throw new PasteError("USAGE", "nowhere to replay to: name a port, such as vale0:a");
     const twice = ports.find((name, i) => ports.indexOf(name) !== i);
     if (twice !== undefined) throw new PasteError("USAGE", `port ${twice} is named twice`);

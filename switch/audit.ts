@@ -54,7 +54,7 @@ export interface AuditReport {
 
 /** What each doubt means, for people. */
 export const doubtTexts: Record<keyof AuditDoubts, string> = {
-  load: "refused where they should go, by a full ring or a port that went",
+  load: "refused where they should go, by a full ring, or a port that was down or went",
   order: "the address was learned or moved within a second, and the log does not say which came first",
   ageing: "the address was about to grow old, or had just done so",
   before: "the address was learned before the log begins, or while nothing was logged",

@@ -34,6 +34,7 @@ export function parseSequence(text: string, what: string): bigint {
 /** A factor or rate above 0. `what` names the option in the message. */
 export function parseRate(text: string, what: string): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value > 0 && value < 1e12)) throw new PasteError("USAGE", `${what}: "${text}" is no number above 0`);
+  if (!(value > 0 && value < 1e12))
+    throw new PasteError("USAGE", `${what}: "${text}" is no number above 0: write one such as 0.5 or 2000`);
   return value;
 }

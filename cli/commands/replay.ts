@@ -122,7 +122,7 @@ async function replay(words: string[], flags: ReplayFlags): Promise<void> {
     ...(flags.preload ? { preload: true } : {}),
     ...read,
     signal: AbortSignal.any([interruption(), end.signal]),
-    onProgress: (frames) => progress.show(frames),
+    onProgress: (frames) => progress.show(frames, undefined, control.paused ? ", paused" : ""),
   };
   // Only now: whatever is wrong above leaves the terminal alone.
   const release = controlByKeyboard(process.stdin, control, () => {
@@ -172,7 +172,10 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
   if (report.empty > 0) lines.push(`${formatOf(report.empty, "frame")} left out: empty`);
-  if (report.refused > 0) lines.push(`${formatOf(report.refused, "frame")} refused by the device`);
+  if (report.refused > 0)
+    lines.push(
+      `${formatOf(report.refused, "frame")} refused by the device: it was down or without carrier, or takes none that long or short`,
+    );
   if (report.unmended > 0)
     lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
   if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);

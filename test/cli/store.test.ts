@@ -310,7 +310,11 @@ test("wrong captures and paces end in one line, and keep what is good", async (t
     [["replay", "-r", good], 2, /required option '-i, --interface <port>' not specified/],
     [["replay", "-r", good, "-i", "paste-none0"], 1, /^there is no interface paste-none0; `ip link` lists/],
     [["replay", "-r", good, "-i", "vale0:a", "-x", "2", "-t"], 2, /^-x, -p, -M and -t exclude each other: choose one$/],
-    [["replay", "-r", good, "-i", "vale0:a", "-x", "0"], 2, /^-x: "0" is no number above 0$/],
+    [
+      ["replay", "-r", good, "-i", "vale0:a", "-x", "0"],
+      2,
+      /^-x: "0" is no number above 0: write one such as 0\.5 or 2000$/,
+    ],
     [["replay", "-r", good, "-i", "vale0:a", "--map", "x"], 2, /^--map "x": write FROM=TO/],
     [["replay", "-r", good, "-i", "vale0:a"], 1, /ports\.sock|no daemon/],
   ];

@@ -120,6 +120,22 @@ test("a stop ends a pause", async (t) => {
   t.is(report.sentFrames, 0);
 });
 
+test("a pause behind the last frame is none of the time from the first to the last", async (t) => {
+  const { socket, open } = await liveSwitch(t);
+  const sink = open("vale0:sink");
+  const store = await storeWith(t, numbered(3, 1n), { ports: ["vale0:a"] });
+  const control = new ReplayControl();
+  control.step();
+  const abort = new AbortController();
+  const done = replayFrames(options(store, socket, { control, signal: abort.signal }));
+  await until(() => texts(sink).length === 1, "the first");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  abort.abort();
+  const report = await done;
+  t.is(report.sentFrames, 1);
+  t.true(report.pausedNs <= report.elapsedNs, `${report.pausedNs} <= ${report.elapsedNs}`);
+});
+
 test("more than the queue holds: whoever reads waits for a pause to end, or for a stop", async (t) => {
   const { socket } = await liveSwitch(t);
   const big = Array.from({ length: 16_000 }, (_, i) => ({

@@ -214,6 +214,7 @@ test("refused or ended with a clear error", async (t) => {
   t.is(await code({ ports: [] }), "USAGE");
   t.is(await code({ ports: ["vale0:a", "vale0:a"] }), "USAGE");
   t.is(await code({ sources: [] }), "USAGE");
+  t.is(await code({ sources: ["-", "-"] }), "USAGE");
   t.is(await code({ speed: 0 }), "USAGE");
   t.is(await code({ speed: 1, topSpeed: true }), "USAGE");
   t.is(await code({ loops: -1 }), "USAGE");

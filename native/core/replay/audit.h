@@ -5,7 +5,7 @@
 // without a record taught, that grew old, were set or removed. Where both disagree with a record, the record is only held against
 // the switch when the log leaves no doubt. These are doubts, each counted as not judged:
 //
-// - load: the frame was refused where it should go (a full ring, a port that went, a frame too long for it). Where it should go is judged.
+// - load: the frame was refused where it should go (a full ring, a port that was down or went, a frame too long for it). Where it should go is judged.
 // - order: what the record says was true of the address within kOrderNs. Threads take their numbers after they looked an address up, and a
 //   batch's changes of the table are logged behind its frames.
 // - ageing: the address was about to grow old, or had just done so; the switch counts in ticks of 100 ms that no record shows.

@@ -237,8 +237,9 @@ Pacer::Turn Pacer::wait_turn(uint64_t deadline_ns, uint32_t port) {
       const uint64_t begun = monotonic_ns();
       const Turn turn = wait_paused(deadline_ns);
       const uint64_t now = monotonic_ns();
-      report_.paused_ns += now - begun;
-      if (turn != Turn::kDue) return turn;
+      if (turn == Turn::kStopped) return turn;  // a pause behind the last frame is none of its time, as one before the first deadline
+      report_.paused_ns += now - std::min(now, std::max(begun, origin_ns_));
+      if (turn == Turn::kOne) return turn;
       deadline_ns += now - begun;  // goes on with what was left
       continue;
     }
@@ -363,7 +364,7 @@ bool Pacer::flush(uint32_t port) { return ports_[port]->flush() || gone(port); }
 
 bool Pacer::gone(uint32_t port) {
   status_ = Status(Code::kPort, "port " + ports_[port]->name() + " disappeared after " + std::to_string(report_.sent_frames) +
-                                    (report_.sent_frames == 1 ? " frame was" : " frames were") + " sent: whoever held it stopped, or detached it");
+                                    (report_.sent_frames == 1 ? " frame was" : " frames were") + " sent: whoever held it stopped, or took it away");
   return false;
 }
 
