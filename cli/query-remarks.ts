@@ -3,6 +3,8 @@ import type { QueryReport } from "../logger/query.js";
 import type { TallyReport } from "../logger/query-tally.js";
 import { formatBytes, formatCount, formatDuration, formatOf } from "./format.js";
 
+const noFlow = ": they are not IP behind Ethernet and VLAN tags, or later fragments, or cut short";
+
 /** Lines for standard error. */
 export function reportLines(report: QueryReport | TallyReport, explain = false): string[] {
   const { counters } = report;
@@ -15,7 +17,9 @@ export function reportLines(report: QueryReport | TallyReport, explain = false):
       `${formatOf(report.leftOut.packets, "packet")} (${formatBytes(report.leftOut.bytes)}) of rows beyond ${formatCount(report.rows)} left out: --rows keeps more`,
     );
   if ("without" in report && report.without.packets > 0)
-    lines.push(`${formatOf(report.without.packets, "packet")} (${formatBytes(report.without.bytes)}) belong to no row`);
+    lines.push(
+      `${formatOf(report.without.packets, "packet")} (${formatBytes(report.without.bytes)}) belong to no row${report.what === "flows" ? noFlow : ""}`,
+    );
   if (explain) lines.push(...explainLines(report));
   const rows = "rows" in report && report.rows > 0 ? ` in ${formatOf(report.rows, "row")}` : "";
   const interrupted = report.ended === "aborted" ? ", interrupted" : "";

@@ -14,8 +14,8 @@ export function storyText(story: FrameStory, utc: boolean): string {
     ["received", formatTime(packet.timeNs, utc)],
     ["from", portText(story.ingress)],
     ["length", lengthText(story)],
-    ["source", addressText(facts.sourceMac, story.source, packet.timeNs)],
-    ["destination", addressText(facts.destinationMac, story.destination, packet.timeNs)],
+    ["source", addressText(facts.sourceMac, story.source, story)],
+    ["destination", addressText(facts.destinationMac, story.destination, story)],
     ["went to", wayText(story)],
     ["kept by", ruleText(story)],
   ];
@@ -35,10 +35,11 @@ function lengthText({ packet, capturedLength }: FrameStory): string {
   return `${formatOf(packet.wireLength, "byte")}, ${kept}`;
 }
 
-function addressText(mac: string | undefined, then: AddressThen, nowNs: bigint): string {
+function addressText(mac: string | undefined, then: AddressThen, story: FrameStory): string {
   if (mac === undefined) return "none: the frame is too short";
-  if (then.known) return `${mac} ${entryText(then.entry, nowNs)}`;
-  return `${mac}, ${unknownTexts[then.why]}`;
+  if (then.known) return `${mac} ${entryText(then.entry, story.packet.timeNs)}`;
+  const vlan = then.why === "unknown" && story.facts.vlans[0] ? ` in VLAN ${story.facts.vlans[0]}` : "";
+  return `${mac}, ${unknownTexts[then.why]}${vlan}`;
 }
 
 const unknownTexts = {

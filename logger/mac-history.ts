@@ -34,6 +34,8 @@ export interface MacTableThen {
   remarks: string[];
   /** From when on the log tells of changes; absent where it holds nothing. */
   knownFromNs?: bigint;
+  /** Whose ports the log names. */
+  switches: string[];
 }
 
 /** A time: what had happened up to and including it. A record: what had happened before it. */
@@ -52,6 +54,7 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
       complete: true,
       remarks: ["the store begins later: no switch had written to it by then"],
       knownFromNs: info.oldestTimeNs,
+      switches: [],
     };
   const history = new MacHistory();
   const before = (event: StoreEvent) =>
@@ -78,7 +81,10 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
   const over = "timeNs" in moment && !info.writerAlive && info.newestTimeNs < moment.timeNs;
   const oldestNs = info.firstSequence === 0n ? undefined : info.oldestTimeNs;
   const unseen = "timeNs" in moment && oldestNs !== undefined && moment.timeNs < oldestNs;
-  return history.table(oldestNs, over ? info.newestTimeNs : undefined, unseen);
+  const table = history.table(oldestNs, over ? info.newestTimeNs : undefined, unseen);
+  if ("timeNs" in moment && info.writerAlive && moment.timeNs > BigInt(Date.now()) * 1_000_000n)
+    table.remarks.push("that time is still to come: these are the tables as they are now");
+  return table;
 }
 
 interface Known {
@@ -181,6 +187,7 @@ class MacHistory {
       complete: this.complete,
       remarks: this.#remarks(oldestNs, endedNs, unseen),
       ...(oldestNs !== undefined && { knownFromNs: oldestNs }),
+      switches: [...new Set([...this.#ports.values()].map((port) => switchOf(port)))].filter(Boolean),
     };
   }
 

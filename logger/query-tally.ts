@@ -49,6 +49,8 @@ export interface TallyOptions extends Omit<QueryOptions, "limit" | "reverse"> {
 }
 
 export interface TallyReport extends QueryReport {
+  /** What was counted. */
+  what: "count" | "flows" | TopField;
   /** Every frame that the filter took. */
   all: TallySum;
   /** Of them: those that have no such thing (no flow, no port), and those of rows for which there was no room. */
@@ -169,18 +171,18 @@ interface IdNames extends KnownNames {
 class TallyRun {
   readonly #reading: QueryReading;
   readonly #options: TallyOptions;
-  readonly #what: string;
+  readonly #what: TallyReport["what"];
   tally: NativeTally;
   readonly #sums = { all: noSum(), without: noSum(), leftOut: noSum(), rows: 0 };
 
-  private constructor(reading: QueryReading, options: TallyOptions, what: string) {
+  private constructor(reading: QueryReading, options: TallyOptions, what: TallyReport["what"]) {
     this.#reading = reading;
     this.#options = options;
     this.#what = what;
     this.tally = this.#create();
   }
 
-  static async open(options: TallyOptions, what: string): Promise<TallyRun> {
+  static async open(options: TallyOptions, what: TallyReport["what"]): Promise<TallyRun> {
     const { rowsMax } = options;
     if (rowsMax !== undefined && !(Number.isInteger(rowsMax) && rowsMax > 0 && rowsMax <= rowsMaxMost))
       throw new PasteError("USAGE", `rowsMax must be an integer from 1 to ${rowsMaxMost}, it is ${rowsMax}`);
@@ -210,7 +212,7 @@ class TallyRun {
   finish(): TallyReport {
     this.#reading.report.frames = this.#sums.all.packets;
     this.#reading.finish();
-    return { ...this.#reading.report, ...this.#sums };
+    return { ...this.#reading.report, ...this.#sums, what: this.#what };
   }
 
   #create(): NativeTally {

@@ -75,6 +75,8 @@ async function list(flags: MacFlags): Promise<void> {
 }
 
 async function listThen(at: string, flags: MacFlags): Promise<void> {
+  const { PasteError } = await import("../../logger/errors.js");
+  const { didYouMean } = await import("../../logger/filter/filter-error.js");
   const { parseTimeOption } = await import("../../logger/filter/times.js");
   const { macTablesAt } = await import("../../logger/mac-history.js");
   const { interruption } = await import("../progress.js");
@@ -84,6 +86,11 @@ async function listThen(at: string, flags: MacFlags): Promise<void> {
   const store = await readStore(flags);
   const tables = await macTablesAt(store, { timeNs }, interruption());
   const { utc = false, switch: only } = flags;
+  if (only !== undefined && tables.switches.length > 0 && !tables.switches.includes(only))
+    throw new PasteError(
+      "USAGE",
+      `--switch "${only}": the log names no port of it: ${didYouMean(only, tables.switches, `there are ${tables.switches.join(", ")}`)}`,
+    );
   if (flags.json) {
     process.stdout.write(tablesJson(tables, timeNs, only, utc));
     return;

@@ -37,8 +37,11 @@ export function parseFilter(text: string, nowNs = BigInt(Date.now()) * 1_000_000
   const reader = new TokenReader(tokenize(text));
   if (reader.peek().type === "end") return { kind: "everything", at: 0 };
   const { expression } = new Parser(reader, nowNs).parseExpression(undefined, false);
-  if (reader.peek().type !== "end") throw reader.unexpected('"and", "or" or the end');
-  return expression;
+  if (reader.peek().type === "end") return expression;
+  const ofPayload = reader.peek(-1).type === "payload";
+  throw reader.unexpected(
+    `"and", "or" or the end${ofPayload ? ": bytes with blanks need quotes that the shell leaves" : ""}`,
+  );
 }
 
 const values: Record<Kind, string> = {

@@ -7,7 +7,7 @@ const clock = String.raw`\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?`;
 const unit = "s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?";
 /** What a time looks like; whether it is one (no 25:00) is seen afterwards. */
 const forms = [
-  String.raw`\d{4}-\d{2}-\d{2}(?:(?:[Tt]|[ \t]+)${clock}(?:[Zz]|[-+]\d{2}:\d{2})?)?`,
+  String.raw`\d{4}-\d{2}-\d{2}(?:(?:[Tt]|[ \t]+)${clock}(?:[Zz]|[-+]\d{2}:?\d{2})?)?`,
   String.raw`(?:today|yesterday)(?:[ \t]+${clock})?`,
   String.raw`\d{1,9}[ \t]*(?:${unit})[ \t]+ago`,
   clock,
@@ -73,7 +73,7 @@ function ago(text: string, nowNs: bigint): bigint | undefined {
 /** `2026-11-22T14:00:05.25+01:00`, the same without zone or clock, `today 14:00`, `14:00`. */
 function calendar(text: string, at: number, nowNs: bigint): bigint | undefined {
   const found =
-    /^(?:(\d{4})-(\d\d)-(\d\d)|(today|yesterday))?(?:(?:^|[Tt]|[ \t]+)(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[-+]\d\d:\d\d)?)?$/.exec(
+    /^(?:(\d{4})-(\d\d)-(\d\d)|(today|yesterday))?(?:(?:^|[Tt]|[ \t]+)(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[-+]\d\d:?\d\d)?)?$/.exec(
       text,
     );
   if (!found || text === "") return undefined;
@@ -108,7 +108,7 @@ function zonedTime(parts: Parts, zone: string): number | undefined {
   const back = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate(), date.getUTCHours(), date.getUTCMinutes()];
   if (back.some((value, i) => value !== parts[i]) || date.getUTCSeconds() !== parts[5]) return undefined;
   if (/z/i.test(zone)) return utc;
-  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(4, 6))];
+  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(-2))];
   if (hours > 23 || minutes > 59) return undefined;
   return utc - (zone[0] === "-" ? -1 : 1) * (hours * 60 + minutes) * 60_000;
 }

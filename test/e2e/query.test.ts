@@ -19,7 +19,7 @@ async function livelySwitch(t: Parameters<typeof testFolder>[0]) {
     "--size",
     "32M",
     "--log",
-    "ether proto 0x88b5",
+    "ether proto 0x88b5 or vlan",
   ]);
   const [a, b] = ["vale0:a", "vale0:b"].map((name) => daemon.open(t, name));
   await a!.sendAll([numberedFrame(1, 2, 1)]);
@@ -50,6 +50,8 @@ test("query asks the running daemon's store: lines, JSON, sums, and the switch's
     ["vale0:a", "vale0:b", "forwarded", 64],
   );
   t.regex((await daemon.cli("query", "--count")).stdout, /^5 packets, 320 bytes\n$/);
+  const flows = await daemon.cli("query", "--flows");
+  t.regex(flows.stderr, /^5 packets \(320 B\) belong to no row: they are not IP behind Ethernet and VLAN tags, /);
   const top = await daemon.cli("query", "--top", "in-port", "--jsonl");
   t.deepEqual(
     top.stdout
@@ -75,7 +77,7 @@ test("query asks the running daemon's store: lines, JSON, sums, and the switch's
 });
 
 test("trace tells a frame's story, and what is no frame", async (t) => {
-  const { daemon } = await livelySwitch(t);
+  const { daemon, a, b } = await livelySwitch(t);
   const rows = (await daemon.cli("query", "--jsonl")).stdout
     .trim()
     .split("\n")
@@ -86,13 +88,20 @@ test("trace tells a frame's story, and what is no frame", async (t) => {
   t.regex(flooded.stdout, /^from +vale0:a \(vale, attached in the store's epoch 1\)$/m);
   t.regex(flooded.stdout, /^destination +02:00:00:00:00:02, which the table did not know$/m);
   t.regex(flooded.stdout, /^went to +every other port: 1 copy reserved, 0 refused$/m);
-  t.regex(flooded.stdout, /^kept by +rule r1 \(ether proto 0x88b5\), rule set 1; strict: /m);
+  t.regex(flooded.stdout, /^kept by +rule r1 \(ether proto 0x88b5 or vlan\), rule set 1; strict: /m);
   t.regex(flooded.stdout, /^ +#\d+ +\+\S+ \S+ +02:00/m);
   t.regex(flooded.stdout, /^\t0x0000: {2}0200 0000 0002 0200 0000 0001 88b5 0000 {2}/m);
   const json = JSON.parse((await daemon.cli("trace", "--json", String(rows[2].seq))).stdout);
   t.is(json.egress.name, "vale0:b");
   t.is(json.destination.port, "vale0:b");
   t.is(json.before.length, 2);
+  const tag = Buffer.from("81000014", "hex");
+  const plain = numberedFrame(1, 2, 6);
+  await a.sendAll([Buffer.concat([plain.subarray(0, 12), tag, plain.subarray(12)])]);
+  await receiveFrames(b, 1);
+  const [tagged] = JSON.parse((await daemon.cli("query", "--json", "vlan", "20")).stdout);
+  const unknown = await daemon.cli("trace", String(tagged.seq));
+  t.regex(unknown.stdout, /^source +02:00:00:00:00:01, which the table did not know in VLAN 20$/m);
   const event = await daemon.cli("trace", "1");
   t.is(event.status, 1);
   t.regex(event.stderr, /record 1 is no frame but the start of a writer/);
@@ -113,12 +122,15 @@ test("mac list --at shows the table as it was, also when the daemon is gone", as
     ],
   );
   await daemon.end();
-  const offline = await runCli(["mac", "list", "--at", then.entries[0].since.replace(/(\d\d)$/, ":$1"), "-r", store]);
+  const offline = await runCli(["mac", "list", "--at", then.entries[0].since, "-r", store]);
   t.is(offline.status, 0, offline.stderr);
   t.regex(offline.stdout, /^02:00:00:00:00:01 +0 +vale0:a +learned /m);
   t.false(offline.stdout.includes("02:00:00:00:00:02"));
   t.is((await runCli(["mac", "list", "--at", "1980-01-01", "-r", store])).stdout.split("\n").length, 2);
   t.is((await runCli(["mac", "list", "--at", "whenever", "-r", store])).status, 2);
+  const mistyped = await runCli(["mac", "list", "--at", "now", "-r", store, "--switch", "val0"]);
+  t.is(mistyped.status, 2);
+  t.regex(mistyped.stderr, /--switch "val0": the log names no port of it: did you mean "vale0"\?\n$/);
 });
 
 test("query ends quietly when its reader goes, with counts on SIGINT, and refuses what makes no sense", async (t) => {

@@ -169,6 +169,9 @@ test("behind the end of a log entries may have aged; before its beginning there 
   await s.open("vale0:a").sendAll([frame(0, 1)]);
   await s.settled();
   const { timeNs, sequence } = await now(s);
+  const tomorrow = await macTablesAt(s.storePath, { timeNs: timeNs + 86_400_000_000_000n });
+  t.deepEqual(tomorrow.remarks, ["that time is still to come: these are the tables as they are now"]);
+  t.deepEqual(tomorrow.switches, ["vale0"]);
   await s.engine.drain();
   const later = await macTablesAt(s.storePath, { timeNs: timeNs + 3_600_000_000_000n });
   t.regex(later.remarks.join(), /log ends before/);

@@ -184,6 +184,10 @@ const wrong: readonly (readonly [text: string, message: string])[] = [
     "payload",
     'filter: the filter ends too early at column 8: expected bytes such as "GET /" or an expression such as /user=\\w+/i',
   ],
+  [
+    "payload hello inner", // what a shell makes of payload "hello inner"
+    'filter: unknown word "inner" at column 15: expected "and", "or" or the end: bytes with blanks need quotes that the shell leaves',
+  ],
   ['payload ""', "filter: nothing to search for at column 9: every frame has it"],
   ["payload //", "filter: nothing to search for at column 9: every frame has it"],
   ['payload "a', 'filter: " is never closed at column 9'],

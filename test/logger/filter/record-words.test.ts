@@ -25,6 +25,7 @@ const times: readonly (readonly [text: string, ns: bigint])[] = [
   ["2026-11-22t14:00:05.123456789z", milliseconds("2026-11-22T14:00:05Z") + 123456789n],
   ["2026-11-22T14:00:00.25+01:30", milliseconds("2026-11-22T12:30:00.250Z")],
   ["2026-11-22 14:00-05:00", milliseconds("2026-11-22T19:00:00Z")],
+  ["2026-11-22T14:00:00.000000250+0130", milliseconds("2026-11-22T12:30:00Z") + 250n], // as JSON and messages print it
   ["2024-02-29T00:00:00Z", milliseconds("2024-02-29T00:00:00Z")],
   ["2026-11-22 14:00", milliseconds("2026-11-22T14:00:00")],
   ["2026-11-22", milliseconds("2026-11-22T00:00:00")],
