@@ -1,4 +1,6 @@
 // From capture files into a store that no daemon has open.
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import type { FullPolicy } from "../native/engine.js";
 import type { CaptureBatch, CaptureInterface } from "./capture/capture.js";
@@ -6,13 +8,16 @@ import { type CaptureReader, openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { FrameSelector } from "./filter/bpf-program.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { type RecoveryReport, StoreAppender } from "./store.js";
+import { openStore } from "./reader.js";
+import { createStore, type RecoveryReport, StoreAppender } from "./store.js";
 
 export interface ImportOptions {
   /** Captures, one behind the other in this order; "-" is standard input. */
   captures: readonly string[];
-  /** A store that exists and that no daemon has open. */
+  /** A store that no daemon has open. */
   store: string;
+  /** Makes the store when it is missing. It is taken away again when the import fails and no frame came into it. */
+  sizeBytes?: number;
   /** What happens when the store has no free block left; default overwrite. */
   full?: FullPolicy;
   /** Index what is imported; default true. */
@@ -52,6 +57,8 @@ export interface ImportReport {
   shortened: number;
   captures: CaptureReport[];
   aborted: boolean;
+  /** The store was made. */
+  made: boolean;
   /** What opening the store found. */
   recovery: RecoveryReport;
   /** Blocks of its index that were damaged; what they covered was indexed anew. */
@@ -68,6 +75,30 @@ export async function importCaptures(options: ImportOptions): Promise<ImportRepo
   if (options.limit !== undefined && !(Number.isSafeInteger(options.limit) && options.limit > 0))
     throw new PasteError("USAGE", `limit must be an integer above 0, it is ${options.limit}`);
   const program = options.filter ? compileFilter(options.filter, { record: "time" }) : undefined;
+  const { sizeBytes, store } = options;
+  if (sizeBytes === undefined || existsSync(store)) return importInto(options, program);
+  await createStore(store, { sizeBytes });
+  let report: ImportReport | undefined;
+  try {
+    report = await importInto(options, program);
+  } finally {
+    const failed = !report || report.captures.some(({ problem }) => problem);
+    if (failed && (await isEmpty(store))) await rm(store);
+    else if (report) report.made = true;
+  }
+  return report;
+}
+
+async function isEmpty(store: string): Promise<boolean> {
+  const reader = openStore(store);
+  try {
+    return (await reader.info()).frames === 0;
+  } finally {
+    reader.close();
+  }
+}
+
+async function importInto(options: ImportOptions, program: CompiledFilter | undefined): Promise<ImportReport> {
   const appender = await StoreAppender.open(options.store, {
     ...(options.full && { full: options.full }),
     index: options.index ?? true,
@@ -97,6 +128,7 @@ class Import {
     this.#left = options.limit ?? Number.POSITIVE_INFINITY;
     this.#report = {
       ...{ frames: 0, bytes: 0, skipped: 0, refused: 0, shortened: 0, captures: [], aborted: false },
+      made: false,
       recovery: appender.recovery,
       indexDamaged: 0,
     };

@@ -38,19 +38,15 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
   const { existsSync } = await import("node:fs");
   const { PasteError } = await import("../../logger/errors.js");
   const { importCaptures } = await import("../../logger/import.js");
-  const { createStore } = await import("../../logger/store.js");
   const { recoveryText } = await import("../../switch/recovery-text.js");
   const { parseSize, parseWhole } = await import("../../switch/units.js");
   const { formatBytes, formatOf } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   const say = (text: string) => process.stderr.write(`${text}\n`);
   const limit = flags.count === undefined ? {} : { limit: parseWhole(flags.count, "-c", 1, Number.MAX_SAFE_INTEGER) };
-  if (!existsSync(flags.store)) {
-    if (flags.size === undefined)
-      throw new PasteError("STORE", `there is no store ${flags.store}: give its size (--size 64M) to make it`);
-    await createStore(flags.store, { sizeBytes: parseSize(flags.size, "--size") });
-    say(`store ${flags.store} made`);
-  }
+  const size = flags.size === undefined ? {} : { sizeBytes: parseSize(flags.size, "--size") };
+  if (flags.size === undefined && !existsSync(flags.store))
+    throw new PasteError("STORE", `there is no store ${flags.store}: give its size (--size 64M) to make it`);
   const progress = new Progress("imported");
   const report = await importCaptures({
     captures,
@@ -59,10 +55,12 @@ async function importCommand(captures: string[], flags: ImportFlags): Promise<vo
     signal: interruption(),
     onProgress: ({ frames, bytes }) => progress.show(frames, bytes),
     ...limit,
+    ...size,
     ...(flags.full === undefined ? {} : { full: flags.full }),
     ...(flags.filter === undefined ? {} : { filter: flags.filter }),
     ...captureOptions(flags),
   }).finally(() => progress.end());
+  if (report.made) say(`store ${flags.store} made`);
   for (const line of recoveryText(report.recovery)) say(line);
   if (report.indexDamaged > 0)
     say(`index: ${formatOf(report.indexDamaged, "block")} damaged and given up; what they covered was indexed anew`);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import test from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
@@ -214,3 +214,39 @@ for (let quarter = 0; quarter < 4; quarter++)
     t.true(checked > 0);
     t.log(`${checked} captures`);
   });
+
+test("a store that an import made stays when it worked, or a frame came into it, and not when it failed before", async (t) => {
+  const folder = testFolder(t);
+  const writer = new PcapWriter({ nanoseconds: true });
+  const whole = Buffer.concat([writer.header(), writer.append(batchOf(awkwardFrames(61, 20)))]);
+  const good = join(folder, "good.pcap");
+  const cut = join(folder, "cut.pcap");
+  const text = join(folder, "text.pcap");
+  writeFileSync(good, whole);
+  writeFileSync(cut, whole.subarray(0, whole.length - 1));
+  writeFileSync(text, "this is no capture, but it is long enough to look like one");
+  const none = join(folder, "none.pcap");
+  const sizeBytes = 16 << 20;
+  for (const [captures, made, filter] of [
+    [[good], true],
+    [[cut], true],
+    [[none, good], true],
+    [[good], true, "ip proto 253 and ip proto 254"],
+    [[none], false],
+    [[text, none], false],
+  ] as const) {
+    const store = join(folder, "made.store");
+    const report = await importCaptures({ captures, store, sizeBytes, ...(filter && { filter }) });
+    t.is(report.made, made, `${captures}`);
+    t.is(existsSync(store), made, `${captures}`);
+    rmSync(store, { force: true });
+  }
+  const store = join(folder, "wrong.store");
+  const wrong = importCaptures({ captures: [good], store, sizeBytes, filter: "prt 4" });
+  await t.throwsAsync(wrong, { instanceOf: PasteError, code: "FILTER" });
+  t.false(existsSync(store));
+  // One that was there is somebody's.
+  const there = await emptyStore(folder);
+  t.false((await importCaptures({ captures: [none], store: there, sizeBytes })).made);
+  t.true(existsSync(there));
+});
