@@ -19,7 +19,7 @@ import type { ReplayControl } from "./replay-control.js";
 import { nativeRewrite, type ReplayRewrite } from "./replay-rewrite.js";
 
 export interface ReplayOptions {
-  /** Stores and captures, one behind the other in this order. */
+  /** Stores and captures, one behind the other in this order. One that is later than those before keeps its distance. */
   sources: readonly string[];
   /** The daemon's ports.sock; of replays into vale ports. */
   socket?: string;
@@ -135,7 +135,8 @@ class Replay {
   };
   readonly #targets = new Map<string, number>();
   #left: number;
-  #loopStart = true;
+  #taken = 0;
+  #sourceStart = true;
 
   constructor(options: ReplayOptions) {
     const { sources, ports, loops, limit, slots, map, marker = "", untilNs } = options;
@@ -193,10 +194,10 @@ class Replay {
       if (preload) await this.#preloaded(loops);
       else
         for (let loop = 0; loop < loops && this.#goOn(); loop++) {
-          this.#loopStart = true;
+          const before = this.#taken;
           await this.#once(false);
           this.#extra.loops++;
-          if (this.#loopStart) break; // there was no frame, and there will be none
+          if (this.#taken === before) break; // there was no frame, and there will be none
         }
       this.#replay.end();
     } catch (error) {
@@ -246,6 +247,7 @@ class Replay {
   async #once(keep: boolean): Promise<void> {
     for (const source of this.#options.sources) {
       if (!this.#goOn()) return;
+      this.#sourceStart = true;
       await (this.#kinds.get(source) === "store" ? this.#store(source, keep) : this.#capture(source, keep));
     }
   }
@@ -268,8 +270,8 @@ class Replay {
         more = batch.more;
         if (batch.namesVersion !== version) map = this.#storeMap(reader);
         version = batch.namesVersion;
-        await this.#pushed(batch.count, keep, (max, loopStart) =>
-          this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, others, max, loopStart, keep),
+        await this.#pushed(batch.count, keep, (max, sourceStart) =>
+          this.#replay.pushStore(batch.index, batch.bytes, map.ids, map.targets, others, max, sourceStart, keep),
         );
       }
       const counters = reader.counters();
@@ -297,8 +299,8 @@ class Replay {
       for await (const { batch, selected } of selectedBatches(capture, this.#filter)) {
         const targets = Int32Array.from(capture.interfaces, (each) => this.#target(each.name));
         const count = selected ? selected.reduce((sum, each) => sum + each, 0) : batch.count;
-        await this.#pushed(count, keep, (max, loopStart) =>
-          this.#replay.pushCapture(batch, selected, targets, max, loopStart, keep),
+        await this.#pushed(count, keep, (max, sourceStart) =>
+          this.#replay.pushCapture(batch, selected, targets, max, sourceStart, keep),
         );
         if (!this.#goOn()) break;
       }
@@ -309,11 +311,12 @@ class Replay {
     }
   }
 
-  async #pushed(count: number, keep: boolean, push: (max: number, loopStart: boolean) => number): Promise<void> {
+  async #pushed(count: number, keep: boolean, push: (max: number, sourceStart: boolean) => number): Promise<void> {
     const before = this.#left;
-    const taken = native(() => push(before, this.#loopStart));
+    const taken = native(() => push(before, this.#sourceStart));
     this.#left -= taken;
-    if (taken > 0) this.#loopStart = false;
+    this.#taken += taken;
+    if (taken > 0) this.#sourceStart = false;
     if (this.#left > 0) this.#extra.unmapped += count - taken;
     if (!keep && !this.#replay.room()) await this.#call(() => this.#replay.waitRoom());
   }
@@ -333,13 +336,13 @@ class Replay {
     const sources = [...this.#targets.keys()].filter((name) => name !== "");
     const shown = sources.slice(0, 8).join(", ") + (sources.length > 8 ? ` and ${sources.length - 8} more` : "");
     const why = shown
-      ? `they came from ${shown}: say which goes where, --map FROM=TO`
-      : "nothing says where they came from";
-    const to = ports.length === 1 ? ports[0] : `any of ${ports.join(", ")}`;
-    return new PasteError(
-      "PORT",
-      `none of ${frames} frames goes into ${to}: ${why}, or name one port, which takes all`,
-    );
+      ? `they came from ${shown}: say which goes where, --map FROM=TO, or `
+      : "nothing says where they came from: ";
+    const [to, hint] =
+      ports.length === 1
+        ? [ports[0], "leave the map out: one port takes all"]
+        : [`any of ${ports.join(", ")}`, "name one port, which takes all"];
+    return new PasteError("PORT", `none of ${frames} frames goes into ${to}: ${why}${hint}`);
   }
 
   async #call<T>(call: () => Promise<T>): Promise<T> {

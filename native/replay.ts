@@ -65,7 +65,7 @@ export interface NativeReplay {
     targets: Int32Array,
     others: number,
     framesMax: number,
-    loopStart: boolean,
+    sourceStart: boolean,
     keep: boolean,
   ): number;
   /** Frames of interface i go to port number targets[i], -1 = none. */
@@ -74,7 +74,7 @@ export interface NativeReplay {
     selected: Uint8Array | null,
     targets: Int32Array,
     framesMax: number,
-    loopStart: boolean,
+    sourceStart: boolean,
     keep: boolean,
   ): number;
   /** Queues everything that was pushed with `keep`, once. */

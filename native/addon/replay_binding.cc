@@ -159,18 +159,19 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
   }
 
   // Queues (or keeps) a batch; returns how many frames it holds.
-  Napi::Value hand_over(Napi::Env env, PacedBatch&& batch, bool loop_start, bool keep) {
+  Napi::Value hand_over(Napi::Env env, PacedBatch&& batch, bool source_start, bool keep) {
+    batch.source_start = source_start;
     const auto count = static_cast<uint32_t>(batch.items.size());
     auto shared = std::make_shared<const PacedBatch>(std::move(batch));
     if (keep) {
       state_->kept.push_back(std::move(shared));
     } else {
-      state_->pacer->push(std::move(shared), count, loop_start);
+      state_->pacer->push(std::move(shared), count);
     }
     return Napi::Number::New(env, count);
   }
 
-  // pushStore(index, bytes, sourceIds, targets, others, framesMax, loopStart, keep): frames of port sourceIds[i] go to port
+  // pushStore(index, bytes, sourceIds, targets, others, framesMax, sourceStart, keep): frames of port sourceIds[i] go to port
   // targets[i], those of other ports to `others`; -1 = nowhere. Index and bytes as a StoreReader gives them, without snaplen.
   Napi::Value push_store(const CallbackInfo& call) {
     const Napi::Env env = call.Env();
@@ -198,7 +199,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     return hand_over(env, std::move(batch), call[6].ToBoolean(), call[7].ToBoolean());
   }
 
-  // pushCapture(batch, selected | null, targets, framesMax, loopStart, keep): frames of interface i go to port targets[i].
+  // pushCapture(batch, selected | null, targets, framesMax, sourceStart, keep): frames of interface i go to port targets[i].
   Napi::Value push_capture(const CallbackInfo& call) {
     const Napi::Env env = call.Env();
     if (!opened(env) || !call[0].IsObject()) return wrong(env);
@@ -242,7 +243,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     for (const std::shared_ptr<const PacedBatch>& batch : state_->kept) {
       const double left = frames_max - pushed;
       const auto count = static_cast<uint32_t>(std::min(left, static_cast<double>(batch->items.size())));
-      state_->pacer->push(batch, count, pushed == 0);
+      state_->pacer->push(batch, count);
       pushed += count;
     }
     return Napi::Number::New(call.Env(), pushed);

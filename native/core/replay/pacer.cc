@@ -49,9 +49,9 @@ Pacer::~Pacer() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Pacer::push(std::shared_ptr<const PacedBatch> batch, uint32_t count, bool loop_start) {
+void Pacer::push(std::shared_ptr<const PacedBatch> batch, uint32_t count) {
   PASTE_CHECK(count <= batch->items.size());
-  if (count > 0) queue_.push({std::move(batch), count, loop_start});
+  if (count > 0) queue_.push({std::move(batch), count});
 }
 
 void Pacer::stop() {
@@ -184,8 +184,9 @@ bool Pacer::play(const PacerQueue::Entry& entry) {
     if (alone) begin_now();
     marked_ = !options_.marker.empty();
     if (marked_ && !send_markers("begin")) return false;
-  } else if (entry.loop_start && original) {
-    start_ns_ = last_deadline_ns_;  // the loops before count as time that has passed
+  } else if (original && batch.source_start &&
+             deadline_of(batch.items[0]) == static_cast<uint64_t>(std::max<int64_t>(last_deadline_ns_, 0))) {
+    start_ns_ = last_deadline_ns_;  // what came before counts as time that has passed
     first_time_ns_ = batch.items[0].time_ns;
   }
   uint64_t deadlines[kBurst];

@@ -64,9 +64,9 @@ class Pacer {
   Pacer(const PacerOptions& options, std::vector<std::unique_ptr<ReplaySink>> ports);
   ~Pacer();  // stops
 
-  // Feeding side, as PacerQueue has it. push() takes the first `count` frames; `loop_start`: the source begins again, so its first time
-  // counts from the last deadline. Nothing waits for room once the pacer has ended.
-  void push(std::shared_ptr<const PacedBatch> batch, uint32_t count, bool loop_start);
+  // Feeding side, as PacerQueue has it. push() takes the first `count` frames. A source that begins with a frame that would be due before
+  // those of the others begins where they end. Nothing waits for room once the pacer has ended.
+  void push(std::shared_ptr<const PacedBatch> batch, uint32_t count);
   bool room() { return queue_.room(); }
   void wait_room() { queue_.wait_room(); }
   void end() { queue_.end(); }  // no more batches

@@ -23,6 +23,7 @@ struct PacedBatch {
   };
   std::vector<Item> items;
   std::vector<uint8_t, RawAllocator<uint8_t>> bytes;
+  bool source_start = false;  // the first frames of a source, or of one that begins again
 };
 
 class PacerQueue {
@@ -32,8 +33,7 @@ class PacerQueue {
 
   struct Entry {
     std::shared_ptr<const PacedBatch> batch;
-    uint32_t count = 0;       // its first frames
-    bool loop_start = false;  // the source begins again
+    uint32_t count = 0;  // its first frames
   };
 
   // Feeding side, one thread at a time. push() never blocks; room() says whether the queue is below its limits, wait_room() sleeps until
