@@ -210,6 +210,7 @@ test("ports that a replay holds are never full of what comes for them", async (t
   const store = await storeWith(t, frames, { ports: ["vale0:a", "vale0:b"] });
   const report = await replayFrames({ sources: [store], socket, ports: ["vale0:a", "vale0:b"], slots: 4096 });
   t.deepEqual(report.portFrames, [4500, 4500]);
+  await until(() => engine.stats().ports.length === 0, "both ports are gone");
   t.is(engine.stats().detached.forwardedFrames, 9000);
 });
 
