@@ -5,10 +5,11 @@ import { PasteError } from "../logger/errors.js";
 import { compileFilter } from "../logger/filter/compile.js";
 import { parseTimeOption } from "../logger/filter/times.js";
 import { parseWhole } from "../switch/units.js";
+import { type InstanceFlags, withDaemon } from "./connect.js";
 import type { ExtcapArguments } from "./extcap-main.js";
 import { damageText, formatOf } from "./format.js";
 import { interruption } from "./progress.js";
-import { readSources, readStore } from "./sources.js";
+import { daemonStore } from "./sources.js";
 
 const say = (text: string) => process.stderr.write(`paste-switch: ${text}\n`);
 
@@ -33,7 +34,7 @@ export async function capture(name: string, asked: ExtcapArguments): Promise<voi
   // Whatever is wrong is said behind this: a pipe that never had a writer has no end, and Wireshark would wait for one.
   await new Promise((resolve) => output.once("open", resolve).once("error", resolve));
   const filter = filterOf(asked);
-  const snaplen = parseWhole(asked.get("--snaplen") || "262144", "--snaplen", 1, 262_144);
+  const snaplen = parseWhole(asked.get("--snaplen") || "262144", "Bytes of a frame at most", 1, 262_144);
   const common = { output, filter, snaplen, signal: interruption() };
   const ended = await (name === "paste-switch-query" ? query(asked, common) : tail(asked, common));
   if (ended === "closed") output.destroy();
@@ -54,7 +55,7 @@ interface Common {
 }
 
 /** The instance, or the socket, that the dialog chose. The one called "default" may be elsewhere by the environment. */
-function instanceOf(asked: ExtcapArguments): { name?: string; control?: string } {
+function instanceOf(asked: ExtcapArguments): InstanceFlags {
   const instance = asked.get("--instance") || "default";
   if (instance.includes("/")) return { control: instance };
   return instance === "default" ? {} : { name: instance };
@@ -92,11 +93,32 @@ function filterOf(asked: ExtcapArguments): string {
   return filter;
 }
 
+/** Asks the daemon that the dialog chose. Where none runs, the dialog's fields are named instead of a command's options. */
+async function ofDaemon<T>(asked: ExtcapArguments, ask: (flags: InstanceFlags) => Promise<T>): Promise<T> {
+  const { locateInstance } = await import("../switch/instance.js");
+  const { isNoDaemon } = await import("../switch/control-client.js");
+  const flags = instanceOf(asked);
+  return ask(flags).catch((cause) => {
+    if (!isNoDaemon(cause)) throw cause;
+    const fields = asked.get("--extcap-interface") === "paste-switch-query" ? ', or a file as "Store"' : "";
+    const message = `no daemon answers at ${locateInstance(flags).control}: start one, or choose another as "Switch"${fields}`;
+    throw new PasteError("CONTROL", message, { cause });
+  });
+}
+
+/** The chosen daemon's store. `instead`: what can be chosen where it has none. */
+async function storeOf(asked: ExtcapArguments, instead: string): Promise<string> {
+  const store = await ofDaemon(asked, daemonStore);
+  if (store === undefined) throw new PasteError("STORE", `this daemon runs without a store: choose ${instead}`);
+  return store;
+}
+
 async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
   const missed = (frames: number) => say(`${frames} frames missed: they came faster than they were read`);
   if (asked.get("--source") === "ports") {
     const { locateInstance } = await import("../switch/instance.js");
     const { tailPort } = await import("../switch/tap.js");
+    await ofDaemon(asked, (flags) => withDaemon(flags, async () => {}));
     const direction = asked.get("--direction") || "auto";
     const report = await tailPort({
       socket: locateInstance(instanceOf(asked)).ports,
@@ -110,10 +132,10 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
     return report.ended;
   }
   const { tailStore } = await import("../logger/tail.js");
-  const store = await readStore(instanceOf(asked));
+  const store = await storeOf(asked, '"as they pass the ports" as "Frames"');
   const report = await tailStore({
     store,
-    last: parseWhole(asked.get("--last") || "0", "--last", 0, 1_000_000),
+    last: parseWhole(asked.get("--last") || "0", "Newest logged frames first", 0, 1_000_000),
     onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
     untilStop: true,
     ...common,
@@ -123,10 +145,9 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
 
 async function query(asked: ExtcapArguments, common: Common): Promise<string> {
   const { exportFrames } = await import("../logger/export.js");
-  const store = asked.get("--store");
-  const count = parseWhole(asked.get("--count") || "0", "--count", 0, 0xffffffff);
+  const count = parseWhole(asked.get("--count") || "0", "Frames at most", 0, 0xffffffff);
   const report = await exportFrames({
-    sources: await readSources(store ? [store] : undefined, instanceOf(asked)),
+    sources: [asked.get("--store") || (await storeOf(asked, 'a file as "Store"'))],
     ...(count > 0 && { limit: count }),
     ...common,
   });

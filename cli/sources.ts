@@ -72,21 +72,32 @@ export async function readStore(flags: InstanceFlags & { read?: string }): Promi
 
 export async function readSources(named: string[] | undefined, flags: InstanceFlags): Promise<string[]> {
   if (named !== undefined && named.length > 0) return named;
+  const { PasteError } = await import("../logger/errors.js");
+  const { locateInstance } = await import("../switch/instance.js");
+  const { control } = locateInstance(flags);
+  const store = await daemonStore(flags).catch((error) => {
+    if (!(error instanceof PasteError)) throw error;
+    throw new PasteError(error.code, `nothing to read: name a store or a capture with -r (${error.message})`, {
+      cause: error,
+    });
+  });
+  if (store !== undefined) return [store];
+  throw new PasteError("STORE", `the daemon at ${control} runs without a store: name one with -r`);
+}
+
+/** The store of the daemon, or the one that it would have when it ran; undefined when it runs without one. Throws CONTROL or PRIVILEGE. */
+export async function daemonStore(flags: InstanceFlags): Promise<string | undefined> {
   const { existsSync } = await import("node:fs");
   const { PasteError } = await import("../logger/errors.js");
   const { withDaemon } = await import("./connect.js");
   const { locateInstance } = await import("../switch/instance.js");
-  const instance = locateInstance(flags);
   try {
     const { storePath } = await withDaemon(flags, (client) => client.call("stats", {}));
-    if (storePath !== "") return [storePath];
+    return storePath || undefined;
   } catch (error) {
     if (!(error instanceof PasteError)) throw error;
-    // Its store may be read without it.
-    if (existsSync(instance.store)) return [instance.store];
-    throw new PasteError(error.code, `nothing to read: name a store or a capture with -r (${error.message})`, {
-      cause: error,
-    });
+    const { store } = locateInstance(flags);
+    if (existsSync(store)) return store;
+    throw error;
   }
-  throw new PasteError("STORE", `the daemon at ${instance.control} runs without a store: name one with -r`);
 }

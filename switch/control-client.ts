@@ -137,9 +137,21 @@ function asError(failure: Failure): PasteError {
   return new PasteError(known ? (failure.code as ErrorCode) : "CONTROL", failure.message);
 }
 
+const nobody = ["ENOENT", "ECONNREFUSED"];
+
+/** Whether connecting failed because no daemon runs there. */
+export function isNoDaemon(error: unknown): boolean {
+  const { cause } = error as Error;
+  return (
+    error instanceof PasteError &&
+    error.code === "CONTROL" &&
+    nobody.includes((cause as NodeJS.ErrnoException)?.code ?? "")
+  );
+}
+
 function connectError(path: string, error: Error): PasteError {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === "ENOENT" || code === "ECONNREFUSED") {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  if (nobody.includes(code)) {
     // Who is not root is looking in a folder of his own; the daemon is most likely root's.
     const ofRoot = join("/run/paste-switch", basename(dirname(path)), "control.sock");
     const hint =

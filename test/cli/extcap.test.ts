@@ -157,6 +157,27 @@ test("what it cannot do is said", (t) => {
   }
 });
 
+test("what is missing is named by the dialog's fields, not by a command's options", async (t) => {
+  const folder = testFolder(t);
+  const output = join(folder, "output");
+  const asked = (name: string, instance: string, ...args: string[]) => {
+    const base = ["--capture", "--extcap-interface", `paste-switch-${name}`, "--instance", instance, "--fifo", output];
+    const { status, stderr } = ask(...base, ...args);
+    t.is(status, 1);
+    t.notRegex(stderr, / -/, stderr);
+    return stderr;
+  };
+  const nobody = `paste-switch: no daemon answers at ${join(folder, "c.sock")}: start one, or choose another as "Switch"`;
+  t.is(asked("tail", join(folder, "c.sock")), `${nobody}\n`);
+  t.is(asked("tail", join(folder, "c.sock"), "--source", "ports"), `${nobody}\n`);
+  t.is(asked("query", join(folder, "c.sock")), `${nobody}, or a file as "Store"\n`);
+  const { control } = await DaemonProcess.start(t, folder);
+  const storeless = "paste-switch: this daemon runs without a store: choose";
+  t.is(asked("tail", control), `${storeless} "as they pass the ports" as "Frames"\n`);
+  t.is(asked("query", control), `${storeless} a file as "Store"\n`);
+  t.regex(asked("query", control, "--count", "x"), /^paste-switch: Frames at most: "x" is no whole number from 0 to/);
+});
+
 test("install, install again, uninstall; what is not ours stays", async (t) => {
   const folder = join(testFolder(t), "it's a folder");
   const path = join(folder, "paste-switch");

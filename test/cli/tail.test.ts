@@ -147,7 +147,10 @@ test("no daemon, no such port", async (t) => {
   const folder = testFolder(t);
   const nobody = await runCli(["tail", "-i", "any", "--control", join(folder, "x.sock")]);
   t.is(nobody.status, 1);
-  t.regex(nobody.stderr, /no daemon answers there/);
+  t.regex(
+    nobody.stderr,
+    /no daemon answers there \(No such file or directory\): start one with `paste-switch daemon`$/m,
+  );
   const daemon = await DaemonProcess.start(t, folder);
   const none = await daemon.cli("tail", "-i", "vale0:x");
   t.is(none.status, 1);

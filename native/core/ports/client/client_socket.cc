@@ -42,7 +42,8 @@ Status connect_to(const ClientOptions& options, int* connection, bool* transient
   close(fd);
   *transient = error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
   if (error == EACCES || error == EPERM) return failed(options, "not allowed to connect: start that daemon with --group and a group of yours, or act as its user", Code::kPrivilege);
-  return failed(options, std::string("no daemon answers there (") + std::strerror(error) + ")");
+  const bool nobody = error == ENOENT || error == ECONNREFUSED;
+  return failed(options, std::string("no daemon answers there (") + std::strerror(error) + (nobody ? "): start one with `paste-switch daemon`" : ")"));
 }
 
 // One ring in each direction, for this client alone: its rings have one set of positions.
