@@ -10,7 +10,7 @@ import type { CaptureBatch } from "./capture/capture.js";
 import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { explainPlan } from "./filter/explain.js";
+import { explainPlan, stillToCome } from "./filter/explain.js";
 import { NameCheck } from "./filter/name-check.js";
 import { FrameBatch, NameTable } from "./frame-batch.js";
 import { lastPackets, mergedPieces, type PacketPieces } from "./packet-pieces.js";
@@ -173,7 +173,8 @@ export class QueryReading {
     if (report.ended !== "done") return;
     const lines = this.#names.lines();
     if (lines.length > 0 && report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
-    report.warnings.push(...lines);
+    const toCome = report.frames === 0 && this.filter ? stillToCome(this.filter) : undefined;
+    report.warnings.push(...lines, ...(toCome ? [toCome] : []));
   }
 
   aborted(): boolean {

@@ -24,6 +24,12 @@ export function explainPlan(filter: CompiledFilter): string[] {
   return lines;
 }
 
+/** Of a filter that can select nothing yet: `after 22:00` is this evening's, also at three in the morning. */
+export function stillToCome({ range: { fromNs } }: CompiledFilter): string | undefined {
+  if (fromNs <= BigInt(Date.now()) * 1_000_000n) return undefined;
+  return `the filter selects nothing before ${timeText(fromNs)}, which is still to come: a clock without a day means today`;
+}
+
 /** A condition's text goes up to the next one's: less what joins the two. */
 function withoutJoins(text: string): string {
   return text.replace(/(?:[\s()!]|&&|\|\||(?<=[\s)])(?:and|or|not)(?=[\s(]|$))+$/, "");

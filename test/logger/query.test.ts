@@ -201,6 +201,11 @@ test("what cannot be: no source, a bad limit, unknown names, no such field", asy
   });
   const { report } = await written({ sources: [path], filter: "in-port vale0:z or arp or ip" });
   t.is(report.warnings.length, 1);
+  const evening = `after ${Math.floor(Date.now() / 1000) + 3600}`;
+  const early = await written({ sources: [path], filter: evening });
+  t.regex(early.report.warnings.join(), /^the filter selects nothing before 20\S+Z, which is still to come: /);
+  t.deepEqual((await written({ sources: [path], filter: `${evening} or ip` })).report.warnings, []);
+  t.deepEqual((await written({ sources: [path], filter: "after 1h ago and udp port 1" })).report.warnings, []);
 });
 
 test("a store that is overwritten under a slow reader: the query goes on, and says how much was overtaken", async (t) => {
