@@ -27,12 +27,15 @@ export function reportLines(report: QueryReport | TallyReport, explain = false):
   return lines;
 }
 
-function explainLines({ counters, plan }: QueryReport): string[] {
+function explainLines({ counters, plan, sources, captures, captureFrames }: QueryReport): string[] {
   const of = (count: number, noun: string) => formatOf(count, noun);
-  return [
-    ...plan,
-    `index read: ${of(counters.runsRead, "run")}, ${formatBytes(counters.indexBytes)}; it answered for ${of(counters.blocksIndexed, "block")} and named ${of(counters.recordsJumped, "record")}`,
-    `log read: ${of(counters.blocksScanned, "block")} from the start, ${formatBytes(counters.bytesScanned)} in all; ${of(counters.blocksSkipped, "block")} left out by the directory`,
-    `${of(counters.records, "record")} looked at, ${formatCount(counters.matched)} taken`,
-  ];
+  const lines = [...plan];
+  if (captures < sources)
+    lines.push(
+      `index read: ${of(counters.runsRead, "run")}, ${formatBytes(counters.indexBytes)}; it answered for ${of(counters.blocksIndexed, "block")} and named ${of(counters.recordsJumped, "record")}`,
+      `log read: ${of(counters.blocksScanned, "block")} from the start, ${formatBytes(counters.bytesScanned)} in all; ${of(counters.blocksSkipped, "block")} left out by the directory`,
+      `${of(counters.records, "record")} looked at, ${formatCount(counters.matched)} taken`,
+    );
+  if (captures > 0) lines.push(`captures, which have no index: ${of(captureFrames, "frame")} looked at`);
+  return lines;
 }

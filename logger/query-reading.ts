@@ -60,6 +60,10 @@ export interface QueryReport {
   notes: string[];
   warnings: string[];
   elapsedMs: number;
+  /** How many there are, how many of them are captures, and their frames that were looked at. */
+  sources: number;
+  captures: number;
+  captureFrames: number;
   /** How the filter was to be answered (explainPlan). */
   plan: string[];
 }
@@ -93,7 +97,12 @@ export class QueryReading {
     this.#kinds = kinds;
     this.#names = new NameCheck(filter?.names ?? []);
     const counters = { ...noCounters };
-    this.report = { frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0, plan: this.#plan() };
+    this.report = {
+      ...{ frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0, plan: this.#plan() },
+      sources: kinds.size,
+      captures: [...kinds.values()].filter((kind) => kind === "capture").length,
+      captureFrames: 0,
+    };
   }
 
   /** Throws USAGE, FILTER, CAPTURE or PRIVILEGE for what can be known before anything is read. */
@@ -127,7 +136,7 @@ export class QueryReading {
   #plan(): string[] {
     if (!this.filter) return ["no filter: every frame is read"];
     if (this.options.index === false) return ["index: not asked, as was wished"];
-    return explainPlan(this.filter);
+    return [...this.#kinds.values()].includes("store") ? explainPlan(this.filter) : [];
   }
 
   sources(): { path: string; kind: SourceKind }[] {
@@ -202,7 +211,10 @@ export class QueryReading {
     const { openCapture } = await import("./capture/open-capture.js");
     const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
     try {
-      for await (const each of selectedBatches(capture, this.filter)) yield { ...each, capture };
+      for await (const each of selectedBatches(capture, this.filter)) {
+        this.report.captureFrames += each.batch.count;
+        yield { ...each, capture };
+      }
     } finally {
       this.report.notes.push(...capture.notes);
       this.report.warnings.push(...capture.warnings);

@@ -166,6 +166,13 @@ test("query ends quietly when its reader goes, with counts on SIGINT, and refuse
   const status = await new Promise((resolve) => slow.on("close", resolve));
   t.is(status, 0, told);
   t.regex(told, /packets, .*, interrupted\n$/);
+  const capture = join(folder, "c.pcap");
+  const writer = new PcapWriter({ nanoseconds: true });
+  writeFileSync(capture, Buffer.concat([writer.header(), writer.append(batch)]));
+  const explained = await runCli(["query", "-r", capture, "--explain", "--count", "udp"]);
+  t.regex(explained.stderr, /^captures, which have no index: 60,000 frames looked at\n\d[\d,]* packets, .*\n$/);
+  const both = await runCli(["query", "-r", capture, "-r", path, "--explain", "--count", "udp"]);
+  t.regex(both.stderr, /^index: .*\n(.*\n)+log read: .*\n.* records looked at, .*\ncaptures, which have no index: /);
   for (const args of [
     ["--count", "--flows"],
     ["--json", "--jsonl"],
