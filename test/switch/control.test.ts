@@ -315,6 +315,26 @@ test.serial("connections are bounded, and places come back", async (t) => {
   await stillServes(t, path);
 });
 
+test("who is refused reads why, however late it says hello, and does not hold the server's end up", async (t) => {
+  const { path, server } = await serve(t, { connectionsMax: 2, messageTimeoutMs: 1_000_000 });
+  const clients = await Promise.all([1, 2].map(() => ControlClient.connect(path)));
+  const late = net.connect(path).pause();
+  await until(() => server.counters.refused === 1, "the refusal");
+  // Whatever the server does with the connection by itself is done.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const bytes: Buffer[] = [];
+  late.on("data", (data) => bytes.push(data)).on("error", (error) => t.fail(`${error}`));
+  await new Promise((resolve) => late.write(hello, resolve));
+  late.resume();
+  await until(() => bytes.length > 0, "why");
+  t.regex((decodeResponse(payload(Buffer.concat(bytes))).body as { message: string }).message, /2 control connections/);
+  const third = net.connect({ path, allowHalfOpen: true }); // stays for as long as it is let
+  await until(() => server.counters.refused === 2, "the next refusal");
+  await server.close();
+  third.destroy();
+  for (const client of clients) client.close();
+});
+
 test("a client that leaves in the middle of an answer costs nothing", async (t) => {
   const { path, server } = await serve(t);
   for (let round = 0; round < 20; round++)
