@@ -114,7 +114,7 @@ async function storeOf(asked: ExtcapArguments, instead: string): Promise<string>
 }
 
 async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
-  const missed = (frames: number) => say(`${frames} frames missed: they came faster than they were read`);
+  const missed = (frames: number) => say(`${formatOf(frames, "frame")} missed: they came faster than they were read`);
   if (asked.get("--source") === "ports") {
     const { locateInstance } = await import("../switch/instance.js");
     const { tailPort } = await import("../switch/tap.js");

@@ -1,14 +1,8 @@
 // How numbers, sizes, durations, times and tables look in every command.
 
-/** 1234567 as "1,234,567". */
-export function formatCount(value: number | bigint): string {
-  return value.toString().replace(/\B(?=(\d{3})+$)/g, ",");
-}
+import { formatCount, formatOf } from "../logger/counts.js";
 
-/** "1 block", "1,234 blocks". */
-export function formatOf(value: number, noun: string): string {
-  return `${formatCount(value)} ${noun}${value === 1 ? "" : "s"}`;
-}
+export { formatCount, formatOf };
 
 /** What a reading left out because it is damaged: at one place lay a record, or all up to the next one that is whole. */
 export function damageText(places: number): string {

@@ -6,6 +6,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { getSystemErrorName } from "node:util";
 import type { CaptureEncoder, SourcePiece } from "../native/export.js";
+import { formatCount, formatOf } from "./counts.js";
 import { PasteError, writeProblem } from "./errors.js";
 import { standardOutput } from "./standard-output.js";
 
@@ -99,10 +100,11 @@ export class FileSink implements FinalSink {
 
   async #stopped(cause: NodeJS.ErrnoException): Promise<PasteError> {
     const valid = await this.#handle.truncate(this.#bytes).then(
-      () => (this.#bytes === 0 ? "the file is empty" : `the file is valid up to there (${this.#bytes} bytes)`),
-      () => `what is behind byte ${this.#bytes} of the file is incomplete`,
+      () =>
+        this.#bytes === 0 ? "the file is empty" : `the file is valid up to there (${formatOf(this.#bytes, "byte")})`,
+      () => `what is behind byte ${formatCount(this.#bytes)} of the file is incomplete`,
     );
-    const text = `${this.name}: stopped after ${this.#frames} frames, ${valid}; ${writeProblem(cause)}`;
+    const text = `${this.name}: stopped after ${formatOf(this.#frames, "frame")}, ${valid}; ${writeProblem(cause)}`;
     return new PasteError("RESOURCE", text, { cause });
   }
 }
@@ -150,7 +152,7 @@ class StreamSink implements FinalSink {
       return true;
     }
     if (this.#problem.code === "EPIPE" || this.#problem.code === "ERR_STREAM_DESTROYED") return false;
-    const text = `${this.name}: stopped after ${this.#frames} frames: ${writeProblem(this.#problem)}`;
+    const text = `${this.name}: stopped after ${formatOf(this.#frames, "frame")}: ${writeProblem(this.#problem)}`;
     throw new PasteError("RESOURCE", text, { cause: this.#problem });
   }
 

@@ -148,8 +148,8 @@ export function parseManifest(name: string, bytes: Buffer): SignedManifest {
       signedBytes,
     };
   } catch (error) {
-    if (error instanceof v.ValitaError) throw wrong(`${error.issues[0]!.path.join(".")}: ${error.message}`, error);
-    throw wrong((error as Error).message, error);
+    const at = error instanceof v.ValitaError ? error.issues[0]!.path.join(".") : "";
+    throw wrong(`${at && `${at}: `}${(error as Error).message}`, error);
   }
 }
 

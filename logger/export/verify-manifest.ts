@@ -7,6 +7,7 @@ import { pipeline, Readable, Transform } from "node:stream";
 import zlib from "node:zlib";
 import { asPasteError } from "../../native/engine.js";
 import { type ChainCheck, type ChainPart, createChainCheck } from "../../native/export.js";
+import { formatCount, formatOf } from "../counts.js";
 import { PasteError } from "../errors.js";
 import { canonicalJson, type Manifest, type ManifestFile, marksOf, parseManifest } from "./manifest.js";
 import { fingerprint, publicKeyHex, signatureHolds } from "./manifest-signature.js";
@@ -61,7 +62,7 @@ export async function verifyManifest(options: VerifyOptions): Promise<VerifyRepo
     await checkFile(join(dirname(options.manifest), file.name), file, manifest, report);
   report.frames = manifest.files.reduce((sum, file) => sum + Number(file.frames), 0);
   if (manifest.removedFrames !== "0")
-    report.notes.push(`${manifest.removedFrames} frames were given up by the ring of files before`);
+    report.notes.push(`${formatOf(BigInt(manifest.removedFrames), "frame")} given up by the ring of files before`);
   if (options.sources && options.sources.length > 0) await compareWithSources(manifest, options.sources, report);
   return report;
 }
@@ -70,7 +71,9 @@ export async function verifyManifest(options: VerifyOptions): Promise<VerifyRepo
 function checkItself({ files, frames, removedFrames }: Manifest, { problems }: VerifyReport): void {
   const sum = files.reduce((total, file) => total + BigInt(file.frames), BigInt(removedFrames));
   if (sum !== BigInt(frames))
-    problems.push(`the manifest was changed: its files have ${sum} frames together, it says ${frames}`);
+    problems.push(
+      `the manifest was changed: its files have ${formatOf(sum, "frame")} together, it says ${formatCount(BigInt(frames))}`,
+    );
   if (files.length === 0) problems.push("the manifest was changed: it names no file, and every export has one");
   if (removedFrames === "0" && files[0] && /[^0]/.test(files[0].chainBefore))
     problems.push(`the manifest was changed: in front of ${files[0].name} a file is missing, and no ring gave it up`);
@@ -132,8 +135,8 @@ async function checkFile(
     size === 0n
       ? "bytes of it were changed"
       : size > 0n
-        ? `it is ${size} bytes longer`
-        : `it is ${-size} bytes shorter`;
+        ? `it is ${formatOf(size, "byte")} longer`
+        : `it is ${formatOf(-size, "byte")} shorter`;
   problems.push(`${path}: is not the file that was exported: ${bytes}`);
   const where = damage ?? recordsChanged(check, file, manifest);
   problems.push(`${path}: ${where}`);
@@ -150,7 +153,7 @@ function recordsChanged(check: ChainCheck, file: ManifestFile, { interfaces }: M
     return "every record is as it was, in its place; what was changed is what the file says beside them";
   const { disorder } = found;
   if (disorder)
-    return `records stand in another order: record ${disorder.record}, packet id ${disorder.id}, stands behind ${disorder.before}`;
+    return `records stand in another order: record ${formatCount(disorder.record)}, packet id ${formatCount(disorder.id)}, stands behind ${formatCount(disorder.before)}`;
   const wanted = Number(file.frames);
   const stride = Number(file.stride);
   const marks = marksOf(found);
@@ -158,9 +161,11 @@ function recordsChanged(check: ChainCheck, file: ManifestFile, { interfaces }: M
   const from = (first < 0 ? file.marks.length : first) * stride + 1;
   // The marks tell which stride of records is another, and not which one in it.
   const to = Math.min(from + stride - 1, Math.max(found.records, wanted));
-  const place = `between record ${from} and ${to}`;
-  if (found.records < wanted) return `${wanted - found.records} of ${wanted} records were dropped, ${place}`;
-  if (found.records > wanted) return `${found.records - wanted} records were added to ${wanted}, ${place}`;
+  const place = `between record ${formatCount(from)} and ${formatCount(to)}`;
+  if (found.records < wanted)
+    return `${formatCount(wanted - found.records)} of ${formatOf(wanted, "record")} were dropped, ${place}`;
+  if (found.records > wanted)
+    return `${formatOf(found.records - wanted, "record")} added to ${formatCount(wanted)}, ${place}`;
   if (found.interfaces > interfaces.length)
     return `an interface was renamed, and the records of it are no longer the same, ${place}`;
   return `records were changed, or stand in another order, ${place}`;

@@ -3,6 +3,7 @@ import { native } from "../../native/engine.js";
 import { createCaptureEncoder } from "../../native/export.js";
 import { openNativeReader } from "../../native/reader.js";
 import { capturedLengthMax } from "../capture/capture.js";
+import { formatCount, formatOf } from "../counts.js";
 import { PasteError } from "../errors.js";
 import { compileFilter } from "../filter/compile.js";
 import { NameCheck } from "../filter/name-check.js";
@@ -24,7 +25,7 @@ export async function compareWithSources(manifest: Manifest, paths: readonly str
     const oldest = kind === "store" ? await oldestOf(path) : 0n;
     if (oldest <= BigInt(fromSequence)) continue;
     report.problems.push(
-      `${path}: cannot tell any more: its oldest record is ${oldest}, the export began at ${fromSequence}`,
+      `${path}: cannot tell any more: its oldest record is ${formatCount(oldest)}, the export began at ${formatCount(BigInt(fromSequence))}`,
     );
     return;
   }
@@ -38,11 +39,10 @@ export async function compareWithSources(manifest: Manifest, paths: readonly str
 
 function difference({ frames }: Manifest, records: number): string {
   const exported = Number(frames);
-  if (records > exported)
-    return `the store has ${records} records under this filter, the export ${exported}: ${records - exported} were dropped`;
-  if (records < exported)
-    return `the store has ${records} records under this filter, the export ${exported}: ${exported - records} were added`;
-  return `the export has as many records as the store under this filter, ${records}, but not the same`;
+  const both = `the store has ${formatOf(records, "record")} under this filter, the export ${formatCount(exported)}`;
+  if (records > exported) return `${both}: ${formatCount(records - exported)} were dropped`;
+  if (records < exported) return `${both}: ${formatCount(exported - records)} were added`;
+  return `the export has as many records as the store under this filter, ${formatCount(records)}, but not the same`;
 }
 
 /** For each source of the manifest the path that is it. */
@@ -54,7 +54,7 @@ async function matchSources(manifest: Manifest, paths: readonly string[]): Promi
   for (const path of paths)
     if ((await sourceKind(path)) === "store") byUuid.set(await uuidOf(path), path);
     else captures.push(path);
-  return manifest.sources.map(({ kind, name, uuid }) => {
+  const matched = manifest.sources.map(({ kind, name, uuid }) => {
     const path = kind === "store" ? byUuid.get(uuid) : captures.shift();
     if (path === undefined)
       throw new PasteError(
@@ -63,6 +63,9 @@ async function matchSources(manifest: Manifest, paths: readonly string[]): Promi
       );
     return path;
   });
+  const other = paths.find((path) => !matched.includes(path));
+  if (other !== undefined) throw new PasteError("USAGE", `${other}: is none of what was exported: leave it away`);
+  return matched;
 }
 
 async function uuidOf(path: string): Promise<string> {

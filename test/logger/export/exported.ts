@@ -1,4 +1,4 @@
-// An export with its manifests, for tests to tamper with.
+// An export with its manifests, for tests to tamper with; and what is said of one that stopped.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
@@ -27,3 +27,7 @@ export async function exported(
 }
 
 export const manifestIn = (path: string) => (JSON.parse(readFileSync(path, "utf8")) as { manifest: Manifest }).manifest;
+
+/** After how many frames, as the message says, an export was stopped. */
+export const framesIn = ({ message }: Error) =>
+  Number(/after ([\d,]+) frames?,/.exec(message)![1]!.replaceAll(",", ""));

@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
+import { formatCount } from "../../../logger/counts.js";
 import { PasteError } from "../../../logger/errors.js";
 import { type Manifest, parseManifest } from "../../../logger/export/manifest.js";
 import { verifyManifest } from "../../../logger/export/verify-manifest.js";
@@ -91,7 +92,10 @@ test("bytes behind the end of a packed file, however they lie, are seen", async 
   const packed = readFileSync(output);
   for (const tail of [Buffer.from("appended"), Buffer.alloc(3 << 20), Buffer.alloc(3 << 20, 0x41)]) {
     writeFileSync(output, Buffer.concat([packed, tail]));
-    t.regex((await verifyManifest({ manifest: json })).problems.join("; "), new RegExp(`${tail.length} bytes longer`));
+    t.regex(
+      (await verifyManifest({ manifest: json })).problems.join("; "),
+      new RegExp(`${formatCount(tail.length)} bytes longer`),
+    );
   }
   writeFileSync(output, packed);
   t.deepEqual((await verifyManifest({ manifest: json })).problems, []);

@@ -82,7 +82,7 @@ const tampered: [string, (file: Buffer) => Buffer, RegExp][] = [
       const at = placeOf(blocks, 1500);
       return flip(file, Buffer.concat(blocks.slice(0, at)).length + 30);
     },
-    /bytes of it were changed; .*records were changed, or stand in another order, between record 1025 and 2048/,
+    /bytes of it were changed; .*records were changed, or stand in another order, between record 1,025 and 2,048/,
   ],
   [
     "a flipped byte of a comment or statistic",
@@ -92,7 +92,7 @@ const tampered: [string, (file: Buffer) => Buffer, RegExp][] = [
   [
     "a record dropped",
     (file) => Buffer.concat(blocksOf(file).toSpliced(placeOf(blocksOf(file), 2100), 1)),
-    /bytes shorter; .*1 of 2600 records were dropped, between record 2049 and 2600/,
+    /bytes shorter; .*1 of 2,600 records were dropped, between record 2,049 and 2,600/,
   ],
   [
     "a record added",
@@ -103,7 +103,7 @@ const tampered: [string, (file: Buffer) => Buffer, RegExp][] = [
       packet.writeBigUInt64LE(1n << 40n, at + 4);
       return Buffer.concat(blocks.toSpliced(placeOf(blocks, 2600) + 1, 0, packet));
     },
-    /bytes longer; .*1 records were added to 2600, between record 2049 and 2601/,
+    /bytes longer; .*1 record added to 2,600, between record 2,049 and 2,601/,
   ],
   [
     "two records exchanged",
@@ -114,7 +114,7 @@ const tampered: [string, (file: Buffer) => Buffer, RegExp][] = [
     },
     /bytes of it were changed; .*records stand in another order: record 701, packet id \d+, stands behind \d+/,
   ],
-  ["the end cut off", (file) => file.subarray(0, file.length - 1000), /1000 bytes shorter/],
+  ["the end cut off", (file) => file.subarray(0, file.length - 1000), /1,000 bytes shorter/],
   [
     "the end cut off within a block",
     (file) => file.subarray(0, file.length - 6),
@@ -142,7 +142,7 @@ test("tampering: a missing file; one of several; a manifest that is made to fit"
   write({ ...manifest, files: manifest.files.toSpliced(1, 1) });
   t.regex(
     (await verifyManifest({ manifest: json })).problems.join("; "),
-    /its files have 1600 frames together, it says 2600; .*a file is missing, or their order is another/,
+    /its files have 1,600 frames together, it says 2,600; .*a file is missing, or their order is another/,
   );
   write({ ...manifest, files: manifest.files.with(1, { ...manifest.files[1]!, chainAfter: "0".repeat(64) }) });
   t.regex(
@@ -209,7 +209,10 @@ test("a forged export with a manifest of its own: the store tells", async (t) =>
     const report = await verifyManifest({ manifest: json, sources: [store] });
     t.regex(report.problems.join("; "), message);
   };
-  await forge({ limit: frames - 3 }, /the store has \d+ records under this filter, the export \d+: 3 were dropped/);
+  await forge(
+    { limit: frames - 3 },
+    /the store has [\d,]+ records under this filter, the export [\d,]+: 3 were dropped/,
+  );
   await forge({ snaplen: 20 }, /^$/); // that is said in the manifest
   await forge({ filter: "ip" }, /^$/);
 });
@@ -222,6 +225,10 @@ test("records that came into the store later are none of the export; another sto
   await t.throwsAsync(verifyManifest({ manifest: made.json, sources: [other] }), {
     instanceOf: PasteError,
     message: /the export was made of store test\.store \(\S+\): name it with -r/,
+  });
+  await t.throwsAsync(verifyManifest({ manifest: made.json, sources: [other, made.store] }), {
+    instanceOf: PasteError,
+    message: `${other}: is none of what was exported: leave it away`,
   });
   const output = join(testFolder(t), "y.pcapng");
   await exportFrames({ sources: [made.store], output, sanitize: {}, manifest: {} });
@@ -236,7 +243,7 @@ for (const format of ["pcap", "nsecpcap"] as const)
     const made = await exported(t, { output, format, split: { frames: 500, files: 3 } });
     const report = await verifyManifest({ manifest: made.json, sources: [made.store] });
     t.deepEqual(report.problems, []);
-    t.regex(report.notes.join("; "), /1500 frames were given up by the ring/);
+    t.regex(report.notes.join("; "), /1,500 frames given up by the ring/);
     const [first] = manifestIn(made.json).files;
     const path = join(output, "..", first!.name);
     const packed = readFileSync(path);
@@ -259,6 +266,7 @@ test("what is no manifest, or no key; canonical JSON", async (t) => {
     ["{", /is no manifest of an export/],
     ['{"manifest": {"format": "paste-switch manifest", "version": 2}}', /is no manifest of an export: version/],
     ["\u0000\u0001", /is no manifest of an export/],
+    ["{}", /is no manifest of an export: [^:]/],
   ] as const) {
     writeFileSync(path, content);
     await t.throwsAsync(verifyManifest({ manifest: path }), { instanceOf: PasteError, message });
