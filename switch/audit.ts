@@ -2,7 +2,6 @@
 // done (what-if)? The frames go through the real forwarding code, in this process, without a port.
 import { PasteError } from "../logger/errors.js";
 import { decodeEvents, type RuleSetEvent } from "../logger/events.js";
-import { sourceKind } from "../logger/query-source.js";
 import { type AuditDoubts, createNativeAudit, type NativeAuditOptions, type NativeFinding } from "../native/audit.js";
 import { asPasteError, native, outcomes, type PortInfo } from "../native/engine.js";
 import { openNativeReader, type ReadCounters } from "../native/reader.js";
@@ -68,11 +67,9 @@ export const doubtTexts: Record<keyof AuditDoubts, string> = {
 const batchRecords = 8192;
 const batchBytes = 1 << 20;
 
-/** Throws USAGE for what is no store, STORE where it cannot be read, RESOURCE for more ports at a time than can be followed. */
+/** Throws STORE for what is no store or cannot be read, RESOURCE for more ports at a time than can be followed. */
 export async function auditStore(options: AuditOptions): Promise<AuditReport> {
   const { source, recorded, other, limit = 1000, signal } = options;
-  if ((await sourceKind(source)) !== "store")
-    throw new PasteError("USAGE", `${source} is a capture: only a store has outcomes to check`);
   const audit = native(() => createNativeAudit(shadow(recorded), other ? shadow(other) : null, limit));
   const reader = native(() => openNativeReader(source));
   const findings: AuditFinding[] = [];
@@ -115,6 +112,8 @@ export async function auditStore(options: AuditOptions): Promise<AuditReport> {
 
 /** The configuration of a file, or of a switch without one; `ports` replace the file's of the same name. Throws USAGE. */
 export async function auditConfig(file?: string, ports: readonly AuditPort[] = []): Promise<AuditConfig> {
+  const twice = ports.find(({ name }, i) => ports.findIndex((port) => port.name === name) !== i);
+  if (twice) throw new PasteError("USAGE", `port ${twice.name} is named twice: give all of its options at once`);
   const config = file === undefined ? defaultConfig() : loadConfig(file, await filterCompiler());
   const rest = config.ports.filter(({ name }) => !ports.some((port) => port.name === name));
   return { switch: config.switch, ports: [...rest, ...ports] };

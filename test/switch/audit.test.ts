@@ -1,4 +1,7 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { PasteError } from "../../logger/errors.js";
 import type { NativePortOptions } from "../../native/engine.js";
 import type { PortClient } from "../../native/port-client.js";
@@ -13,7 +16,7 @@ import {
 import { defaultConfig } from "../../switch/config.js";
 import { parsePortSpec } from "../../switch/port-spec.js";
 import { nativeOptions } from "../../switch/switch.js";
-import { storeWith } from "../logger/store-tools.js";
+import { storeWith, testFolder } from "../logger/store-tools.js";
 import { frame, type LiveSwitch, liveSwitch, rule, until } from "../support/live-switch.js";
 
 const everything = JSON.stringify([{ filter: "" }]);
@@ -355,7 +358,10 @@ test("imported frames were never switched; a capture is refused", async (t) => {
   const store = await storeWith(t, [{ data: frame(2, 1), wireLength: 60, timeNs: 1n }]);
   const report = await auditStore({ source: store, recorded: config([]) });
   t.deepEqual(doubts(report), { imported: 1 });
-  await t.throwsAsync(auditStore({ source: "/dev/null", recorded: config([]) }), { instanceOf: PasteError });
+  const capture = join(testFolder(t), "one.pcap");
+  writeFileSync(capture, new PcapWriter().header());
+  const message = new RegExp(`^${capture} is a capture, and this needs a store: make one of it with`);
+  await t.throwsAsync(auditStore({ source: capture, recorded: config([]) }), { instanceOf: PasteError, message });
 });
 
 const sets: [string, boolean][] = [
@@ -378,6 +384,8 @@ test("the configuration: a file's, or none; ports that are named come first", as
     [["vale0:a", 5]],
   );
   await t.throwsAsync(auditConfig("/nonexistent.toml"), { instanceOf: PasteError });
+  const twice = ["vale0:a", "vale0:b", "vale0:a,access=5"].map((text) => parsePortSpec(text));
+  await t.throwsAsync(auditConfig(undefined, twice), { code: "USAGE", message: /^port vale0:a is named twice/ });
 });
 
 test("a running switch's ports are what was configured", async (t) => {
