@@ -1,77 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import test, { type ExecutionContext } from "ava";
+import test from "ava";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { PasteError } from "../../logger/errors.js";
-import type { NativePortOptions } from "../../native/engine.js";
 import type { PortClient } from "../../native/port-client.js";
-import {
-  type AuditConfig,
-  type AuditReport,
-  auditConfig,
-  auditStore,
-  keepsEveryFrame,
-  portsAtWork,
-} from "../../switch/audit.js";
-import { defaultConfig } from "../../switch/config.js";
+import { auditConfig, auditStore, keepsEveryFrame, portsAtWork } from "../../switch/audit.js";
 import { parsePortSpec } from "../../switch/port-spec.js";
-import { nativeOptions } from "../../switch/switch.js";
 import { storeWith, testFolder } from "../logger/store-tools.js";
-import { frame, type LiveSwitch, liveSwitch, rule, until } from "../support/live-switch.js";
-
-const everything = JSON.stringify([{ filter: "" }]);
-
-const config = (specs: readonly string[], more: Partial<AuditConfig["switch"]> = {}): AuditConfig => ({
-  ports: specs.map((text) => parsePortSpec(text)),
-  switch: { ...defaultConfig().switch, ...more },
-});
-
-/** A frame with a VLAN tag behind its addresses. */
-function tagged(vlan: number, data: Buffer): Buffer {
-  return Buffer.concat([data.subarray(0, 12), Buffer.from([0x81, 0, vlan >> 8, vlan & 255]), data.subarray(12)]);
-}
-
-/** A port that comes or goes leaves floods in doubt for a moment: behind it they are judged. */
-const portsSettled = () => new Promise((resolve) => setTimeout(resolve, 150));
-
-/** A switch whose ports have these options, that logs everything; `open` attaches. */
-async function logged(
-  t: ExecutionContext,
-  specs: readonly string[],
-  options: Parameters<typeof liveSwitch>[1] = {},
-  rules = [rule("")],
-  text = everything,
-) {
-  const live = await liveSwitch(t, options, { on: "memory" });
-  live.engine.setRules(rules, text);
-  const ports: PortClient[] = [];
-  for (const spec of specs) {
-    const { name, options } = parsePortSpec(spec);
-    live.engine.attach(name, "", nativeOptions(options) as NativePortOptions);
-    ports.push(live.open(name, { slots: 4096 }));
-  }
-  await portsSettled();
-  return { ...live, ports };
-}
-
-/** Sends, and waits until the switch has taken it, so that the log has it in this order. */
-async function send(live: LiveSwitch, port: PortClient, ...frames: Buffer[]): Promise<void> {
-  push(port, frames);
-  await live.settled();
-}
-
-function push(port: PortClient, frames: readonly Buffer[]): void {
-  if (port.send(frames) !== frames.length) throw new Error("the ring was full");
-}
-
-async function checked(live: LiveSwitch, recorded: AuditConfig, other?: AuditConfig): Promise<AuditReport> {
-  await portsSettled();
-  await live.engine.drain();
-  return auditStore({ source: live.storePath, recorded, ...(other && { other }) });
-}
-
-const doubts = (report: AuditReport) =>
-  Object.fromEntries(Object.entries(report.notJudged).filter(([, count]) => count > 0));
+import { frame, liveSwitch, rule, until } from "../support/live-switch.js";
+import { checked, config, doubts, everything, logged, portsSettled, push, send, tagged } from "./audit-switch.js";
 
 test("floods, unicast, hairpins and moves come out again", async (t) => {
   const specs = ["vale0:a", "vale0:b", "vale0:c", "vale1:x", "vale1:y"];
