@@ -22,7 +22,10 @@ export interface FileLock {
   release(): void;
 }
 
-/** Locks a file, which is made when it is missing and never removed. Undefined: another process holds the lock. */
+/**
+ * Locks a file, which is made when it is missing and never removed: who had opened it before it was, and who makes it anew, would both hold a lock.
+ * Undefined: another process holds the lock.
+ */
 export function lockFile(path: string): FileLock | undefined {
   let fd: number;
   try {

@@ -24,9 +24,17 @@ async function readKey(
   hint: string,
 ): Promise<KeyObject> {
   let key: KeyObject;
+  let pem = "";
   try {
-    key = parse(await readFile(path, "utf8"));
+    pem = await readFile(path, "utf8");
+    key = parse(pem);
   } catch (cause) {
+    if (/^(-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED)/m.test(pem))
+      throw new PasteError(
+        "USAGE",
+        `${path}: is under a passphrase, for which nobody is asked: give a copy without (openssl pkey -in ${path} -out KEY.pem)`,
+        { cause },
+      );
     throw new PasteError("USAGE", `${path}: no ${kind} key in PEM can be read from there: make one with ${hint}`, {
       cause,
     });

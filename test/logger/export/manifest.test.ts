@@ -275,6 +275,10 @@ test("what is no manifest, or no key; canonical JSON", async (t) => {
   await t.throwsAsync(readSigningKey(path), { message: /no private key in PEM.*openssl genpkey/ });
   writeFileSync(path, generateKeyPairSync("x25519").privateKey.export({ type: "pkcs8", format: "pem" }));
   await t.throwsAsync(readSigningKey(path), { message: /is a key for x25519, manifests are signed with Ed25519/ });
+  const cipher = { cipher: "aes-128-cbc", passphrase: "secret" };
+  writeFileSync(path, generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem", ...cipher }));
+  for (const read of [readSigningKey, readPublicKey])
+    await t.throwsAsync(read(path), { message: /is under a passphrase.*: give a copy without \(openssl pkey -in/ });
   const store = await storeWith(t, []);
   await t.throwsAsync(async () => exportFrames({ sources: [store], output: "-", manifest: {} }), {
     message: /a manifest stands beside a file/,
