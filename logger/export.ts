@@ -13,7 +13,7 @@ import { Output, type WrittenFile } from "./export/output.js";
 import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { NameCheck } from "./filter/name-check.js";
+import { FilterCheck } from "./filter/filter-check.js";
 import { checkAnswerable, checkSequences, checkSources, type SourceKind, sourceKind } from "./query-source.js";
 
 export interface ExportOptions {
@@ -94,7 +94,7 @@ class Export {
   readonly #encoder: CaptureEncoder;
   readonly #output: Output;
   readonly #filter: CompiledFilter | undefined;
-  readonly #names: NameCheck;
+  readonly #check: FilterCheck;
   readonly #compression: Compression | undefined;
   /** What times in the filter count from. */
   readonly #nowNs = BigInt(Date.now()) * 1_000_000n;
@@ -117,7 +117,7 @@ class Export {
     if (manifest) checkManifestOutput(output);
     this.#output = new Output({ output, sources, split, compression, hash: manifest });
     this.#filter = options.filter ? compileFilter(options.filter, { record: "store", nowNs: this.#nowNs }) : undefined;
-    this.#names = new NameCheck(this.#filter?.names ?? []);
+    this.#check = new FilterCheck(this.#filter);
     this.#encoder = native(() =>
       createCaptureEncoder(format, application, Math.min(snaplen ?? capturedLengthMax, capturedLengthMax), {
         ...(split?.bytes !== undefined && { bytesOver: split.bytes }),
@@ -162,10 +162,10 @@ class Export {
       if (this.#report.ended !== "files") await this.#write(native(() => this.#encoder.finish()));
       if (!(await this.#output.end())) this.#report.ended = "closed";
       this.#report.bytes = this.#output.bytes;
-      Object.assign(this.#report, sources.counters(this.#names), { notes: sources.notes, warnings: sources.warnings });
+      Object.assign(this.#report, sources.counters(this.#check), { notes: sources.notes, warnings: sources.warnings });
       await this.#writeManifest(sources);
       if (this.#damage) throw this.#damage;
-      this.#tellUnknownNames();
+      this.#checkFilter();
     } finally {
       await sources.close();
       await this.#output.close();
@@ -241,12 +241,9 @@ class Export {
     this.#options.onProgress?.(this.#report);
   }
 
-  /** What was read to its end and nowhere names such a port or rule: a line; and where nothing was selected, a failure. */
-  #tellUnknownNames(): void {
+  #checkFilter(): void {
     if (this.#left <= 0 || this.#report.ended !== "done") return;
-    const lines = this.#names.lines();
-    if (lines.length > 0 && this.#report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
-    this.#report.warnings.push(...lines);
+    this.#report.warnings.push(...this.#check.remarks(this.#report.frames));
   }
 }
 

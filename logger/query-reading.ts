@@ -10,8 +10,8 @@ import type { CaptureBatch } from "./capture/capture.js";
 import type { CaptureReader } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { explainPlan, stillToCome } from "./filter/explain.js";
-import { NameCheck } from "./filter/name-check.js";
+import { explainPlan } from "./filter/explain.js";
+import { FilterCheck } from "./filter/filter-check.js";
 import { FrameBatch, NameTable } from "./frame-batch.js";
 import { lastPackets, mergedPieces, type PacketPieces } from "./packet-pieces.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
@@ -84,7 +84,7 @@ export class QueryReading {
   readonly filter: CompiledFilter | undefined;
   readonly report: QueryReport;
   readonly #kinds: ReadonlyMap<string, SourceKind>;
-  readonly #names: NameCheck;
+  readonly #check: FilterCheck;
   readonly #begunMs = performance.now();
 
   private constructor(
@@ -95,7 +95,7 @@ export class QueryReading {
     this.options = options;
     this.filter = filter;
     this.#kinds = kinds;
-    this.#names = new NameCheck(filter?.names ?? []);
+    this.#check = new FilterCheck(filter);
     const counters = { ...noCounters };
     this.report = {
       ...{ frames: 0, ended: "done", counters, notes: [], warnings: [], elapsedMs: 0, plan: this.#plan() },
@@ -180,10 +180,7 @@ export class QueryReading {
     if (report.ended === "done" && this.aborted()) report.ended = "aborted";
     if (report.ended === "done" && this.left <= 0) report.ended = "limit";
     if (report.ended !== "done") return;
-    const lines = this.#names.lines();
-    if (lines.length > 0 && report.frames === 0) throw new PasteError("FILTER", lines.join("; "));
-    const toCome = report.frames === 0 && this.filter ? stillToCome(this.filter) : undefined;
-    report.warnings.push(...lines, ...(toCome ? [toCome] : []));
+    report.warnings.push(...this.#check.remarks(report.frames));
   }
 
   aborted(): boolean {
@@ -237,7 +234,7 @@ export class QueryReading {
   #closeStore(reader: NativeStoreReader): void {
     try {
       const met = reader.counters();
-      this.#names.saw(reader.names(), met);
+      this.#check.saw(reader.names(), met);
       const { counters } = this.report;
       for (const name of Object.keys(counters) as (keyof ReadCounters)[]) counters[name] += met[name] ?? 0;
     } finally {

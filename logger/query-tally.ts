@@ -12,7 +12,7 @@ import {
   type TopTotals,
 } from "../native/query.js";
 import { PasteError } from "./errors.js";
-import type { KnownNames } from "./filter/name-check.js";
+import type { KnownNames } from "./filter/filter-check.js";
 import { ipv4Text, ipv6Text, macText } from "./print/octets.js";
 import { eveTcpFlags, eveTime, flowId, protocolName } from "./print/packet-json.js";
 import { type QueryOptions, QueryReading, type QueryReport } from "./query-reading.js";

@@ -5,7 +5,7 @@ import { createNativeReplay, type NativeReplay, type PacerReport, type ReplayMod
 import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
-import { NameCheck } from "./filter/name-check.js";
+import { FilterCheck } from "./filter/filter-check.js";
 import {
   checkAnswerable,
   checkSequences,
@@ -122,7 +122,7 @@ function paceOf(options: ReplayOptions): Pace {
 class Replay {
   readonly #options: ReplayOptions;
   readonly #filter: CompiledFilter | undefined;
-  readonly #names: NameCheck;
+  readonly #check: FilterCheck;
   readonly #replay: NativeReplay;
   readonly #kinds = new Map<string, SourceKind>();
   readonly #extra = {
@@ -164,7 +164,7 @@ class Replay {
       const rest = options.filter ? ` and (${options.filter})` : "";
       this.#filter = compileFilter(`before ${untilNs}ns${rest}`, { record: "store" });
     }
-    this.#names = new NameCheck(this.#filter?.names ?? []);
+    this.#check = new FilterCheck(this.#filter);
     this.#replay = native(() =>
       createNativeReplay({
         ...pace,
@@ -217,9 +217,7 @@ class Replay {
     if (this.#options.realtime && !report.realtime)
       this.#extra.warnings.push("real time was refused: it needs CAP_SYS_NICE, or a limit in `ulimit -r`");
     if (this.#goOn()) {
-      const lines = this.#names.lines();
-      if (lines.length > 0 && report.sentFrames === 0) throw new PasteError("FILTER", lines.join("; "));
-      this.#extra.warnings.push(...lines);
+      this.#extra.warnings.push(...this.#check.remarks(report.sentFrames));
       const { unmapped } = this.#extra;
       if (unmapped > 0 && report.sentFrames + report.tooLong + report.empty === 0) throw this.#noPort(unmapped);
     }
@@ -275,7 +273,7 @@ class Replay {
         );
       }
       const counters = reader.counters();
-      this.#names.saw(reader.names(), counters);
+      this.#check.saw(reader.names(), counters);
       const { corrupt, overtaken } = counters;
       this.#extra.corrupt += corrupt;
       this.#extra.overtaken += overtaken;

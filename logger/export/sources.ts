@@ -6,7 +6,7 @@ import { type NativeStoreReader, openNativeReader } from "../../native/reader.js
 import { type CaptureBatch, capturedLengthMax } from "../capture/capture.js";
 import type { CaptureReader } from "../capture/open-capture.js";
 import type { CompiledFilter } from "../filter/compile.js";
-import type { NameCheck } from "../filter/name-check.js";
+import type { FilterCheck } from "../filter/filter-check.js";
 import { type SourceKind, selectedBatches, sourceLabels } from "../query-source.js";
 import { type FrameOptions, nativeOptions } from "../reader.js";
 
@@ -106,11 +106,11 @@ export class Sources {
   }
 
   /** While no call of the encoder is under way. */
-  counters(names: NameCheck): { corrupt: number; overtaken: number } {
+  counters(check: FilterCheck): { corrupt: number; overtaken: number } {
     let [corrupt, overtaken] = [0, 0];
     for (const reader of this.#stores) {
       const counters = reader.counters();
-      names.saw(reader.names(), counters);
+      check.saw(reader.names(), counters);
       corrupt += counters.corrupt;
       overtaken += counters.overtaken;
     }

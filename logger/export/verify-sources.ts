@@ -6,7 +6,7 @@ import { capturedLengthMax } from "../capture/capture.js";
 import { formatCount, formatOf } from "../counts.js";
 import { PasteError } from "../errors.js";
 import { compileFilter } from "../filter/compile.js";
-import { NameCheck } from "../filter/name-check.js";
+import { FilterCheck } from "../filter/filter-check.js";
 import { sourceKind } from "../query-source.js";
 import type { Manifest } from "./manifest.js";
 import { type SequenceRange, Sources } from "./sources.js";
@@ -115,7 +115,7 @@ async function chainOf(manifest: Manifest, paths: readonly string[]): Promise<{ 
       if (!piece.more) break;
     }
     native(() => encoder.finish());
-    sources.counters(new NameCheck([]));
+    sources.counters(new FilterCheck(undefined));
     const [part] = native(() => encoder.chain()).parts;
     return { after: part!.after.toString("hex"), records: part!.records };
   } finally {

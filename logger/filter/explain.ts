@@ -2,6 +2,7 @@
 import type { CompiledFilter } from "./compile.js";
 import { planText } from "./index-expression.js";
 import { timeEnd } from "./record-words.js";
+import { timeText } from "./times.js";
 
 /** One line each: the question to the index, the range of time, and for each condition of the text who answers it. */
 export function explainPlan(filter: CompiledFilter): string[] {
@@ -24,19 +25,7 @@ export function explainPlan(filter: CompiledFilter): string[] {
   return lines;
 }
 
-/** Of a filter that can select nothing yet: `after 22:00` is this evening's, also at three in the morning. */
-export function stillToCome({ range: { fromNs } }: CompiledFilter): string | undefined {
-  if (fromNs <= BigInt(Date.now()) * 1_000_000n) return undefined;
-  return `the filter selects nothing before ${timeText(fromNs)}, which is still to come: a clock without a day means today`;
-}
-
 /** A condition's text goes up to the next one's: less what joins the two. */
 function withoutJoins(text: string): string {
   return text.replace(/(?:[\s()!]|&&|\|\||(?<=[\s)])(?:and|or|not)(?=[\s(]|$))+$/, "");
-}
-
-/** RFC 3339 in UTC, with nanoseconds. */
-function timeText(timeNs: bigint): string {
-  const [seconds, rest] = [timeNs / 1_000_000_000n, timeNs % 1_000_000_000n];
-  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${rest.toString().padStart(9, "0")}Z`;
 }

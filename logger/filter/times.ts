@@ -50,6 +50,12 @@ export function parseTimeOption(text: string, what: string): bigint {
   }
 }
 
+/** RFC 3339 in UTC, with nanoseconds. */
+export function timeText(timeNs: bigint): string {
+  const [seconds, rest] = [timeNs / 1_000_000_000n, timeNs % 1_000_000_000n];
+  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${rest.toString().padStart(9, "0")}Z`;
+}
+
 function epoch(text: string, at: number): bigint | undefined {
   const found = /^(\d+)(?:\.(\d{1,9}))?(ns|s)?$/.exec(text);
   if (!found) return undefined;

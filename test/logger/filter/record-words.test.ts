@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { PasteError } from "../../../logger/errors.js";
 import { selectFrames, verifyProgram } from "../../../logger/filter/bpf-program.js";
 import { type CompileOptions, compileFilter } from "../../../logger/filter/compile.js";
-import { NameCheck } from "../../../logger/filter/name-check.js";
+import { FilterCheck } from "../../../logger/filter/filter-check.js";
 import { recordWord, timeEnd } from "../../../logger/filter/record-words.js";
 import { packageRoot } from "../../support/skip.js";
 import { batchOf } from "./frames.js";
@@ -245,17 +245,32 @@ test("comparisons of times are those of 64-bit numbers", (t) => {
 });
 
 test("names that nothing has are told, with near ones", (t) => {
-  const { names } = compileFilter("in-port vale0:x or out-port vale*:b or rule r9 and in-port vale?:*", store);
-  const check = new NameCheck(names);
-  t.is(check.lines().length, 4);
+  const filter = compileFilter("in-port vale0:x or out-port vale*:b or rule r9 and in-port vale?:*", store);
+  const check = new FilterCheck(filter);
+  t.is(check.remarks(1).length, 4);
+  t.throws(() => check.remarks(0), {
+    code: "FILTER",
+    message: /^filter: no record names a port "vale0:x" at column 9: /,
+  });
   const whole = { blocksSkipped: 0 };
   check.saw({ ports: [{ name: "vale0:a" }, { name: "vale0:b" }], rules: [] }, whole);
-  t.deepEqual(check.lines(), [
+  t.deepEqual(check.remarks(1), [
     'filter: no record names a port "vale0:x" at column 9: did you mean "vale0:a"?',
     'filter: no record names a rule "r9" at column 45: none is named in what was read',
   ]);
   check.saw({ ports: [{ name: "vale0:x" }], rules: [{ name: "web" }] }, whole);
-  t.deepEqual(check.lines(), ['filter: no record names a rule "r9" at column 45: there are web']);
+  t.deepEqual(check.remarks(1), ['filter: no record names a rule "r9" at column 45: there are web']);
   check.saw({ ports: [], rules: [] }, { blocksSkipped: 1 });
-  t.deepEqual(check.lines(), [], "blocks that were not read may name it");
+  t.deepEqual(check.remarks(1), [], "blocks that were not read may name it");
+});
+
+test("of a time that is still to come it is said, where nothing was selected", (t) => {
+  const later = new FilterCheck(compileFilter(`after ${Math.floor(Date.now() / 1000) + 3600} and tcp`, store));
+  t.regex(
+    later.remarks(0).join(),
+    /^the filter selects nothing before 20\S+Z, which is still to come: a clock without a day/,
+  );
+  t.deepEqual(later.remarks(1), []);
+  t.deepEqual(new FilterCheck(compileFilter("after 1h ago", store)).remarks(0), []);
+  t.deepEqual(new FilterCheck(undefined).remarks(0), []);
 });

@@ -1,6 +1,9 @@
-// Whether the ports and rules that a filter names were met: a name that nothing has selects nothing, and that is worth a line.
+// What a filter that was read to the end with may have meant otherwise: a port or rule that no record names, a time that is still to
+// come. Such conditions select nothing, and that is worth a line.
+import { PasteError } from "../errors.js";
+import type { CompiledFilter } from "./compile.js";
 import { nearest } from "./filter-error.js";
-import type { NameTest } from "./record-words.js";
+import { timeText } from "./times.js";
 
 /** What a reading has learned (StoreNames, or a native reader's names()). */
 export interface KnownNames {
@@ -8,28 +11,35 @@ export interface KnownNames {
   readonly rules: readonly { readonly name: string }[];
 }
 
-export class NameCheck {
-  readonly #tests: readonly NameTest[];
+export class FilterCheck {
+  readonly #filter: Pick<CompiledFilter, "names" | "range"> | undefined;
   readonly #ports = new Set<string>();
   readonly #rules = new Set<string>();
 
   #partly = false;
 
-  constructor(tests: readonly NameTest[]) {
-    this.#tests = tests;
+  constructor(filter: Pick<CompiledFilter, "names" | "range"> | undefined) {
+    this.#filter = filter;
   }
 
-  /** Adds what the reading of one store has learned. Blocks that were not read may name others: nothing is said then. */
+  /** Adds what the reading of one store has learned. Blocks that were not read may name others: nothing is said of names then. */
   saw({ ports, rules }: KnownNames, { blocksSkipped }: { readonly blocksSkipped: number }): void {
     if (blocksSkipped > 0) this.#partly = true;
     for (const { name } of ports) this.#ports.add(name);
     for (const { name } of rules) this.#rules.add(name);
   }
 
+  /** Of a reading that came to its end and selected so many frames. Throws FILTER where there are none and a name that no record has. */
+  remarks(frames: number): string[] {
+    const names = this.#unknownNames();
+    if (names.length > 0 && frames === 0) throw new PasteError("FILTER", names.join("; "));
+    return frames === 0 ? this.#stillToCome() : names;
+  }
+
   /** One line for each name that no record has; none unless everything was read. */
-  lines(): string[] {
-    if (this.#partly) return [];
-    return this.#tests.flatMap(({ of, pattern, at }) => {
+  #unknownNames(): string[] {
+    if (this.#partly || !this.#filter) return [];
+    return this.#filter.names.flatMap(({ of, pattern, at }) => {
       const known = [...(of === "rule" ? this.#rules : this.#ports)];
       const form = globForm(pattern);
       if (known.some((name) => form.test(name))) return [];
@@ -37,6 +47,15 @@ export class NameCheck {
       const hint = near === undefined ? someOf(known) : `did you mean "${near}"?`;
       return [`filter: no record names a ${of === "rule" ? "rule" : "port"} "${pattern}" at column ${at + 1}: ${hint}`];
     });
+  }
+
+  /** `after 22:00` is this evening's, also at three in the morning. */
+  #stillToCome(): string[] {
+    const fromNs = this.#filter?.range.fromNs ?? 0n;
+    if (fromNs <= BigInt(Date.now()) * 1_000_000n) return [];
+    return [
+      `the filter selects nothing before ${timeText(fromNs)}, which is still to come: a clock without a day means today`,
+    ];
   }
 }
 
