@@ -217,6 +217,20 @@ test("what was learned while nothing was logged is not judged until the log know
   const report = await checked(live, config([]));
   t.deepEqual([report.frames, report.same, report.differ], [4, 3, 0]);
   t.deepEqual(doubts(report), { before: 1 });
+  const whatIf = await checked(live, config([]), config([]));
+  t.deepEqual([whatIf.same, doubts(whatIf)], [3, { baseline: 1 }]);
+});
+
+test("what moved while nothing was logged is not judged either", async (t) => {
+  const live = await logged(t, ["vale0:a", "vale0:b", "vale0:c"]);
+  const [a, b, c] = live.ports as [PortClient, PortClient, PortClient];
+  await send(live, a, frame(0, 1));
+  live.engine.setRules([], "[]");
+  await send(live, c, frame(0, 1));
+  live.engine.setRules([rule("")], everything);
+  await send(live, b, frame(1, 2));
+  const report = await checked(live, config([]));
+  t.deepEqual([report.frames, report.same, report.differ, doubts(report)], [2, 1, 0, { before: 1 }]);
 });
 
 test("several frames at once to an address that was learned before the log begins are all not judged", async (t) => {

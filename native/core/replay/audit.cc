@@ -112,8 +112,11 @@ void Audit::flush() {
 void Audit::judge(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision, const Decision* other) {
   const bool load = is_load(header.outcome) || header.copies_refused != 0;
   if (!agrees(header, decision)) {
+    Suspect made = suspect(header, frame, decision);
     if (other != nullptr) return not_judged(Doubt::kBaseline);
-    return suspect(header, frame, decision);
+    suspects_.push_back(std::move(made));
+    if (suspects_.size() > kPendingMax) settle(suspects_.front().finding.record.time_ns);
+    return;
   }
   if (other == nullptr) {
     if (load) return not_judged(Doubt::kLoad);
@@ -130,7 +133,7 @@ void Audit::judge(const layout::RecordHeader& header, const ShadowFrame& frame, 
   keep({header, *other, names(*other_, other->ports), was});
 }
 
-void Audit::suspect(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision) {
+Audit::Suspect Audit::suspect(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision) {
   Suspect made;
   made.finding = {header, decision, names(recorded_, decision.ports), {}};
   const uint64_t key = target_key(header, frame);
@@ -147,13 +150,14 @@ void Audit::suspect(const layout::RecordHeader& header, const ShadowFrame& frame
   made.unknown_before = !tables_known_ && !seen && made.recorded != Decision::kUnknown;
   made.ports_known = ports_known_;
   made.lost = lost_ || now_ns_ < lost_until_ns_;
-  // From now on the copy knows what the switch knew.
+  // From now on the copies know what the switch knew.
   if (made.unknown_before && made.recorded != Decision::kSomewhere) {
     recorded_.learn(key, made.recorded);
     history_[made.key].answer = made.recorded;
+    uint64_t other_key = key;
+    if (other_ && other_address(made.recorded, &other_key)) other_->learn(other_key, made.recorded);
   }
-  suspects_.push_back(std::move(made));
-  if (suspects_.size() > kPendingMax) settle(suspects_.front().finding.record.time_ns);
+  return made;
 }
 
 // Decides about those received up to then: whatever the log says of their time has been read.

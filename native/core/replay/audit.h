@@ -94,7 +94,8 @@ class Audit {
   void clock(uint64_t time_ns);
   void flush();
   void judge(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision, const Decision* other);
-  void suspect(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision);
+  Suspect suspect(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision);
+  bool other_address(uint32_t port, uint64_t* key) const;
   void settle(uint64_t until_ns);
   Doubt doubt(const Suspect& suspect) const;
   void keep(Finding finding);

@@ -97,7 +97,13 @@ void Audit::missed() {
 }
 
 void Audit::rules(bool any, bool every) {
-  if (attached_ && (!any || !logging_)) tables_known_ = false;  // addresses could be learned that no record tells of
+  if (attached_ && (!any || !logging_)) tables_known_ = false;  // addresses could be learned, and move, that no record tells of
+  if (any && !logging_) {
+    settle(~0ull);
+    history_.clear();
+    recorded_.forget_learned();
+    if (other_) other_->forget_learned();
+  }
   logging_ = any;
   // Frames without a record would have kept addresses young.
   if (every) return;
@@ -156,10 +162,15 @@ void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool 
   const bool seen = learned && recorded_.lookup(key, change.port, recorded_.tick()) == after;
   apply(recorded_, key);
   if (!other_ || seen) return;
-  const auto home = homes_.find(change.port);
-  const std::string name = home == homes_.end() ? "" : home->second.second;
   uint64_t other_key = key;
-  if (address_behind(recorded_.options_of(name).vlan, other_->options_of(name).vlan, &other_key) || !learned) apply(*other_, other_key);
+  if (other_address(change.port, &other_key) || !learned) apply(*other_, other_key);
+}
+
+// The address behind this port as the other copy has it. False: it learns nothing there.
+bool Audit::other_address(uint32_t port, uint64_t* key) const {
+  const auto home = homes_.find(port);
+  const std::string name = home == homes_.end() ? "" : home->second.second;
+  return address_behind(recorded_.options_of(name).vlan, other_->options_of(name).vlan, key);
 }
 
 }  // namespace paste

@@ -213,6 +213,10 @@ void ShadowSwitch::remove(uint64_t key, uint32_t id) {
   if (const Attached* attached = find(id)) attached->home->table.remove(key, tick_, nullptr);
 }
 
+void ShadowSwitch::forget_learned() {
+  for (const auto& [name, home] : switches_) home->table.flush(kMacUnknown, nullptr);
+}
+
 uint32_t ShadowSwitch::lookup(uint64_t key, uint32_t id, uint32_t tick) const {
   const Attached* attached = find(id);
   if (attached == nullptr || mac_is_group(key)) return 0;

@@ -63,6 +63,7 @@ class ShadowSwitch {
   void learn(uint64_t key, uint32_t id);        // whatever was known before
   void add_static(uint64_t key, uint32_t id);
   void remove(uint64_t key, uint32_t id);
+  void forget_learned();                        // of every switch; static addresses stay
   // The port behind an address at another time than now; 0 = unknown.
   uint32_t lookup(uint64_t key, uint32_t id, uint32_t tick) const;
 
