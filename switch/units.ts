@@ -23,9 +23,9 @@ export function parseWhole(text: string, what: string, min: number, max: number)
   return value;
 }
 
-/** A record's sequence. `what` names the option in the message. */
+/** A record's sequence, also as `query -#` (#1234) and `store info` (1,234) print it. `what` names the option in the message. */
 export function parseSequence(text: string, what: string): bigint {
-  const value = /^\d+$/.test(text) ? BigInt(text) : -1n;
+  const value = /^#?(\d+|\d{1,3}(,\d{3})+)$/.test(text) ? BigInt(text.replaceAll(/[#,]/g, "")) : -1n;
   if (value < 0n || value >= 1n << 64n)
     throw new PasteError("USAGE", `${what}: "${text}" is no sequence: write a whole number below 2^64`);
   return value;

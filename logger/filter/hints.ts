@@ -17,6 +17,7 @@ export const otherNames: ReadonlyMap<string, string> = new Map(
     ...{ ingress: "in-port", egress: "out-port", interface: "in-port", in_iface: "in-port", out_iface: "out-port" },
     ...{ src_ip: "src host", dest_ip: "dst host", src_port: "src port", dest_port: "dst port" },
     ...{ since: "after", until: "before", time: "after", last: "after 15m ago" },
+    pppoe: "pppoes",
     ...{ syn: "tcp[tcpflags] & tcp-syn != 0", rst: "tcp[tcpflags] & tcp-rst != 0" },
   }),
 );

@@ -2,7 +2,7 @@ import test from "ava";
 import fc from "fast-check";
 import { PasteError } from "../../logger/errors.js";
 import { emptyRule, RuleList, type RuleText } from "../../switch/rules.js";
-import { parseSize } from "../../switch/units.js";
+import { parseSequence, parseSize } from "../../switch/units.js";
 
 const compile = (filter: string) => {
   if (filter === "bad") throw new PasteError("FILTER", 'filter "bad"');
@@ -141,3 +141,15 @@ for (const [text, bytes] of sizes)
     if (bytes !== undefined) t.is(parseSize(text, "--size"), bytes);
     else t.throws(() => parseSize(text, "--size"), { code: "USAGE", message: /^--size: ".*" is no size/ });
   });
+
+test("sequences as they are printed", (t) => {
+  for (const [text, value] of [
+    ["0", 0n],
+    ["#1234", 1234n],
+    ["17,003", 17003n],
+    ["18446744073709551615", 2n ** 64n - 1n],
+  ] as const)
+    t.is(parseSequence(text, "--from"), value);
+  for (const text of ["", "#", "1,23", "1,2345", ",123", "-1", "1.5", "0x10", "18446744073709551616"])
+    t.throws(() => parseSequence(text, "--from"), { code: "USAGE", message: /^--from: ".*" is no sequence: / }, text);
+});

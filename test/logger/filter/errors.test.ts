@@ -50,6 +50,7 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   ["tcp-syn", '"tcp-syn" has no word before it at column 1: write "tcp[tcpflags] & tcp-syn != 0"'],
   ["icmp-echo", '"icmp-echo" has no word before it at column 1: write "icmp[icmptype] = icmp-echo"'],
   ["src-port 80", 'unknown word "src-port" at column 1: did you mean "src port"?'],
+  ["pppoe and ip", 'unknown word "pppoe" at column 1: did you mean "pppoes"?'],
   ["port dns", 'unknown service "dns" at column 6: did you mean "domain"?'],
   ["15m ago", 'unknown word "15m" at column 1: times stand behind "after", "before" or "between"'],
   ["14:00", '"14" has no word before it at column 1: times stand behind "after", "before" or "between"'],
