@@ -11,6 +11,8 @@ export interface PacerReport {
   /** Left out: longer than its port takes, or without a byte. */
   tooLong: number;
   empty: number;
+  /** Of the sent: frames that their source has not all of. */
+  cut: number;
   /** Of the sent: frames that a device or the kernel refused (it is down, or too short a frame). */
   refused: number;
   /** Frames of which rewriting changed a byte, and those whose SCTP checksum could not be made anew. */

@@ -172,6 +172,7 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
   if (report.empty > 0) lines.push(`${formatOf(report.empty, "frame")} left out: empty`);
+  if (report.cut > 0) lines.push(`${formatOf(report.cut, "frame")} sent cut: only their first bytes were kept`);
   if (report.refused > 0)
     lines.push(
       `${formatOf(report.refused, "frame")} refused by the device: it was down or without carrier, or takes none that long or short`,

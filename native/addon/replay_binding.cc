@@ -72,6 +72,7 @@ Napi::Object report_object(Napi::Env env, const PacerReport& report) {
   set("tooLong", report.too_long);
   set("refused", report.refused);
   set("empty", report.empty);
+  set("cut", report.cut);
   set("late", report.late);
   set("missed", report.missed);
   set("waits", report.waits);
@@ -194,7 +195,7 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
       const auto found = target_of.find(header.ingress);
       const int32_t target = found == target_of.end() ? others : found->second;
       if (!known(target)) continue;
-      add(&batch, header.time_ns, bytes + offset, static_cast<uint32_t>(length), static_cast<uint32_t>(target));
+      add(&batch, header.time_ns, bytes + offset, static_cast<uint32_t>(length), header.wire_length, static_cast<uint32_t>(target));
     }
     return hand_over(env, std::move(batch), call[6].ToBoolean(), call[7].ToBoolean());
   }
@@ -205,14 +206,14 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
     if (!opened(env) || !call[0].IsObject()) return wrong(env);
     const auto given = call[0].As<Napi::Object>();
     const Column<uint8_t> data(given.Get("data")), selected(call[1]);
-    const Column<uint32_t> offsets(given.Get("offsets")), lengths(given.Get("capturedLengths"));
+    const Column<uint32_t> offsets(given.Get("offsets")), lengths(given.Get("capturedLengths")), wires(given.Get("wireLengths"));
     const Column<uint64_t> times(given.Get("timesNs"));
     const Column<uint16_t> interfaces(given.Get("interfaces"));
     const Column<int32_t> targets(call[2]);
     const double frames_max = call[3].As<Napi::Number>().DoubleValue();
     const size_t count = offsets.count;
     const bool all = !call[1].IsTypedArray();
-    if (lengths.count != count || times.count != count || interfaces.count != count || (!all && selected.count != count))
+    if (lengths.count != count || wires.count != count || times.count != count || interfaces.count != count || (!all && selected.count != count))
       return wrong(env);
     PacedBatch batch;
     for (size_t i = 0; i < count && static_cast<double>(batch.items.size()) < frames_max; ++i) {
@@ -220,19 +221,20 @@ class ReplayObject : public Napi::ObjectWrap<ReplayObject> {
       if ((!all && !selected.values[i]) || interfaces.values[i] >= targets.count) continue;
       const int32_t target = targets.values[interfaces.values[i]];
       if (!known(target)) continue;
-      add(&batch, times.values[i], data.values + offsets.values[i], lengths.values[i], static_cast<uint32_t>(target));
+      add(&batch, times.values[i], data.values + offsets.values[i], lengths.values[i], wires.values[i], static_cast<uint32_t>(target));
     }
     return hand_over(env, std::move(batch), call[4].ToBoolean(), call[5].ToBoolean());
   }
 
   // Frames begin and end with a line of their own.
-  void add(PacedBatch* batch, uint64_t time_ns, const uint8_t* bytes, uint32_t length, uint32_t port) {
+  void add(PacedBatch* batch, uint64_t time_ns, const uint8_t* bytes, uint32_t length, uint32_t wire_length, uint32_t port) {
+    const bool cut = length < wire_length;
     const auto offset = static_cast<uint32_t>(batch->bytes.size());
     batch->bytes.resize(offset + ((size_t{length} + kRewriteGrowth + 63) & ~size_t{63}));
     uint8_t* frame = batch->bytes.data() + offset;
     if (length > 0) memcpy(frame, bytes, length);
     if (state_->rewriter) length = state_->rewriter->rewrite(frame, length);
-    batch->items.push_back({time_ns, offset, length, port});
+    batch->items.push_back({time_ns, offset, length, port, cut});
   }
 
   // pushKept(framesMax): one loop over everything that was kept; returns how many frames it is.

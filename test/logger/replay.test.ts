@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
+import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { PcapngWriter } from "../../logger/capture/pcapng-writer.js";
 import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
@@ -176,6 +177,21 @@ test("a capture replays as a store does, by its interfaces", async (t) => {
   t.deepEqual(one.portFrames, [80]);
   const range = replayFrames({ sources: [capture], socket, ports: ["vale0:z"], toSequence: 5n });
   t.regex((await t.throwsAsync(range, { instanceOf: PasteError }))!.message, /in\.pcapng: a capture has no sequences/);
+});
+
+test("frames of which only the first bytes were kept are sent so, and counted", async (t) => {
+  const { socket } = await liveSwitch(t);
+  const frames = numbered(10, 1n).map((each, i) => ({ ...each, wireLength: i < 3 ? 1514 : 60 }));
+  const store = await storeWith(t, frames, { ports: ["vale0:a"] });
+  const capture = join(testFolder(t), "in.pcap");
+  const writer = new PcapWriter();
+  writeFileSync(capture, Buffer.concat([writer.header(), writer.append(batchOf(frames))]));
+  for (const source of [store, capture])
+    for (const rewrite of [{}, { vlan: "add:7" }]) {
+      const to = { sources: [source], socket, ports: ["vale0:a"], topSpeed: true };
+      const report = await replayFrames({ ...to, rewrite, loops: 2 });
+      t.deepEqual([report.sentFrames, report.cut], [20, 6]);
+    }
 });
 
 test("replay into a switch that logs: the log holds the same frames", async (t) => {

@@ -314,6 +314,7 @@ bool Pacer::send(const PacedBatch& batch, uint32_t first, uint32_t count) {
       offsets_[run] = item.offset;
       lengths_[run++] = item.length;
       bytes += item.length;
+      report_.cut += item.cut;
     }
     if (!send_run(port, batch.bytes.data(), run)) return false;
     report_.sent_frames += run;

@@ -43,6 +43,7 @@ struct PacerReport {
   uint64_t too_long = 0;        // frames longer than their port takes, left out
   uint64_t refused = 0;         // of the sent: frames that a device or the kernel refused then
   uint64_t empty = 0;           // frames without bytes, left out
+  uint64_t cut = 0;             // of the sent: frames that their source has not all of
   uint64_t late = 0;            // sent more than Lateness::kLateNs behind their deadline
   uint64_t missed = 0;          // sent more than Lateness::kMissedNs behind their deadline
   uint64_t waits = 0;           // times that a transmit ring was full

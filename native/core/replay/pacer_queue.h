@@ -20,6 +20,7 @@ struct PacedBatch {
     uint64_t time_ns;
     uint32_t offset, length;  // in bytes
     uint32_t port;            // index of the port
+    bool cut;                 // the source has not all of it
   };
   std::vector<Item> items;
   std::vector<uint8_t, RawAllocator<uint8_t>> bytes;
