@@ -1,9 +1,10 @@
 // Where an export goes: a file, or a stream such as standard output. Back-pressure is respected: a write is done when its
 // bytes are.
 import type { Hash } from "node:crypto";
-import { constants, createWriteStream } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Writable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { getSystemErrorName } from "node:util";
 import type { CaptureEncoder, SourcePiece } from "../native/export.js";
 import { formatCount, formatOf } from "./counts.js";
@@ -37,6 +38,9 @@ export interface SinkOptions {
 
 /** What an encoder writes at once: many pieces for each time that it is asked, few enough to be stopped in between. */
 const fillBytes = 8 << 20;
+
+/** Between two looks whether a named pipe has a reader. */
+const readerLookMs = 20;
 
 /** A file that ends, whatever happens, with the last whole piece that was written. */
 export class FileSink implements FinalSink {
@@ -179,7 +183,7 @@ export async function openSink(
   if (output === "-") return new StreamSink("standard output", standardOutput(), hash);
   if (typeof output !== "string") return new StreamSink("the output", output, hash);
   if ((await stat(output).catch(() => undefined))?.isFIFO())
-    return new StreamSink(output, createWriteStream(output), hash, true);
+    return new StreamSink(output, await openPipe(output), hash, true);
   return openFileSink(output, sources, options);
 }
 
@@ -212,20 +216,36 @@ async function openFile(path: string, fresh: boolean): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_EXCL : 0), 0o666);
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === "EEXIST")
-      throw new PasteError(
-        "USAGE",
-        `${path}: is there already, and this export did not write it: move it away, or choose another name`,
-        { cause },
-      );
-    if (code === "EISDIR") throw new PasteError("USAGE", `${path}: is a folder: give a file to write`, { cause });
-    if (code === "ENOENT")
-      throw new PasteError("USAGE", `${path}: its folder does not exist: make it first`, { cause });
-    if (code === "ENOSPC")
-      throw new PasteError("RESOURCE", `${path}: the disk is full: nothing was written`, { cause });
-    throw new PasteError("PRIVILEGE", `${path}: cannot be written (${code}): choose another place`, { cause });
+    throw openProblem(path, cause as NodeJS.ErrnoException);
   }
+}
+
+/** A named pipe, when somebody reads it. No thread waits in the system for that, nor for what it takes: the program could not be ended. */
+async function openPipe(path: string): Promise<Writable> {
+  const net = process.getBuiltinModule("node:net"); // loaded where there is a pipe
+  for (;;) {
+    try {
+      const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      return new net.Socket({ fd, readable: false, writable: true });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ENXIO") throw openProblem(path, cause as NodeJS.ErrnoException);
+      await setTimeout(readerLookMs);
+    }
+  }
+}
+
+function openProblem(path: string, cause: NodeJS.ErrnoException): PasteError {
+  const { code } = cause;
+  if (code === "EEXIST")
+    return new PasteError(
+      "USAGE",
+      `${path}: is there already, and this export did not write it: move it away, or choose another name`,
+      { cause },
+    );
+  if (code === "EISDIR") return new PasteError("USAGE", `${path}: is a folder: give a file to write`, { cause });
+  if (code === "ENOENT") return new PasteError("USAGE", `${path}: its folder does not exist: make it first`, { cause });
+  if (code === "ENOSPC") return new PasteError("RESOURCE", `${path}: the disk is full: nothing was written`, { cause });
+  return new PasteError("PRIVILEGE", `${path}: cannot be written (${code}): choose another place`, { cause });
 }
 
 async function refuseSource(path: string, handle: FileHandle, sources: readonly string[]): Promise<void> {

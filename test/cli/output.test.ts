@@ -1,11 +1,12 @@
 // Where output goes: a file that may grow no further, and a named pipe.
-import { spawnSync } from "node:child_process";
-import { createReadStream, statSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { closeSync, constants, createReadStream, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { readAll } from "../logger/capture/read-all.js";
 import { storeWith, testFolder } from "../logger/store-tools.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
+import { until } from "../support/until.js";
 import { cliPath, runCli } from "./run-cli.js";
 
 /** Less than any of the outputs below; in the blocks of sh. */
@@ -69,3 +70,26 @@ test("-w takes a named pipe, as tcpdump does: whole, and until its reader goes",
   t.regex(head.stdout, /status 0/);
   t.regex(head.stdout, /^100$/m);
 });
+
+test("a named pipe whose reader takes nothing: the second interrupt ends the program", async (t) => {
+  // More than a pipe holds.
+  const store = await storeWith(t, awkwardFrames(92, 3000));
+  const pipe = join(testFolder(t), "pipe");
+  t.is(spawnSync("mkfifo", [pipe]).status, 0);
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  t.teardown(() => closeSync(reader));
+  const child = spawn(process.execPath, [cliPath, "export", "-r", store, "-w", pipe], { stdio: "ignore" });
+  t.teardown(() => child.kill("SIGKILL"));
+  await until(() => wasWritten(reader), "the pipe is written");
+  await until(() => child.exitCode !== null || !child.kill("SIGINT"), "it ended");
+  t.is(child.exitCode, 1);
+});
+
+/** Whether there was something in it. */
+function wasWritten(reader: number): boolean {
+  try {
+    return readSync(reader, Buffer.alloc(1)) > 0;
+  } catch {
+    return false; // nothing yet
+  }
+}
