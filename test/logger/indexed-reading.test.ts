@@ -10,7 +10,7 @@ import { TrafficGenerator } from "../../logger/traffic/traffic-generator.js";
 import { openNativeReader } from "../../native/reader.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
 import { indexOf, openDriver, scanStore, storeFolder } from "../support/native-store.js";
-import { firstDifference, storedFrames, storeWith, testFolder } from "./store-tools.js";
+import { firstDifference, stopHeartbeat, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 const blockBytes = 65536;
 const filters = [
@@ -133,6 +133,7 @@ test("several lanes, read while they are written, the newest blocks not indexed 
   }
   t.true(indexed > 50);
   driver.abandon();
+  stopHeartbeat(path);
   t.true((await same(t, path, filters.slice(0, 5))).blocksIndexed > 10, "its writer gone");
 });
 

@@ -6,13 +6,12 @@ import { PasteError } from "../../logger/errors.js";
 import { selectFrames } from "../../logger/filter/bpf-program.js";
 import { compileFilter } from "../../logger/filter/compile.js";
 import type { FrameBatch } from "../../logger/frame-batch.js";
-import { blockKinds, constants, structs } from "../../logger/layout.js";
 import { openStore } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
 import { crc32c } from "../support/checksums.js";
-import { appendTo, firstDifference, storedFrames, storeWith, testFolder } from "./store-tools.js";
+import { appendTo, firstDifference, recordsOf, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 const entryBytes = 128;
 const directoryOffset = 16384;
@@ -205,19 +204,6 @@ test("a damaged record costs itself only, and is told", async (t) => {
   t.is((await storedFrames(unchecked, { verifyPayload: false })).length, 200, "without checking payloads");
 });
 
-test("a block that the directory knows by a damaged word is told, though none of its records can be read", async (t) => {
-  const path = await storeWith(t, [{ data: Buffer.alloc(100, 7), wireLength: 100, timeNs: 1n }]);
-  const bytes = readFileSync(path);
-  let named = 0;
-  for (let at = Number(constants.kDirectoryOffset); named === 0; at += structs.DirectoryEntry.size)
-    if ((bytes.readUInt32LE(at) & 3) === blockKinds.kLog) named = at;
-  bytes[named + 1]! ^= 1; // a bit of the serial
-  writeFileSync(path, bytes);
-  const reader = openStore(path);
-  t.is((await storedFrames(reader)).length, 0);
-  t.is(reader.counters.corrupt, 1);
-});
-
 const refused: [string, (whole: Buffer) => Buffer, RegExp][] = [
   ["a foreign file", () => Buffer.alloc(20 << 20, 0x55), /no paste-switch store/],
   ["an empty file", () => Buffer.alloc(0), /empty|no paste-switch store/],
@@ -280,25 +266,6 @@ test("hostile stores: whatever a mutation does, reading ends, and never with a c
   t.true(outcomes.damaged > 50, "mutations were noticed");
   t.is(await readHostile(target), "whole", "and undone afterwards");
 });
-
-/** Where the records of a whole store lie, and the serials that their checksums are seeded with. */
-function recordsOf(whole: Buffer): { offset: number; serial: number }[] {
-  const records: { offset: number; serial: number }[] = [];
-  const [first, blockBytes, blocks] = [
-    Number(whole.readBigUInt64LE(48)),
-    whole.readUInt32LE(56),
-    whole.readUInt32LE(60),
-  ];
-  for (let block = 0; block < blocks; block++) {
-    const entry = directoryOffset + block * entryBytes;
-    const word = whole.readBigUInt64LE(entry);
-    if ((word & 3n) !== 1n) continue;
-    const end = first + block * blockBytes + whole.readUInt32LE(entry + 104);
-    for (let offset = first + block * blockBytes + 64; offset < end; offset += whole.readUInt16LE(offset) * 64)
-      records.push({ offset, serial: Number(word >> 2n) });
-  }
-  return records;
-}
 
 test("hostile stores whose checksums are right: lengths, parts, types and places that lie", async (t) => {
   const frames = awkwardFrames(22, 900, { giants: true });

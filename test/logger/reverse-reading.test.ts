@@ -7,7 +7,7 @@ import { createStore } from "../../logger/store.js";
 import { Random } from "../../logger/traffic/random.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
 import { openDriver, storeFolder } from "../support/native-store.js";
-import { firstDifference, storedFrames, storeWith } from "./store-tools.js";
+import { firstDifference, stopHeartbeat, storedFrames, storeWith } from "./store-tools.js";
 
 for (const [what, options] of [
   ["small blocks, giants across them", { blockBytes: 65536, sizeBytes: 128 << 20 }],
@@ -57,6 +57,7 @@ test("newest first over several lanes, one of them with a long frame that its wr
   driver.write(1, [{ bytes: random.bytes(60_000), timeNs: 1n }], false);
   await check("a frame under way");
   driver.abandon();
+  stopHeartbeat(path);
   await check("its writer gone");
 });
 

@@ -1,9 +1,10 @@
 // Stores of their own for tests, filled with what a test wants to find again.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import { batchOf } from "../../logger/capture/frame-columns.js";
+import { blockKinds, constants, structs } from "../../logger/layout.js";
 import { type FrameOptions, openStore, type StoreReader } from "../../logger/reader.js";
 import { createStore, StoreAppender } from "../../logger/store.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
@@ -100,4 +101,28 @@ export function mergedModel<Frame extends TestFrame>(sources: readonly Frame[][]
     if (best < 0) return merged;
     merged.push(sources[best]![at[best]!++]!);
   }
+}
+
+/** After a driver was abandoned: its heartbeat tells readers for a while that the writer lives. */
+export function stopHeartbeat(path: string): void {
+  const file = openSync(path, "r+");
+  writeSync(file, Buffer.alloc(8), 0, 8, Number(constants.kLiveOffset) + structs.LivePage.fields.heartbeat_ns);
+  closeSync(file);
+}
+
+/** Where the records of a closed store lie, each block's in order, and the serials that their checksums are seeded with. */
+export function recordsOf(whole: Buffer): { offset: number; serial: number }[] {
+  const { fields } = structs.DirectoryEntry;
+  const records: { offset: number; serial: number }[] = [];
+  const first = Number(whole.readBigUInt64LE(structs.Superblock.fields.blocks_offset));
+  const blockBytes = whole.readUInt32LE(structs.Superblock.fields.block_bytes);
+  for (let block = 0; block < whole.readUInt32LE(structs.Superblock.fields.block_count); block++) {
+    const entry = Number(constants.kDirectoryOffset) + block * structs.DirectoryEntry.size;
+    const word = whole.readBigUInt64LE(entry);
+    if (Number(word & 3n) !== blockKinds.kLog) continue;
+    const end = first + block * blockBytes + whole.readUInt32LE(entry + fields.end_bytes);
+    for (let offset = first + block * blockBytes + 64; offset < end; offset += whole.readUInt16LE(offset) * 64)
+      records.push({ offset, serial: Number(word >> 2n) });
+  }
+  return records;
 }
