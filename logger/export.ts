@@ -100,6 +100,8 @@ class Export {
   readonly #nowNs = BigInt(Date.now()) * 1_000_000n;
   readonly #report: ExportReport;
   #left: number;
+  /** The encoder has ended the file under way, and there is to be no other. */
+  #whole = false;
   /** A damaged capture: what was whole is written first. */
   #damage: PasteError | undefined;
 
@@ -159,7 +161,7 @@ class Export {
     try {
       await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));
       if (!this.#damage) await this.#copy(sources);
-      if (this.#report.ended !== "files") await this.#write(native(() => this.#encoder.finish()));
+      if (!this.#whole) await this.#write(native(() => this.#encoder.finish()));
       if (!(await this.#output.end())) this.#report.ended = "closed";
       this.#report.bytes = this.#output.bytes;
       Object.assign(this.#report, sources.counters(this.#check), { notes: sources.notes, warnings: sources.warnings });
@@ -209,7 +211,9 @@ class Export {
       // The next piece is encoded while this one is written, unless that is one.
       const ahead = !this.#output.fillable && goesOn();
       if (ahead) next = this.#next();
-      const [written] = await Promise.allSettled(ahead ? [this.#take(piece), next] : [this.#take(piece)]);
+      const [written] = await Promise.allSettled(
+        ahead ? [this.#take(piece, () => true), next] : [this.#take(piece, goesOn)],
+      );
       if (written.status === "rejected") throw written.reason;
       if (this.#report.ended !== "done") return;
       if (ahead) continue; // also when it was aborted meanwhile: what has been encoded is written
@@ -224,10 +228,14 @@ class Export {
     return this.#encoder.next(pieceBytes, this.#left);
   }
 
-  async #take(piece: SourcePiece): Promise<void> {
+  /** `goesOn`: more frames will be written. Without any, no file is begun for them: a ring would give up one for it. */
+  async #take(piece: SourcePiece, goesOn: () => boolean): Promise<void> {
     await this.#write(piece, piece.firstNs);
     if (piece.next !== "split" || this.#report.ended !== "done") return;
-    if (!(await this.#output.rotate(piece.nextNs!, piece.byTime))) this.#report.ended = "files";
+    this.#whole = !goesOn();
+    if (this.#whole || (await this.#output.rotate(piece.nextNs!, piece.byTime))) return;
+    this.#whole = true;
+    this.#report.ended = "files";
   }
 
   async #write({ bytes, frames }: { bytes: Uint8Array; frames: number }, firstNs?: bigint): Promise<void> {

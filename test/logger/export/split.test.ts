@@ -6,6 +6,7 @@ import { PasteError } from "../../../logger/errors.js";
 import { FileNames } from "../../../logger/export/file-names.js";
 import { parseRing, parseSplit } from "../../../logger/export/split-words.js";
 import { formatTimeName, hasTimeFormat } from "../../../logger/export/time-format.js";
+import { verifyManifest } from "../../../logger/export/verify-manifest.js";
 import { exportFrames } from "../../../logger/export.js";
 import { awkwardFrames } from "../../support/awkward-traffic.js";
 import { skip } from "../../support/skip.js";
@@ -118,6 +119,30 @@ test("a ring of tcpdump's keeps the newest files, one of dumpcap's too", async (
     "y_00012_20231114221459.pcapng",
   ]);
   t.deepEqual(ring.removed, { files: 8, frames: 720 });
+});
+
+test("an interrupt between two files begins none, for which a ring would give up another", async (t) => {
+  const path = await storeWith(t, ticking(1000));
+  for (const options of [{}, { manifest: {} }, { manifest: {}, compression: { method: "gzip" } }] as const) {
+    const abort = new AbortController();
+    const report = await exportFrames({
+      sources: [path],
+      output: join(testFolder(t), "x.pcapng"),
+      split: { frames: 100, files: 3 },
+      signal: abort.signal,
+      ...options,
+      onProgress: ({ frames }) => {
+        if (frames >= 500) abort.abort();
+      },
+    });
+    t.is(report.ended, "aborted");
+    t.deepEqual(
+      report.files.map(({ frames }) => frames),
+      [100, 100, 100],
+    );
+    const manifest = report.manifest?.json;
+    if (manifest) t.deepEqual((await verifyManifest({ manifest, sources: [path] })).problems, []);
+  }
 });
 
 test("-G names files by the time of their first frame, and -W ends after so many", async (t) => {
