@@ -12,7 +12,6 @@ namespace {
 
 using namespace ports_protocol;
 
-constexpr int kAnswerMs = 5000;            // a daemon that does not answer for this long is none
 constexpr int64_t kRetryNs = 20'000'000;
 constexpr int64_t kRetrySlowNs = 200'000'000;
 constexpr int64_t kSlowAfterNs = 5'000'000'000;

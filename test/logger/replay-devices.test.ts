@@ -53,6 +53,8 @@ for (const kind of ["an interface", "AF_XDP", "TAP"])
       "-B",
       "8192",
       "--immediate-mode",
+      "-s", // at once, libpcap has room for so many slots of this size only: of its default a few dozen
+      "2048",
       "-i",
       far,
       "-w",

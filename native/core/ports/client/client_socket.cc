@@ -16,8 +16,6 @@ namespace {
 
 using namespace ports_protocol;
 
-constexpr int kAnswerMs = 2000;
-
 Status failed(const ClientOptions& options, const std::string& what, Code code = Code::kPort) {
   return Status(code, "port " + options.name + " at " + options.socket + ": " + what);
 }

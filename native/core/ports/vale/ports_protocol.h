@@ -24,6 +24,8 @@ inline constexpr size_t kNameBytes = 64;
 inline constexpr size_t kTextBytes = 256;
 inline constexpr size_t kTokenBytes = 16;
 inline constexpr size_t kBodyBytes = 128;
+// A daemon that does not answer for this long is none. On a busy machine making a port's memory may take part of a second.
+inline constexpr int kAnswerMs = 5000;
 
 enum Type : uint16_t { kRequest = 1, kReply = 2, kBye = 3 };
 
