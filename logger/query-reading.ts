@@ -112,9 +112,6 @@ export class QueryReading {
     for (const [name, value] of Object.entries({ limit, snaplen }))
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
-    const { fromSequence, toSequence } = options;
-    if (fromSequence !== undefined && toSequence !== undefined && fromSequence > toSequence)
-      throw new PasteError("USAGE", `from sequence ${fromSequence} to ${toSequence} there is nothing: turn them round`);
     const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
     const kinds = new Map<string, SourceKind>();
     for (const source of sources) kinds.set(source, await sourceKind(source));

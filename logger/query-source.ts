@@ -78,12 +78,14 @@ export function checkAnswerable(filter: CompiledFilter | undefined, kinds: Reado
     );
 }
 
-/** Throws USAGE when a range of sequences is asked of captures alone, which have none. */
+/** Throws USAGE for a range of sequences that is empty, or is asked of captures alone, which have none. */
 export function checkSequences(
-  range: { fromSequence?: bigint | undefined; toSequence?: bigint | undefined },
+  { fromSequence, toSequence }: { fromSequence?: bigint | undefined; toSequence?: bigint | undefined },
   kinds: ReadonlyMap<string, SourceKind>,
 ): void {
-  if ((range.fromSequence ?? range.toSequence) === undefined || [...kinds.values()].includes("store")) return;
+  if (fromSequence !== undefined && toSequence !== undefined && fromSequence > toSequence)
+    throw new PasteError("USAGE", `from sequence ${fromSequence} to ${toSequence} there is nothing: turn them round`);
+  if ((fromSequence ?? toSequence) === undefined || [...kinds.values()].includes("store")) return;
   const [capture] = kinds.keys();
   throw new PasteError(
     "USAGE",

@@ -61,10 +61,22 @@ export async function verifyManifest(options: VerifyOptions): Promise<VerifyRepo
   for (const file of manifest.files)
     await checkFile(join(dirname(options.manifest), file.name), file, manifest, report);
   report.frames = manifest.files.reduce((sum, file) => sum + Number(file.frames), 0);
-  if (manifest.removedFrames !== "0")
-    report.notes.push(`${formatOf(BigInt(manifest.removedFrames), "frame")} given up by the ring of files before`);
+  report.notes.push(...missing(manifest));
   if (options.sources && options.sources.length > 0) await compareWithSources(manifest, options.sources, report);
   return report;
+}
+
+/** What is not in the files, and was never said to be. */
+function missing({ removedFrames, lost, corrupt, overtaken }: Manifest): string[] {
+  const places: [string, string, string][] = [
+    [removedFrames, "frame", "given up by the ring of files before"],
+    [lost, "frame", "that a rule selected could not be logged"],
+    [corrupt, "damaged place", "of the store left out when it was exported"],
+    [overtaken, "block", "of the store overwritten while it was exported"],
+  ];
+  return places
+    .filter(([count]) => count !== "0")
+    .map(([count, noun, what]) => `${formatOf(BigInt(count), noun)} ${what}`);
 }
 
 /** The parts of a manifest must fit each other. */

@@ -161,12 +161,14 @@ for (const [what, options, code, message] of wrong)
     t.false(existsSync(output), "nothing was made");
   });
 
-test("a range of sequences is refused where only captures are read", async (t) => {
+test("a range of sequences is refused where only captures are read, and one that is empty", async (t) => {
   const path = await storeWith(t, awkwardFrames(37, 10));
   const capture = `${path}.pcapng`;
   await exportFrames({ sources: [path], output: capture });
   const range = exportFrames({ sources: [capture], output: `${path}.out`, fromSequence: 3n });
   t.regex((await t.throwsAsync(range, { instanceOf: PasteError }))!.message, /pcapng: a capture has no sequences/);
+  const empty = exportFrames({ sources: [path], output: `${path}.out`, fromSequence: 3n, toSequence: 2n });
+  t.regex((await t.throwsAsync(empty, { instanceOf: PasteError }))!.message, /from sequence 3 to 2 there is nothing/);
   t.false(existsSync(`${path}.out`), "nothing was made");
 });
 

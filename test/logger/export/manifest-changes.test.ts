@@ -124,3 +124,18 @@ test("a manifest is written over no store", async (t) => {
   });
   t.true(before.equals(readFileSync(`${output}.manifest`)));
 });
+
+test("what was left out of an export for damage of its store is said when it is verified", async (t) => {
+  const frames = awkwardFrames(4, 100);
+  const store = await storeWith(t, frames);
+  const bytes = readFileSync(store);
+  const { data } = frames.find(({ data }) => data.length > 100)!;
+  bytes[bytes.indexOf(data) + 50]! ^= 1;
+  writeFileSync(store, bytes);
+  const output = join(testFolder(t), "x.pcapng");
+  const { corrupt, manifest } = await exportFrames({ sources: [store], output, manifest: {} });
+  t.is(corrupt, 1);
+  const { notes, problems } = await verifyManifest({ manifest: manifest!.json, sources: [store] });
+  t.deepEqual(problems, []);
+  t.true(notes.includes("1 damaged place of the store left out when it was exported"), notes.join("; "));
+});
