@@ -1,7 +1,7 @@
 // Google's Stenographer on an interface of a network namespace: stenotype captures there, stenographer serves what it holds, both with
 // folders and certificates of our own, so that a Stenographer of this machine is neither used nor touched.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { storeFolder } from "./place.js";
 import { type Found, installed, packetsIn, timedCapture, until } from "./programs.js";
@@ -108,8 +108,8 @@ export class Stenographer {
 
   /** The processes of stenotype. */
   #captures(): number[] {
-    if (!this.#child?.pid || this.#child.exitCode !== null) return [];
-    const tasks = `/proc/${this.#child.pid}/task`;
+    const tasks = `/proc/${this.#child?.pid}/task`;
+    if (!existsSync(tasks)) return [];
     return readdirSync(tasks).flatMap((task) =>
       readFileSync(join(tasks, task, "children"), "utf8")
         .split(" ")

@@ -2,7 +2,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
-import { undoAtEnd } from "./undo.js";
 import { ip, quietNamespace } from "./wires.js";
 
 const run = promisify(execFile);
@@ -15,8 +14,7 @@ export class Veth {
   /** Throws where there is no `ip`, or no right to make one. */
   constructor(tag: string) {
     this.namespace = `paste-${randomBytes(3).toString("hex")}-${tag}`;
-    quietNamespace(this.namespace);
-    this.close = undoAtEnd(() => ip("netns", "delete", this.namespace));
+    this.close = quietNamespace(this.namespace);
     try {
       ip("-n", this.namespace, "link", "add", "near", "type", "veth", "peer", "name", "far");
       for (const name of ["lo", "near", "far"]) ip("-n", this.namespace, "link", "set", name, "up");

@@ -7,13 +7,18 @@ import { undoAtEnd } from "./undo.js";
 export const ip = (...args: string[]): string =>
   execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
-/** Nobody speaks unasked in it, and a bridge is a bridge: where its frames would go through iptables, they do not here. */
-export function quietNamespace(name: string): void {
+/**
+ * A namespace in which nobody speaks unasked, and a bridge is a bridge: where its frames would go through iptables, they do not here.
+ * Gives what removes it. Throws where there is no `ip`, or no right to make one.
+ */
+export function quietNamespace(name: string): () => void {
   ip("netns", "add", name);
+  const remove = undoAtEnd(() => ip("netns", "delete", name));
   const quiet =
     "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done;" +
     "for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e $f ] || echo 0 > $f; done";
   ip("netns", "exec", name, "sh", "-c", quiet);
+  return remove;
 }
 
 const station = [1, 2] as const;
@@ -29,8 +34,10 @@ export class Wires {
   readonly hosts = [`paste-${this.mark}-a`, `paste-${this.mark}-b`] as const;
   readonly ends = [`sa${this.mark}`, `sb${this.mark}`] as const;
 
+  readonly #namespaces: (() => void)[] = [];
+
   constructor() {
-    for (const name of [this.hub, ...this.hosts]) quietNamespace(name);
+    for (const name of [this.hub, ...this.hosts]) this.#namespaces.push(quietNamespace(name));
     for (const [i, end] of this.ends.entries()) {
       ip("-n", this.hub, "link", "add", "name", end, "type", "veth", "peer", "name", "veth", "netns", this.hosts[i]!);
       ip("-n", this.hosts[i]!, "link", "set", "veth", "up");
@@ -61,7 +68,7 @@ export class Wires {
     });
   }
 
-  readonly close = undoAtEnd(() => {
-    for (const name of [...this.hosts, this.hub]) ip("netns", "delete", name);
-  });
+  close(): void {
+    for (const remove of this.#namespaces.toReversed()) remove();
+  }
 }
