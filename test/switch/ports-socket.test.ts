@@ -1,6 +1,6 @@
 // The socket where programs get their ports: who is let in, what is refused, what broken and hostile clients cost.
 import { spawn } from "node:child_process";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import test from "ava";
 import { openPort, type PortClient } from "../../native/index.js";
 import { connectRaw, frame, listening, makeHub, socketPath, until } from "../support/native-ports.js";
@@ -22,6 +22,7 @@ test("a second daemon on the same socket is refused; a dead daemon's socket is r
   t.deepEqual(hub.ports(), []);
   hub.stop();
   writeFileSync(path, "mine");
+  t.teardown(() => rmSync(path));
   t.throws(() => makeHub().listen(path), { message: /^USAGE: .*no socket is in the way/ });
   t.throws(() => makeHub().listen("/nonexistent/p.sock"), { message: /^RESOURCE: / });
 });
