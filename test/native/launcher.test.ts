@@ -23,6 +23,7 @@ import {
   launcherPath,
   shown,
 } from "../support/native-devices.js";
+import { asNobody, nobody, nobodyReads } from "../support/other-user.js";
 import { packageRoot, skip } from "../support/skip.js";
 import { until } from "../support/until.js";
 
@@ -31,7 +32,6 @@ const zero = "0000000000000000";
 /** CAP_NET_ADMIN 12, CAP_NET_RAW 13, CAP_BPF 39; CAP_SYS_PTRACE 19, CAP_SYS_ADMIN 21 (linux/capability.h). */
 const deviceBits = (1n << 12n) | (1n << 13n) | (1n << 39n);
 const hex = (bits: bigint) => bits.toString(16).padStart(16, "0");
-const nobody = 65534;
 
 /** A launched process in a namespace of its own. */
 function launched(t: ExecutionContext, launcherArgs: string[] = []) {
@@ -238,16 +238,11 @@ const canRead = (link: string) => {
 
 /** A /dev/net/tun that everybody may open, as most systems have it; `ip netns exec` gives each program mounts of its own. */
 const openTun = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200";
-/** Runs what follows as the user nobody, without capabilities. */
-const asNobody = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
-
-/** Whether nobody could read this package at all. */
-const nobodyReads = () => spawnSync(asNobody[0]!, [...asNobody.slice(1), "test", "-r", launcherPath]).status === 0;
 
 test("without capabilities each device names the one it needs, and the command that grants it", async (t) => {
   const nets = namespaces(t, "tun", "setpriv");
   if (!nets) return;
-  if (!nobodyReads()) return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, launcherPath)) return;
   const space = nets.make("user");
   space.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1");
   const process = new DeviceProcess(t, {
@@ -273,7 +268,7 @@ test("without capabilities each device names the one it needs, and the command t
 test("a /dev/net/tun that the user may not open", async (t) => {
   const nets = namespaces(t, "tun", "setpriv");
   if (!nets) return;
-  if (!nobodyReads()) return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, launcherPath)) return;
   const closedTun = ["sh", "-c", `${openTun} && chmod 600 /dev/net/tun && exec "$0" "$@"`, ...asNobody];
   const before = ["ip", "netns", "exec", nets.make("shut").name, ...closedTun];
   const process = new DeviceProcess(t, { before, launcher: undefined });
@@ -286,7 +281,7 @@ test("a /dev/net/tun that the user may not open", async (t) => {
 test("file capabilities let an ordinary user start it, who keeps none of them", async (t) => {
   const nets = namespaces(t, "tun", "setpriv", "setcap");
   if (!nets) return;
-  if (!nobodyReads()) return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, launcherPath)) return;
   const folder = mkdtempSync(join(tmpdir(), "paste-launcher-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   chmodSync(folder, 0o755);

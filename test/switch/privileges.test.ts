@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from "ava";
 import { cliPath } from "../cli/run-cli.js";
 import { namespaces } from "../support/namespaces.js";
 import { capabilitiesOf, launcherPath } from "../support/native-devices.js";
+import { asNobody, nobody, nobodyReads } from "../support/other-user.js";
 import { skip } from "../support/skip.js";
 import { DaemonProcess, receiveFrames, smallStore, testFolder } from "./daemon-process.js";
 
@@ -15,7 +16,6 @@ const bare = (uid: number) => [
   "NoNewPrivs 1",
   `Uid ${uid}\t${uid}\t${uid}\t${uid}`,
 ];
-const nobody = 65534;
 
 const asRoot = (t: ExecutionContext) => {
   if (process.getuid!() === 0) return true;
@@ -110,11 +110,7 @@ test("--user: the daemon is that user, its files too, and root still talks to it
   const space = nets.make("user");
   const folder = testFolder(t);
   chownSync(folder, nobody, nobody);
-  if (
-    spawnSync("setpriv", [`--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups", "test", "-r", cliPath]).status !==
-    0
-  )
-    return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, cliPath)) return;
   const daemon = await DaemonProcess.start(t, folder, [
     ...["--user", `${nobody}:${nobody}`, ...smallStore],
     ...["--port", `tap:t0,netns=${space.name}`],
@@ -126,9 +122,7 @@ test("--user: the daemon is that user, its files too, and root still talks to it
 });
 
 test("an instance in its usual place goes to a user, and back to root", async (t) => {
-  if (!asRoot(t)) return;
-  if (spawnSync("setpriv", [`--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups", "test", "-r", cliPath]).status)
-    return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, cliPath)) return;
   const name = `test-${process.pid}-user`;
   t.teardown(() => rmSync(join("/run/paste-switch", name), { recursive: true, force: true }));
   const folder = testFolder(t);
@@ -145,10 +139,7 @@ test("an instance in its usual place goes to a user, and back to root", async (t
 });
 
 test("another user is told what opens a daemon to him", async (t) => {
-  if (!asRoot(t)) return;
-  const user = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
-  if (spawnSync(user[0]!, [...user.slice(1), "test", "-r", cliPath]).status !== 0)
-    return skip(t, "other users may not read this folder");
+  if (!nobodyReads(t, cliPath)) return;
   const folder = testFolder(t);
   chmodSync(folder, 0o755);
   const { control, ports } = await DaemonProcess.start(t, folder, [...smallStore]);
@@ -160,7 +151,7 @@ test("another user is told what opens a daemon to him", async (t) => {
     [["tail", "-i", "any", "--control", control], `port any at ${ports}: not allowed to connect: ${connect}`],
     [["store", "info", store], `${store}: cannot open the store: Permission denied: ${open}`],
   ] as const) {
-    const { status, stderr } = spawnSync(user[0]!, [...user.slice(1), process.execPath, cliPath, ...args], {
+    const { status, stderr } = spawnSync(asNobody[0], [...asNobody.slice(1), process.execPath, cliPath, ...args], {
       encoding: "utf8",
     });
     t.is(stderr, `paste-switch: ${told}\n`);
@@ -184,10 +175,8 @@ test("a user without capabilities runs a daemon whose devices name what is missi
   if (!nets) return;
   const folder = testFolder(t);
   chownSync(folder, nobody, nobody);
-  const user = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
-  if (spawnSync(user[0]!, [...user.slice(1), "test", "-r", cliPath]).status !== 0)
-    return skip(t, "other users may not read this folder");
-  const before = [...user, process.execPath];
+  if (!nobodyReads(t, cliPath)) return;
+  const before = [...asNobody, process.execPath];
   const daemon = await DaemonProcess.start(t, folder, [], { before });
   t.true(capabilitiesOf(daemon.child.pid!).includes(`CapEff ${zero}`));
   const missing = new RegExp(

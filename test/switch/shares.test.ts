@@ -1,5 +1,5 @@
 // What several users share: one who takes all he can get leaves enough for the others.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -8,25 +8,14 @@ import { openPort } from "../../native/port-client.js";
 import { ControlClient } from "../../switch/control-client.js";
 import { openTap } from "../support/live-taps.js";
 import { makeHub } from "../support/native-ports.js";
-import { skip } from "../support/skip.js";
+import { asNobody, nobody, nobodyReads } from "../support/other-user.js";
 import { DaemonProcess, testFolder } from "./daemon-process.js";
 
-const nobody = 65534;
-const asNobody = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
 const program = join(packageRoot(), "dist", "test", "support", "greedy-client.js");
-
-/** Whether another user can be had here that may run the program. */
-function otherUser(t: ExecutionContext): boolean {
-  if (process.getuid!() !== 0) skip(t, "only root can be another user");
-  else if (spawnSync(asNobody[0]!, [...asNobody.slice(1), "test", "-r", program]).status !== 0)
-    skip(t, "other users may not read this folder, or setpriv is missing");
-  else return true;
-  return false;
-}
 
 /** Starts the greedy program as nobody, and gives what it got; it keeps that until the test ends. */
 async function greedy(t: ExecutionContext, kind: string, path: string): Promise<{ got: number; why: string }> {
-  const child = spawn(asNobody[0]!, [...asNobody.slice(1), process.execPath, program, kind, path], {
+  const child = spawn(asNobody[0], [...asNobody.slice(1), process.execPath, program, kind, path], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   t.teardown(() => child.kill("SIGKILL"));
@@ -60,7 +49,7 @@ for (const [kind, most, why, next] of [
   ],
 ] as [string, number, RegExp, (t: ExecutionContext, daemon: DaemonProcess) => unknown][])
   test(`one user of a group takes half of what there is of ${kind}, and no more`, async (t) => {
-    if (!otherUser(t)) return;
+    if (!nobodyReads(t, program)) return;
     const daemon = await DaemonProcess.start(t, openFolder(t), ["--group", String(nobody)]);
     const taken = await greedy(t, kind, kind === "control" ? daemon.control : daemon.ports);
     t.is(taken.got, most);
@@ -69,7 +58,7 @@ for (const [kind, most, why, next] of [
   });
 
 test("one user takes half of the connections to ports.sock, and no more", async (t) => {
-  if (!otherUser(t)) return;
+  if (!nobodyReads(t, program)) return;
   const path = join(openFolder(t), "p.sock");
   const hub = makeHub();
   hub.listen(path, undefined, 6, undefined, nobody);
