@@ -221,6 +221,20 @@ test("what was learned while nothing was logged is not judged until the log know
   t.deepEqual([whatIf.same, doubts(whatIf)], [3, { baseline: 1 }]);
 });
 
+test("a static address counts, also one that was entered or removed while there was no rule", async (t) => {
+  const live = await logged(t, ["vale0:a", "vale0:b", "vale0:c"]);
+  const [a] = live.ports as [PortClient];
+  live.engine.macAdd("vale0", "02:00:00:00:00:07", 0, "vale0:b");
+  await send(live, a, frame(7, 1));
+  live.engine.setRules([], "[]");
+  live.engine.macAdd("vale0", "02:00:00:00:00:08", 0, "vale0:c");
+  live.engine.macRemove("vale0", "02:00:00:00:00:07", 0);
+  live.engine.setRules([rule("")], everything);
+  await send(live, a, frame(7, 1), frame(8, 1));
+  const report = await checked(live, config([]));
+  t.deepEqual([report.frames, report.same, doubts(report)], [3, 3, {}]);
+});
+
 test("what moved while nothing was logged is not judged either", async (t) => {
   const live = await logged(t, ["vale0:a", "vale0:b", "vale0:c"]);
   const [a, b, c] = live.ports as [PortClient, PortClient, PortClient];

@@ -242,7 +242,7 @@ Status SwitchEngine::mac_add(const std::string& switch_name, const uint8_t mac[6
   MacEvents events;
   if (!home->table.add(mac_key(mac, fid), attached->number, mac_tick(), &events))
     return {Code::kResource, "no room for " + mac_text(mac) + ": too many static addresses; remove some, or raise macEntries"};
-  log_mac_events(events);
+  log_mac_events(events, true);
   return {};
 }
 
@@ -253,7 +253,7 @@ Status SwitchEngine::mac_remove(const std::string& switch_name, const uint8_t ma
   MacEvents events;
   if (!home->table.remove(mac_key(mac, fid), mac_tick(), &events))
     return {Code::kUsage, mac_text(mac) + " (VLAN " + std::to_string(fid) + ") is not in the table of " + switch_name};
-  log_mac_events(events);
+  log_mac_events(events, true);
   return {};
 }
 
@@ -293,9 +293,10 @@ Status SwitchEngine::mac_list(const std::string& switch_name, std::vector<MacInf
   return {};
 }
 
-// Table changes are worth a record while rules keep anything at all.
-void SwitchEngine::log_mac_events(MacEvents& events) {
-  if (!runs() || !store_ || !rules_ || rules_->empty() || events.count == 0) return;
+// Table changes are worth a record while rules keep anything at all; those of static addresses always, since later frames go by them.
+void SwitchEngine::log_mac_events(MacEvents& events, bool always) {
+  const bool kept = rules_ && !rules_->empty();
+  if (!runs() || !store_ || !(kept || always) || events.count == 0) return;
   workers_[0]->call([&] {
     workers_[0]->log_event(layout::kMac, clock_.now_ns(),
                            {reinterpret_cast<const uint8_t*>(events.items), events.count * sizeof(layout::MacPayload)});

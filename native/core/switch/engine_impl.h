@@ -148,7 +148,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   void keep_house();
   void sweep_tables();
   void follow_clock();
-  void log_mac_events(MacEvents& events);
+  void log_mac_events(MacEvents& events, bool always = false);
   uint32_t next_id() { return store_ ? store_->take_id() : ++last_id_; }
   Status check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port, Switch** home,
                          Attached** attached);
