@@ -205,6 +205,17 @@ test("part of the traffic is logged: what other frames taught is known from the 
   );
 });
 
+test("part of the traffic is logged: a frame is in doubt however often the address moves behind it", async (t) => {
+  const filter = "ether[14] = 0x6b";
+  const live = await logged(t, ["vale0:a", "vale0:b", "vale0:c"], {}, [rule(filter)], JSON.stringify([{ filter }]));
+  const [a, b, c] = live.ports as [PortClient, PortClient, PortClient];
+  await send(live, a, frame(9, 1, "unseen"));
+  await send(live, b, frame(9, 1, "unseen"), frame(1, 2, "keep")); // moved in this batch: a hairpin
+  for (let i = 0; i < 20; i++) await send(live, i % 2 === 0 ? a : c, frame(9, 1, "unseen"));
+  const report = await checked(live, config([]));
+  t.deepEqual([report.frames, report.differ, doubts(report)], [1, 0, { order: 1 }]);
+});
+
 test("what was learned while nothing was logged is not judged until the log knows it", async (t) => {
   const live = await liveSwitch(t, {}, { on: "memory" });
   const [a, b] = [live.open("vale0:a"), live.open("vale0:b")];

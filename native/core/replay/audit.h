@@ -74,7 +74,7 @@ class Audit {
   };
   struct History {
     uint32_t answer = Decision::kSomewhere;
-    std::deque<Change> changes;  // the last few
+    std::deque<Change> changes;  // the latest, of some seconds
   };
   struct Suspect {
     Finding finding;

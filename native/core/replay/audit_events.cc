@@ -8,7 +8,6 @@
 namespace paste {
 namespace {
 
-constexpr size_t kChangesMax = 16;
 constexpr uint32_t kImported = ~0u;    // a port that is no switch's
 constexpr uint64_t kKeyBits = 60;      // a FID takes 12 of the upper 16 bits: the switch goes into the rest
 
@@ -148,7 +147,8 @@ void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool 
   history.changes.push_back({time_ns, late ? after : before, late ? before : after, change.event == layout::kAged});
   if (late) after = before;
   history.answer = after;
-  if (history.changes.size() > kChangesMax) history.changes.pop_front();
+  // What a frame that waits for its doubts may ask for stays, however often the station moves.
+  while (history.changes.size() > 1 && history.changes.front().time_ns + 4 * kOrderNs < time_ns) history.changes.pop_front();
   if (!trusted && change.event != layout::kStatic) return;
   const bool own_ageing = change.event == layout::kAged && recorded_.ages();
   if (own_ageing) return;  // the copy's addresses grow old by themselves
