@@ -1,5 +1,6 @@
 // The encoder of capture files, as the addon gives it (native/addon/export_binding.cc). logger/export.ts uses it.
 import type { CaptureBatch, CaptureFormat, CaptureInterface } from "../logger/capture/capture.js";
+import type { TappedBatch } from "./live-tap.js";
 import { loadAddon } from "./load.js";
 import type { NativeStoreReader } from "./reader.js";
 
@@ -49,9 +50,9 @@ export interface CaptureEncoder {
   write(descriptor: number, position: number, bytesMax: number, framesMax: number): Promise<WrittenPiece>;
   /** Number of the interface with this name and link type for `append`; its description comes out with the next piece if it is new. */
   describe(name: string, linkType: number, snaplen: number): number;
-  /** Without sources: encodes the frames of a batch that `selected` marks (null: all), `framesMax` at most, at once. */
+  /** Without sources: encodes the frames of a batch that `selected` marks (null: all), `framesMax` at most, at once. `left`, `outcomes`: of a tap. */
   append(
-    batch: CaptureBatch,
+    batch: CaptureBatch & Partial<Pick<TappedBatch, "left" | "outcomes">>,
     interfaceNumbers: Uint32Array,
     selected: Uint8Array | null,
     framesMax: number,

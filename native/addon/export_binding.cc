@@ -98,6 +98,14 @@ Napi::Object piece_object(Napi::Env env, Encoding& encoding, const Exporter::Pie
   return object;
 }
 
+// A column of `count` bytes; null where the batch has none.
+const uint8_t* bytes_of(const Napi::Object& batch, const char* name, size_t count) {
+  const Napi::Value column = batch.Get(name);
+  if (!column.IsTypedArray() || column.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) return nullptr;
+  const auto bytes = column.As<Napi::Uint8Array>();
+  return bytes.ElementLength() >= count ? bytes.Data() : nullptr;
+}
+
 uint64_t count_option(const Napi::Object& options, const char* name) {
   const Napi::Value value = options.Get(name);
   bool lossless = true;
@@ -288,7 +296,8 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
     return Napi::Number::New(call.Env(), number);
   }
 
-  // append(batch, interfaceNumbers: Uint32Array, selected: Uint8Array | null, framesMax): { bytes, frames }, at once
+  // append(batch, interfaceNumbers: Uint32Array, selected: Uint8Array | null, framesMax): { bytes, frames }, at once. A batch of a tap also has
+  // left and outcomes (native/live-tap.ts).
   Napi::Value append(const CallbackInfo& call) {
     const Napi::Env env = call.Env();
     if (!idle(env)) return env.Undefined();
@@ -302,12 +311,17 @@ class CaptureEncoderObject : public Napi::ObjectWrap<CaptureEncoderObject> {
       return env.Undefined();
     }
     const double frames_max = call[3].ToNumber().DoubleValue();
+    const uint8_t* const left = bytes_of(call[0].As<Napi::Object>(), "left", columns.count);
+    const uint8_t* const outcomes = bytes_of(call[0].As<Napi::Object>(), "outcomes", columns.count);
+    std::string comment;
     ColumnInput input(0, "");
     input.feed(columns, {});
     uint64_t frames = 0;
     FrameToEncode frame;
     for (; static_cast<double>(frames) < frames_max && input.head(&frame) == ExportInput::Head::kFrame; input.advance(), ++frames) {
       frame.interface = numbers[input.interface_of_batch()];
+      if (left) frame.direction = left[input.at()] ? Direction::kOut : Direction::kIn;
+      if (outcomes && outcomes[input.at()] != 0) frame.comment = comment = drop_comment(outcomes[input.at()]);
       if (const Status status = encoder.append(frame, &pending_); !status.ok()) {
         throw_status(env, status);
         return env.Undefined();

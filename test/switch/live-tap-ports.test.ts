@@ -3,9 +3,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import test from "ava";
+import { outcomes } from "../../native/engine.js";
 import { tailPort } from "../../switch/tap.js";
 import { frame, liveSwitch, textOf, until } from "../support/live-switch.js";
 import { openTap, readTap, type TappedFrame, tapped } from "../support/live-taps.js";
+import { skip } from "../support/skip.js";
+import { hasTool, runTool } from "../support/tools.js";
 
 for (const threads of [1, 2])
   test(`a tap on several ports: those that are there, those that come, and what they refuse (${threads} threads)`, async (t) => {
@@ -137,4 +140,38 @@ test("who ends while the output takes nothing is told what waited", async (t) =>
   await until(() => writes.length === 3, "the capture's end");
   writes[2]!();
   t.deepEqual(await tail, { frames: 1, seen: 1, missed: 0, unread: 7, ended: "aborted" });
+});
+
+test("pcapng says of each frame whether it came in or left, and why it went nowhere", async (t) => {
+  if (!hasTool("tshark")) return skip(t, "tshark is not installed");
+  const s = await liveSwitch(t);
+  const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
+  await b.sendAll([frame(0, 2)]); // from now on known to be there
+  await s.settled();
+  const chunks: Buffer[] = [];
+  const output = new Writable({
+    write(bytes, _, done) {
+      chunks.push(Buffer.from(bytes));
+      done();
+    },
+  });
+  const tail = tailPort({ socket: s.socket, port: "any", output, direction: "inout", dropped: true, limit: 5 });
+  await until(() => chunks.length > 0, "the capture's head");
+  await a.sendAll([frame(2, 1), frame(0, 1), frame(1, 1)]); // to b; to all; back to where it came from
+  await tail;
+  const path = join(s.folder, "tap.pcapng");
+  writeFileSync(path, Buffer.concat(chunks));
+  const fields = ["interface_name", "packet_flags_direction", "comment"].flatMap((name) => ["-e", `frame.${name}`]);
+  const shown = runTool("tshark", ["-r", path, "-T", "fields", ...fields])!.toString();
+  const { sentence } = outcomes().drops.find(({ name }) => name === "hairpin")!;
+  t.deepEqual(
+    shown.slice(0, -1).split("\n").sort(),
+    [
+      "vale0:a\t0x00000001\t",
+      "vale0:a\t0x00000001\t",
+      `vale0:a\t0x00000001\tdropped: ${sentence}`,
+      "vale0:b\t0x00000002\t",
+      "vale0:b\t0x00000002\t",
+    ].sort(),
+  );
 });

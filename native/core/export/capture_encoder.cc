@@ -19,7 +19,7 @@ enum OptionCode : uint16_t {
   kStartTime = 2, kEndTime = 3, kReceived = 4, kDropped = 5,  // interface statistics
 };
 // Flags word of a packet: direction, and how it is addressed.
-constexpr uint32_t kInbound = 1, kUnicast = 1 << 2, kMulticast = 2 << 2, kBroadcast = 3 << 2;
+constexpr uint32_t kUnicast = 1 << 2, kMulticast = 2 << 2, kBroadcast = 3 << 2;
 constexpr uint8_t kHashCrc32 = 2;
 constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 constexpr uint32_t kPacketFixedBytes = 28;
@@ -80,9 +80,10 @@ uint32_t text_option_bytes(std::string_view text) {
 
 uint32_t flags_of(const FrameToEncode& frame) {
   static constexpr uint8_t kEveryone[6] = {255, 255, 255, 255, 255, 255};
-  if (frame.length < sizeof kEveryone) return kInbound;
-  if (memcmp(frame.bytes, kEveryone, sizeof kEveryone) == 0) return kInbound | kBroadcast;
-  return kInbound | (frame.bytes[0] & 1 ? kMulticast : kUnicast);
+  const auto direction = static_cast<uint32_t>(frame.direction);
+  if (frame.length < sizeof kEveryone) return direction;
+  if (memcmp(frame.bytes, kEveryone, sizeof kEveryone) == 0) return direction | kBroadcast;
+  return direction | (frame.bytes[0] & 1 ? kMulticast : kUnicast);
 }
 
 std::string_view cut(std::string_view text) {
@@ -208,8 +209,8 @@ Status CaptureEncoder::append(const FrameToEncode& frame, EncodedBytes* out) {
 
 void CaptureEncoder::append_pcapng(const FrameToEncode& frame, uint32_t length, EncodedBytes* out) {
   const std::string_view comment = cut(frame.comment);
-  const bool hashed = frame.from_store && frame.hashed;
-  uint32_t options = text_option_bytes(comment) + (frame.from_store ? 8 + 12 : 0) + (hashed ? 12 : 0) + (frame.lost ? 12 : 0) +
+  const bool hashed = frame.from_store && frame.hashed, directed = frame.direction != Direction::kUnknown;
+  uint32_t options = text_option_bytes(comment) + (directed ? 8 : 0) + (frame.from_store ? 12 : 0) + (hashed ? 12 : 0) + (frame.lost ? 12 : 0) +
                      (frame.queue != FrameToEncode::kNoQueue ? 8 : 0);
   if (options > 0) options += 4;
   const uint32_t size = kPacketFixedBytes + padded(length) + options + 4;
@@ -223,7 +224,7 @@ void CaptureEncoder::append_pcapng(const FrameToEncode& frame, uint32_t length, 
   to.put(frame.bytes, length);
   to.padding(length);
   to.text_option(kComment, comment);
-  if (frame.from_store) to.option32(kFlags, flags_of(frame));
+  if (directed) to.option32(kFlags, flags_of(frame));
   if (hashed) to.hash_option(kHashCrc32, packet_crc32(frame.bytes, frame.length));
   if (frame.lost) to.option64(kDropCount, frame.lost);
   if (frame.from_store) to.option64(kPacketId, frame.sequence);

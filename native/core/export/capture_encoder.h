@@ -17,13 +17,17 @@ namespace paste {
 
 enum class CaptureFormat : uint8_t { kPcapng, kPcap, kNsecPcap };
 
+// Seen from the switch; as pcapng's flags have it.
+enum class Direction : uint8_t { kUnknown, kIn, kOut };
+
 struct FrameToEncode {
   const uint8_t* bytes = nullptr;
   uint32_t length = 0;
   uint32_t wire_length = 0;
   uint64_t time_ns = 0;          // since 1970
   uint32_t interface = 0;        // as describe() numbered it
-  bool from_store = false;       // packet id, direction and hash are written, too
+  bool from_store = false;       // packet id and hash are written, too
+  Direction direction = Direction::kUnknown;
   bool hashed = true;            // of a store's frame: false leaves the hash out
   uint32_t queue = kNoQueue;
   uint64_t sequence = 0;

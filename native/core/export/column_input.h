@@ -41,6 +41,8 @@ class ColumnInput final : public ExportInput {
   // Whether the memory of the batch is still looked at.
   bool uses_batch() const { return at_ < columns_.count; }
 
+  // The head's place in the batch.
+  size_t at() const { return at_; }
   // Of the head, in the batch's own numbers.
   uint32_t interface_of_batch() const { return columns_.interfaces[at_]; }
 
@@ -53,6 +55,7 @@ class ColumnInput final : public ExportInput {
     frame->wire_length = columns_.wire[at_];
     frame->time_ns = columns_.times[at_];
     frame->from_store = false;
+    frame->direction = Direction::kUnknown;
     frame->queue = FrameToEncode::kNoQueue;
     frame->lost = 0;
     frame->sequence = 0;

@@ -10,6 +10,9 @@
 
 namespace paste {
 
+// Of a frame that went nowhere: RecordHeader.outcome, not 0, in words.
+std::string drop_comment(uint8_t outcome);
+
 class ExportInput {
  public:
   // kHungry: a capture's next batch is needed. kSearching: a bounded piece of a store was searched and held nothing.

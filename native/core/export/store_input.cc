@@ -27,6 +27,11 @@ uint32_t queue_of(const std::string& name) {
 
 }  // namespace
 
+std::string drop_comment(uint8_t outcome) {
+  const uint32_t drop = outcome - 1u;
+  return std::string("dropped: ") + (drop < kDrops ? kDropTexts[drop].sentence : "for a reason that this program does not know");
+}
+
 ExportInput::Head StoreInput::head(FrameToEncode* frame) {
   while (!ready_) {
     if (at_ == batch_.records.size()) {
@@ -65,6 +70,7 @@ void StoreInput::fill(const ReadRecord& record, const layout::RecordHeader& head
   frame_.wire_length = header.wire_length;
   frame_.time_ns = header.time_ns;
   frame_.from_store = true;
+  frame_.direction = Direction::kIn;
   frame_.sequence = header.sequence;
   frame_.queue = port_->queue;
   frame_.lost = 0;
@@ -123,10 +129,7 @@ std::string StoreInput::comment_text(const layout::RecordHeader& header) {
     text = "rule " + name;
   }
   const char* const comma = text.empty() ? "" : ", ";
-  if (header.outcome != 0) {
-    const uint32_t drop = header.outcome - 1u;
-    return text + comma + "dropped: " + (drop < kDrops ? kDropTexts[drop].sentence : "for a reason that this program does not know");
-  }
+  if (header.outcome != 0) return text + comma + drop_comment(header.outcome);
   if (header.flags & layout::kFlooded) return text + comma + "flooded";
   return header.egress == 0 || !words_.names ? text : text + comma + "to " + port_of(header.egress).name;
 }
