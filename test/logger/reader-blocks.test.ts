@@ -9,13 +9,18 @@ import { crc32c } from "../support/checksums.js";
 import { openDriver } from "../support/native-store.js";
 import { recordsOf, stopHeartbeat, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
+/** Its number, and where its directory entry begins. */
+function firstLogBlock(bytes: Buffer): { block: number; at: number } {
+  for (let block = 0; ; block++) {
+    const at = Number(constants.kDirectoryOffset) + block * structs.DirectoryEntry.size;
+    if ((bytes.readUInt32LE(at) & 3) === blockKinds.kLog) return { block, at };
+  }
+}
+
 test("a block that the directory knows by a damaged word is told, though none of its records can be read", async (t) => {
   const path = await storeWith(t, [{ data: Buffer.alloc(100, 7), wireLength: 100, timeNs: 1n }]);
   const bytes = readFileSync(path);
-  let named = 0;
-  for (let at = Number(constants.kDirectoryOffset); named === 0; at += structs.DirectoryEntry.size)
-    if ((bytes.readUInt32LE(at) & 3) === blockKinds.kLog) named = at;
-  bytes[named + 1]! ^= 1; // a bit of the serial
+  bytes[firstLogBlock(bytes).at + 1]! ^= 1; // a bit of the serial
   writeFileSync(path, bytes);
   const reader = openStore(path);
   t.is((await storedFrames(reader)).length, 0);
@@ -77,4 +82,25 @@ test("a record that says it is longer than its block has room for is damaged, wh
   const reader = openStore(path);
   t.is((await storedFrames(reader, { verifyPayload: false })).length, 19);
   t.is(reader.counters.corrupt, 1);
+});
+
+test("a directory entry that no writer leaves is damage, not a block without records", async (t) => {
+  const frames = Array.from({ length: 20 }, (_, i) => ({ data: Buffer.alloc(100, i), wireLength: 100, timeNs: 1n }));
+  const path = await storeWith(t, frames);
+  const bytes = readFileSync(path);
+  const { block, at } = firstLogBlock(bytes);
+  const word = bytes.readBigUInt64LE(at);
+  for (const damaged of [word & ~3n, (word & ~3n) | BigInt(blockKinds.kBuffers), BigInt(blockKinds.kLog)]) {
+    bytes.writeBigUInt64LE(damaged, at);
+    writeFileSync(path, bytes);
+    const reader = openStore(path);
+    t.is((await storedFrames(reader)).length, 0);
+    t.is(reader.counters.corrupt, 1, `${damaged}`);
+    const { problems, counters } = await reader.verify();
+    t.deepEqual(problems, [
+      { block, offset: 0, what: "its directory entry makes no sense: what the block holds is not read" },
+    ]);
+    t.is(counters.corrupt, 1);
+    reader.close();
+  }
 });

@@ -41,6 +41,14 @@ inline bool sealed(const DirectoryEntry& entry) {
 inline bool index_sealed(const DirectoryEntry& entry) {
   return word_kind(entry.word) == kIndex && entry.seal_crc == seal_crc(entry, word_serial(entry.word));
 }
+// False: no writer leaves such an entry, so its word is damaged. A log block's seal lies beside a word of another kind, serials begin
+// with 1, and a free block's word is zero.
+inline bool word_possible(const DirectoryEntry& entry) {
+  const uint64_t serial = word_serial(entry.word);
+  if (entry.word == 0) return true;
+  if (serial == 0 || word_kind(entry.word) == kFree) return false;
+  return word_kind(entry.word) != kBuffers || entry.seal_crc != seal_crc(entry, serial);
+}
 
 // Bytes that part `part` of a frame of `length` bytes holds.
 constexpr uint32_t part_bytes(uint32_t length, uint32_t part) {

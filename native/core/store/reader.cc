@@ -31,6 +31,7 @@ class StoreReader final : public Reader {
     state_.counters = ReadCounters{};
     state_.words.start(options);
     start_status_ = view_.reload();
+    state_.counters.corrupt = view_.damaged_entries().size();
     if (start_status_.ok() && options.reverse && options.follow)
       start_status_ = Status(Code::kUsage, "what is followed cannot be read newest first");
     if (options.reverse && view_.horizon() != ~0ull)

@@ -94,7 +94,8 @@ struct ReadCounters {
   // Blocks that were reused before they were read to the end: their records are gone. All that came and went between two looks of a
   // follower count as one.
   uint64_t overtaken = 0;
-  uint64_t corrupt = 0;                 // records whose checksum is wrong inside a sealed block or below the durable tail
+  // Records whose checksum is wrong inside a sealed block or below the durable tail, and blocks whose directory entry makes no sense.
+  uint64_t corrupt = 0;
   uint64_t bytes_scanned = 0;
   uint64_t blocks_skipped = 0;          // not read, because by its directory entry nothing in them can be wanted
   uint64_t blocks_scanned = 0;          // read from their start

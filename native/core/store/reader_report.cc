@@ -68,13 +68,15 @@ class Verifier {
       for (const BlockRef& block : view_.blocks(lane)) check_block(lane, block);
     }
     for (const IndexBlockRef& block : view_.index_blocks()) check_index(block);
+    for (const uint32_t block : view_.damaged_entries())
+      report(block, 0, "its directory entry makes no sense: what the block holds is not read");
     return std::move(problems_);
   }
 
  private:
-  void report(const BlockRef& block, uint32_t offset, std::string what) {
+  void report(uint32_t block, uint32_t offset, std::string what) {
     ++counters_->corrupt;
-    if (problems_.size() < limit_) problems_.push_back(BlockProblem{block.index, offset, std::move(what)});
+    if (problems_.size() < limit_) problems_.push_back(BlockProblem{block, offset, std::move(what)});
   }
 
   // Records are all there without it: a damaged index costs time only, and is said all the same.
@@ -118,7 +120,7 @@ class Verifier {
       const ReaderBlock::Found found = reader.next();
       if (found == ReaderBlock::Found::kEnd) break;
       if (found == ReaderBlock::Found::kDamaged) {
-        report(block, reader.offset(), reader.problem);
+        report(block.index, reader.offset(), reader.problem);
         part_due_ = 0;
         continue;
       }
@@ -130,7 +132,7 @@ class Verifier {
     }
     if (!reader.extent().sealed || !layout::sealed(reader.entry())) return;
     if (reader.entry().record_count != records)
-      report(block, 0, "the seal counts " + std::to_string(reader.entry().record_count) + " records, the block has " +
+      report(block.index, 0, "the seal counts " + std::to_string(reader.entry().record_count) + " records, the block has " +
                            std::to_string(records));
   }
 
@@ -138,16 +140,16 @@ class Verifier {
     const layout::RecordHeader& header = reader.header;
     if (is_frame(header) && header.parts > 1) {
       if (header.part != 0 && part_due_ != 0 && (header.part != part_due_ || header.sequence != last_sequence_))
-        report(block, reader.offset(), "a part of a long frame does not follow the part before it");
+        report(block.index, reader.offset(), "a part of a long frame does not follow the part before it");
       part_due_ = header.part + 1u < header.parts ? header.part + 1u : 0;
     } else if (!(header.flags & layout::kRepeated)) {
-      if (part_due_ != 0) report(block, reader.offset(), "a long frame's last parts are missing before this record");
+      if (part_due_ != 0) report(block.index, reader.offset(), "a long frame's last parts are missing before this record");
       part_due_ = 0;
     }
     if (header.flags & layout::kRepeated) return;
     const bool same_allowed = is_frame(header) && header.part > 0;
     if (header.sequence < last_sequence_ || (header.sequence == last_sequence_ && !same_allowed))
-      report(block, reader.offset(), "sequence " + std::to_string(header.sequence) + " follows " + std::to_string(last_sequence_));
+      report(block.index, reader.offset(), "sequence " + std::to_string(header.sequence) + " follows " + std::to_string(last_sequence_));
     last_sequence_ = header.sequence;
   }
 

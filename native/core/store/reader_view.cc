@@ -136,6 +136,7 @@ void ReaderView::read_directory() {
   constexpr uint32_t kSlice = 512;  // entries, 64 KiB: more would be fresh memory, and a page fault for every 4 KiB
   for (LaneView& lane : lanes_) lane.blocks.clear();
   index_blocks_.clear();
+  damaged_entries_.clear();
   directory_read_ = true;
   std::vector<layout::DirectoryEntry> entries(std::min(kSlice, superblock_.block_count));
   lanes_[0].blocks.reserve(superblock_.lane_count == 1 ? superblock_.block_count : 0);
@@ -152,6 +153,10 @@ void ReaderView::read_directory() {
 void ReaderView::add_blocks(const layout::DirectoryEntry* entries, uint32_t first, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     const layout::DirectoryEntry& entry = entries[i];
+    if (!layout::word_possible(entry)) {
+      damaged_entries_.push_back(first + i);
+      continue;
+    }
     if (layout::word_kind(entry.word) == layout::kIndex) add_index_block(entry, first + i);
     if (layout::word_kind(entry.word) != layout::kLog) continue;
     BlockRef ref{layout::word_serial(entry.word), first + i, layout::sealed(entry), 0, 0, 0, 0};

@@ -66,6 +66,8 @@ class ReaderView {
   // Whether the lane's writer has come to the block of this serial, as far as was seen: those behind it lie ready and hold nothing.
   bool reached(uint32_t lane, uint64_t serial) const { return serial <= lanes_[lane].live_serial; }
   const std::vector<IndexBlockRef>& index_blocks() const { return index_blocks_; }
+  // Blocks of which the directory says what cannot be: what they held is not read.
+  const std::vector<uint32_t>& damaged_entries() const { return damaged_entries_; }
   Extent extent(uint32_t lane, const BlockRef& block, const layout::DirectoryEntry& entry) const;
 
   uint64_t block_offset(uint32_t index) const {
@@ -103,6 +105,7 @@ class ReaderView {
   layout::LivePage page_{};        // as it was at the last look, to tell whether anything has changed
   LaneView lanes_[layout::kLanesMax];
   std::vector<IndexBlockRef> index_blocks_;
+  std::vector<uint32_t> damaged_entries_;
   uint64_t horizon_ = ~0ull;
   uint64_t next_sequence_ = 0;
   uint64_t durable_sequence_ = 0;
