@@ -1,5 +1,6 @@
 // From stores and captures to capture files.
 import type { KeyObject } from "node:crypto";
+import { statSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { asPasteError, native } from "../native/engine.js";
 import { type CaptureEncoder, createCaptureEncoder, type SourcePiece } from "../native/export.js";
@@ -257,6 +258,7 @@ class Export {
 
 /** Throws USAGE where no manifest can stand beside the output. */
 function checkManifestOutput(output: ExportOptions["output"]): void {
-  if (typeof output !== "string" || output === "-")
-    throw new PasteError("USAGE", "a manifest stands beside a file: give -w FILE instead of standard output");
+  const there = typeof output === "string" && output !== "-";
+  if (!there || statSync(output, { throwIfNoEntry: false })?.isFile() === false)
+    throw new PasteError("USAGE", "a manifest stands beside a file: give -w FILE, no pipe, device or standard output");
 }

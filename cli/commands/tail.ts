@@ -50,10 +50,9 @@ export function define(command: Command): void {
 Frames come within 10 ms of being durable. The store is only read, and the switch waits for nobody: what comes faster
 than it is taken is left out, and said: blocks of the store that were used again, or with -i frames that were missed.
 
-With -i each frame is told with the ports and what became of it; in pcapng with a port, whether it came in or left, and why it went
-nowhere. A port shows what came in and what left, several show
-what came in. Under strict durability a frame that a rule selects shows when its record is durable, not before.
-Filters ask for bytes and times then.
+With -i each frame is told with the ports and what became of it; in pcapng with a port, whether it came in or left, and
+why it went nowhere. A port shows what came in and what left, several show what came in. Under strict durability a
+frame that a rule selects shows when its record is durable, not before. Filters ask for bytes and times then.
 
 Examples:
   paste-switch tail

@@ -280,8 +280,9 @@ test("what is no manifest, or no key; canonical JSON", async (t) => {
   for (const read of [readSigningKey, readPublicKey])
     await t.throwsAsync(read(path), { message: /is under a passphrase.*: give a copy without \(openssl pkey -in/ });
   const store = await storeWith(t, []);
-  await t.throwsAsync(async () => exportFrames({ sources: [store], output: "-", manifest: {} }), {
-    message: /a manifest stands beside a file/,
-  });
+  for (const output of ["-", "/dev/null"])
+    await t.throwsAsync(async () => exportFrames({ sources: [store], output, manifest: {} }), {
+      message: /a manifest stands beside a file/,
+    });
   t.is(canonicalJson({ b: [1, "ä\n"], a: { d: "", c: 0 } }), '{"a":{"c":0,"d":""},"b":[1,"ä\\n"]}');
 });
