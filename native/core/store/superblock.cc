@@ -61,7 +61,7 @@ Status check_geometry(const Superblock& s, uint64_t region_bytes, const std::str
 
 Copy examine(const Superblock& s, uint64_t region_bytes, const std::string& path, Status* status) {
   if (s.magic != layout::kMagic) {
-    *status = {Code::kStore, path + (s.magic == 0 ? " is no paste-switch store yet (its first bytes are zero): wait if one is being made there, else "
+    *status = {Code::kStore, path + (s.magic == 0 ? " is no paste-switch store yet (its first bytes are zero): wait if one is made there, else "
                                                   : " is no paste-switch store (its first bytes are foreign): ") +
                                  "name another file, or make a store with `paste-switch store create`"};
     return Copy::kForeign;
