@@ -57,11 +57,7 @@ const refusals: [title: string, damage: (path: string) => void, message: RegExp]
     /no paste-switch store/,
   ],
   ["an empty file", (p) => writeFileSync(p, ""), /no paste-switch store|empty|0 bytes/],
-  [
-    "zeros",
-    (p) => writeFileSync(p, Buffer.alloc(16 * MiB)),
-    /no paste-switch store yet .*wait if one is made there/,
-  ],
+  ["zeros", (p) => writeFileSync(p, Buffer.alloc(16 * MiB)), /no paste-switch store yet .*wait if one is made there/],
   ["a newer version", (p) => reshape(p, (s) => s.setUint32(field.version, 2, true)), /format 2.*reads format 1.*newer/],
   [
     "damage in both superblocks",
