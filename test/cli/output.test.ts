@@ -1,6 +1,6 @@
 // Where output goes: a file that may grow no further, and a named pipe.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, constants, createReadStream, openSync, readSync, statSync } from "node:fs";
+import { closeSync, constants, createReadStream, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { readAll } from "../logger/capture/read-all.js";
@@ -37,6 +37,11 @@ test("a file that may grow no further: an error, also where the last write of al
   const { status, stderr } = limited(["export", "-r", store, "-w", output], "/dev/null");
   t.is(status, 1);
   t.regex(stderr, /output: stopped after 0 frames, the file is empty; no file may be larger here: raise the limit/);
+  const made = join(folder, "made.store");
+  const created = limited(["store", "create", "--size", "16M", made], output);
+  t.is(created.status, 1);
+  t.regex(created.stderr, /made\.store: cannot reserve 16777216 bytes: File too large: raise the limit \(ulimit -f\)/);
+  t.false(existsSync(made));
 });
 
 test("-w takes a named pipe, as tcpdump does: whole, and until its reader goes", async (t) => {

@@ -37,7 +37,10 @@ Code code_of(int reason) {
   }
 }
 
-Status failed(const std::string& what, int reason) { return {code_of(reason), what + ": " + std::strerror(reason)}; }
+Status failed(const std::string& what, int reason) {
+  const char* remedy = reason == EFBIG ? ": raise the limit (ulimit -f), or choose a smaller size" : "";
+  return {code_of(reason), what + ": " + std::strerror(reason) + remedy};
+}
 
 class Descriptor {
  public:
