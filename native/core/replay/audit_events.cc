@@ -8,6 +8,8 @@
 namespace paste {
 namespace {
 
+// A thread logs at most 256 changes in a tenth of a second: no switch's log has more of an address in the time that counts.
+constexpr size_t kChangesMax = 1u << 16;
 constexpr uint32_t kImported = ~0u;    // a port that is no switch's
 constexpr uint64_t kKeyBits = 60;      // a FID takes 12 of the upper 16 bits: the switch goes into the rest
 
@@ -148,7 +150,10 @@ void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool 
   if (late) after = before;
   history.answer = after;
   // What a frame that waits for its doubts may ask for stays, however often the station moves.
-  while (history.changes.size() > 1 && history.changes.front().time_ns + 4 * kOrderNs < time_ns) history.changes.pop_front();
+  const auto needless = [&] {
+    return history.changes.size() > kChangesMax || history.changes.front().time_ns + 4 * kOrderNs < time_ns;
+  };
+  while (history.changes.size() > 1 && needless()) history.changes.pop_front();
   if (!trusted && change.event != layout::kStatic) return;
   const bool own_ageing = change.event == layout::kAged && recorded_.ages();
   if (own_ageing) return;  // the copy's addresses grow old by themselves
