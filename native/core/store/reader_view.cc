@@ -154,7 +154,8 @@ void ReaderView::add_blocks(const layout::DirectoryEntry* entries, uint32_t firs
   for (uint32_t i = 0; i < count; ++i) {
     const layout::DirectoryEntry& entry = entries[i];
     if (!layout::word_possible(entry)) {
-      damaged_entries_.push_back(first + i);
+      // A call that copied it while it was written may have met half of a word.
+      if (entry_word(first + i) == entry.word) damaged_entries_.push_back(first + i);
       continue;
     }
     if (layout::word_kind(entry.word) == layout::kIndex) add_index_block(entry, first + i);
