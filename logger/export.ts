@@ -15,7 +15,7 @@ import { type SanitizeOptions, sanitizeSettings } from "./export/sanitize.js";
 import { Sources } from "./export/sources.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { FilterCheck } from "./filter/filter-check.js";
-import { checkAnswerable, checkSequences, checkSources, type SourceKind, sourceKind } from "./query-source.js";
+import { answerableKinds, checkSources } from "./query-source.js";
 
 export interface ExportOptions {
   /** Stores and captures; "-" is a capture on standard input. */
@@ -145,10 +145,7 @@ class Export {
 
   async run(): Promise<ExportReport> {
     const { allowTruncated = false, fromSequence, synthesizeEthernet = false, toSequence } = this.#options;
-    const kinds = new Map<string, SourceKind>();
-    for (const source of this.#options.sources) kinds.set(source, await sourceKind(source));
-    checkAnswerable(this.#filter, kinds);
-    checkSequences(this.#options, kinds);
+    const kinds = await answerableKinds(this.#options, this.#filter);
     const range = {
       ...(fromSequence !== undefined && { fromSequence }),
       ...(toSequence !== undefined && { toSequence }),

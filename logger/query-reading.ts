@@ -16,13 +16,12 @@ import { FrameBatch, NameTable } from "./frame-batch.js";
 import { lastPackets, mergedPieces, type PacketPieces } from "./packet-pieces.js";
 import { type PrintablePacket, packetsOf } from "./print/packet.js";
 import {
-  checkAnswerable,
-  checkSequences,
+  answerableKinds,
   checkSources,
   type SourceKind,
   selectedBatches,
-  sourceKind,
   sourceLabels,
+  sourceName,
 } from "./query-source.js";
 import { nativeOptions, needsForward, noCounters } from "./reader.js";
 import { storeAddonChecked } from "./store.js";
@@ -113,13 +112,10 @@ export class QueryReading {
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
     const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
-    const kinds = new Map<string, SourceKind>();
-    for (const source of sources) kinds.set(source, await sourceKind(source));
-    checkAnswerable(filter, kinds);
-    checkSequences(options, kinds);
+    const kinds = await answerableKinds(options, filter);
     if (options.reverse && (limit ?? Number.POSITIVE_INFINITY) > lastPacketsMax) {
       const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
-      const what = capture === undefined ? '"any port"' : capture === "-" ? "standard input" : capture;
+      const what = capture === undefined ? '"any port"' : sourceName(capture);
       if (capture !== undefined || needsForward(filter))
         throw new PasteError(
           "USAGE",

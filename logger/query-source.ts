@@ -1,4 +1,5 @@
 // What frames are read from: a store or a capture file, told apart by their first bytes.
+import { statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { basename } from "node:path";
 import { native } from "../native/engine.js";
@@ -13,9 +14,23 @@ export type SourceKind = "store" | "capture";
 
 const storeMagic = Buffer.from("PASTESW1", "latin1");
 
-/** What a path names. "-" is a capture on standard input. Throws CAPTURE where the path cannot be read. */
+/** How a source is called in messages. */
+export function sourceName(path: string): string {
+  return path === "-" ? "standard input" : path;
+}
+
+/** Standard input, or a named pipe such as a shell's <(...): read once, from its front. */
+export function isPipe(path: string): boolean {
+  try {
+    return path === "-" || statSync(path).isFIFO();
+  } catch {
+    return false; // opening it says why
+  }
+}
+
+/** What a path names; pipes are captures, and not opened: who writes one would find it closed. Throws CAPTURE where the path cannot be read. */
 export async function sourceKind(path: string): Promise<SourceKind> {
-  if (path === "-") return "capture";
+  if (isPipe(path)) return "capture";
   let handle: FileHandle;
   try {
     handle = await open(path, "r");
@@ -37,11 +52,33 @@ export async function sourceKind(path: string): Promise<SourceKind> {
   return "capture";
 }
 
-/** Throws USAGE when standard input is named more than once. */
+export async function sourceKinds(paths: readonly string[]): Promise<ReadonlyMap<string, SourceKind>> {
+  const kinds = new Map<string, SourceKind>();
+  for (const path of paths) kinds.set(path, await sourceKind(path));
+  return kinds;
+}
+
+/** The same of what is to be read; throws FILTER or USAGE, too, where they cannot answer what is asked of them. */
+export async function answerableKinds(
+  reading: SequenceWishes & { sources: readonly string[] },
+  filter: CompiledFilter | undefined,
+): Promise<ReadonlyMap<string, SourceKind>> {
+  const kinds = await sourceKinds(reading.sources);
+  checkAnswerable(filter, kinds);
+  checkSequences(reading, kinds);
+  return kinds;
+}
+
+interface SequenceWishes {
+  fromSequence?: bigint | undefined;
+  toSequence?: bigint | undefined;
+}
+
+/** Throws USAGE when there is none, and when a pipe is named more than once. */
 export function checkSources(paths: readonly string[]): void {
   if (paths.length === 0) throw new PasteError("USAGE", "nothing to read: name a store or a capture");
-  if (paths.filter((path) => path === "-").length > 1)
-    throw new PasteError("USAGE", "standard input can be read once only: name it once");
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i && isPipe(path));
+  if (twice !== undefined) throw new PasteError("USAGE", `${sourceName(twice)} can be read once only: name it once`);
 }
 
 /** How each source is told from the others: by its file's name; nothing where there is only one. */
@@ -49,7 +86,7 @@ export function sourceLabels(paths: readonly string[]): string[] {
   if (paths.length < 2) return paths.map(() => "");
   const seen = new Map<string, number>();
   return paths.map((path) => {
-    const name = path === "-" ? "standard input" : basename(path);
+    const name = basename(sourceName(path));
     const count = (seen.get(name) ?? 0) + 1;
     seen.set(name, count);
     return count === 1 ? name : `${name} (${count})`;
@@ -67,29 +104,22 @@ async function isStore(handle: FileHandle): Promise<boolean> {
 }
 
 /** Throws FILTER when the filter has words that only a store's records can answer, and one of the sources is a capture. */
-export function checkAnswerable(filter: CompiledFilter | undefined, kinds: ReadonlyMap<string, SourceKind>): void {
+function checkAnswerable(filter: CompiledFilter | undefined, kinds: ReadonlyMap<string, SourceKind>): void {
   const need = filter?.needs.find(({ needs }) => needs === "store");
   const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
   if (need && capture !== undefined)
-    throw filterError(
-      need.at,
-      `"${need.word}" needs a store`,
-      `${capture === "-" ? "standard input" : capture} is a capture`,
-    );
+    throw filterError(need.at, `"${need.word}" needs a store`, `${sourceName(capture)} is a capture`);
 }
 
 /** Throws USAGE for a range of sequences that is empty, or is asked of captures alone, which have none. */
-export function checkSequences(
-  { fromSequence, toSequence }: { fromSequence?: bigint | undefined; toSequence?: bigint | undefined },
-  kinds: ReadonlyMap<string, SourceKind>,
-): void {
+function checkSequences({ fromSequence, toSequence }: SequenceWishes, kinds: ReadonlyMap<string, SourceKind>): void {
   if (fromSequence !== undefined && toSequence !== undefined && fromSequence > toSequence)
     throw new PasteError("USAGE", `from sequence ${fromSequence} to ${toSequence} there is nothing: turn them round`);
   if ((fromSequence ?? toSequence) === undefined || [...kinds.values()].includes("store")) return;
   const [capture] = kinds.keys();
   throw new PasteError(
     "USAGE",
-    `${capture === "-" ? "standard input" : capture}: a capture has no sequences: leave the range out, or import it into a store`,
+    `${sourceName(capture!)}: a capture has no sequences: leave the range out, or import it into a store`,
   );
 }
 

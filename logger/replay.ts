@@ -6,14 +6,7 @@ import { openCapture } from "./capture/open-capture.js";
 import { PasteError } from "./errors.js";
 import { type CompiledFilter, compileFilter } from "./filter/compile.js";
 import { FilterCheck } from "./filter/filter-check.js";
-import {
-  checkAnswerable,
-  checkSequences,
-  checkSources,
-  type SourceKind,
-  selectedBatches,
-  sourceKind,
-} from "./query-source.js";
+import { answerableKinds, checkSources, isPipe, type SourceKind, selectedBatches, sourceName } from "./query-source.js";
 import { nativeOptions } from "./reader.js";
 import type { ReplayControl } from "./replay-control.js";
 import { nativeRewrite, type ReplayRewrite } from "./replay-rewrite.js";
@@ -124,7 +117,7 @@ class Replay {
   readonly #filter: CompiledFilter | undefined;
   readonly #check: FilterCheck;
   readonly #replay: NativeReplay;
-  readonly #kinds = new Map<string, SourceKind>();
+  #kinds: ReadonlyMap<string, SourceKind> = new Map();
   readonly #extra = {
     unmapped: 0,
     corrupt: 0,
@@ -155,8 +148,9 @@ class Replay {
       throw new PasteError("USAGE", `the marker's text "${marker}" must be at most 40 printable ASCII characters`);
     for (const target of Object.values(map ?? {}))
       if (!ports.includes(target)) throw new PasteError("USAGE", `${target} is in the map, but not among the ports`);
-    if (loops !== undefined && loops !== 1 && !options.preload && sources.includes("-"))
-      throw new PasteError("USAGE", "standard input can be read once only: preload it to send it more often");
+    const pipe = sources.find(isPipe);
+    if (loops !== undefined && loops !== 1 && !options.preload && pipe !== undefined)
+      throw new PasteError("USAGE", `${sourceName(pipe)} can be read once only: preload it to send it more often`);
     const pace = paceOf(options);
     this.#options = options;
     this.#filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
@@ -178,11 +172,9 @@ class Replay {
   }
 
   async run(): Promise<ReplayReport> {
-    const { sources, ports, socket = "", slots = 1024, preload = false, signal, control } = this.#options;
+    const { ports, socket = "", slots = 1024, preload = false, signal, control } = this.#options;
     const loops = this.#options.loops === 0 ? Number.POSITIVE_INFINITY : (this.#options.loops ?? 1);
-    for (const source of sources) this.#kinds.set(source, await sourceKind(source));
-    checkAnswerable(this.#filter, this.#kinds);
-    checkSequences(this.#options, this.#kinds);
+    this.#kinds = await answerableKinds(this.#options, this.#filter);
     await this.#call(() => this.#replay.open(socket, ports, slots));
     const stop = () => this.#replay.stop();
     signal?.addEventListener("abort", stop, { once: true });

@@ -7,7 +7,7 @@ import { formatCount, formatOf } from "../counts.js";
 import { PasteError } from "../errors.js";
 import { compileFilter } from "../filter/compile.js";
 import { FilterCheck } from "../filter/filter-check.js";
-import { sourceKind } from "../query-source.js";
+import { sourceKind, sourceKinds } from "../query-source.js";
 import type { Manifest } from "./manifest.js";
 import { type SequenceRange, Sources } from "./sources.js";
 
@@ -94,8 +94,7 @@ async function chainOf(manifest: Manifest, paths: readonly string[]): Promise<{ 
       slots: 1,
     }),
   );
-  const kinds = new Map<string, Awaited<ReturnType<typeof sourceKind>>>();
-  for (const path of paths) kinds.set(path, await sourceKind(path));
+  const kinds = await sourceKinds(paths);
   const filter = manifest.filter
     ? compileFilter(manifest.filter, { record: "store", nowNs: BigInt(manifest.filterNowNs) })
     : undefined;

@@ -1,4 +1,5 @@
 // Queries over several sources: one order by time, whatever is asked.
+import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { exportFrames } from "../../logger/export.js";
@@ -7,8 +8,9 @@ import { packetJson } from "../../logger/print/packet-json.js";
 import { PacketText } from "../../logger/print/packet-text.js";
 import { type QueryOptions, QueryReading } from "../../logger/query-reading.js";
 import { countFlows, countFrames, countTop } from "../../logger/query-tally.js";
+import { replayFrames } from "../../logger/replay.js";
 import { ports, traffic } from "./query-frames.js";
-import { firstDifference, mergedModel, type StoredFrame, storedFrames, storeWith } from "./store-tools.js";
+import { firstDifference, mergedModel, type StoredFrame, storedFrames, storeWith, testFolder } from "./store-tools.js";
 
 async function packetsOf(options: QueryOptions): Promise<PrintablePacket[]> {
   const packets: PrintablePacket[] = [];
@@ -100,6 +102,19 @@ test("counts, flows and top are the same whatever the order of the sources", asy
   t.deepEqual(await top(turned), await top(sources));
 });
 
-test("standard input is read once only", async (t) => {
-  await t.throwsAsync(QueryReading.open({ sources: ["-", "-"] }), { code: "USAGE", message: /name it once/ });
+test("standard input and named pipes are captures that are read once only", async (t) => {
+  const pipe = join(testFolder(t), "pipe");
+  t.is(spawnSync("mkfifo", [pipe]).status, 0);
+  for (const name of ["-", pipe]) {
+    const error = { code: "USAGE", message: /once/ };
+    await t.throwsAsync(QueryReading.open({ sources: [name, name] }), error, name);
+    await t.throwsAsync(replayFrames({ sources: [name], ports: ["vale0:a"], socket: "none", loops: 2 }), error, name);
+  }
+  const store = await storeWith(t, traffic(5, 300), { ports });
+  const capture = join(testFolder(t), "all.pcap");
+  const { frames } = await exportFrames({ sources: [store], output: capture, format: "pcap" });
+  const writer = spawn("sh", ["-c", 'exec cat "$0" > "$1"', capture, pipe]);
+  const ended = new Promise((resolve) => writer.on("close", resolve));
+  t.is((await packetsOf({ sources: [pipe] })).length, frames);
+  t.is(await ended, 0);
 });
