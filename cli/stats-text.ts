@@ -76,7 +76,7 @@ function deviceText(ports: DaemonStats["ports"]): string {
 function headText(stats: DaemonStats): string {
   const lines = [
     `daemon   ${stats.name}, pid ${stats.pid}, ${stats.program}, up ${formatDuration(stats.uptimeMs)}`,
-    `switch   ${formatOf(stats.ports.filter((port) => !isBroken(port)).length, "port")}, ${formatCount(stats.macEntries)} addresses known ` +
+    `switch   ${formatOf(stats.ports.filter((port) => !isBroken(port)).length, "port")}, ${formatOf(stats.macEntries, "MAC")} known ` +
       `(${formatCount(stats.macLearned)} learned, ${formatCount(stats.macMoved)} moved, ${formatCount(stats.macAged)} aged, ` +
       `${formatCount(stats.macRefused)} refused)`,
     ...(stats.taps.length === 0 ? [] : [`taps     ${stats.taps.length} open, on ${stats.taps.join(", ")}`]),
