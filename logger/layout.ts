@@ -151,7 +151,7 @@ export const constants = {
 } as const;
 
 /** Kinds of blocks, in a directory word's lowest two bits. */
-export const blockKinds = { kFree: 0, kLog: 1, kBuffers: 2 } as const;
+export const blockKinds = { kFree: 0, kLog: 1, kBuffers: 2, kIndex: 3 } as const;
 
 export const recordTypes = {
   kFrame: 1,

@@ -11,6 +11,8 @@ export interface RecoveryReport {
   blocksScanned: number;
   blocksSealed: number;
   blocksFreed: number;
+  /** Log blocks whose directory entries were damaged and are restored from the blocks' own headers; `reasons` names them. */
+  blocksRestored: number;
   bufferBlocksFreed: number;
   /** Blocks of the index; of them, freed because they serve nothing any more or are damaged (looked for by `recoverStore` only). */
   indexBlocks: number;

@@ -209,6 +209,7 @@ constexpr Constant kConstants[] = {
     PASTE_CONSTANT(kFree),
     PASTE_CONSTANT(kLog),
     PASTE_CONSTANT(kBuffers),
+    PASTE_CONSTANT(kIndex),
     PASTE_CONSTANT(kEnd),
     PASTE_CONSTANT(kFrame),
     PASTE_CONSTANT(kContinuation),
@@ -252,6 +253,7 @@ Napi::Object report_object(Napi::Env env, const RecoveryReport& report) {
   object.Set("blocksScanned", number(env, report.blocks_scanned));
   object.Set("blocksSealed", number(env, report.blocks_sealed));
   object.Set("blocksFreed", number(env, report.blocks_freed));
+  object.Set("blocksRestored", number(env, report.blocks_restored));
   object.Set("bufferBlocksFreed", number(env, report.buffer_blocks_freed));
   object.Set("indexBlocks", number(env, report.index_blocks));
   object.Set("indexBlocksFreed", number(env, report.index_blocks_freed));

@@ -90,16 +90,22 @@ test("a directory entry that no writer leaves is damage, not a block without rec
   const bytes = readFileSync(path);
   const { block, at } = firstLogBlock(bytes);
   const word = bytes.readBigUInt64LE(at);
-  for (const damaged of [word & ~3n, (word & ~3n) | BigInt(blockKinds.kBuffers), BigInt(blockKinds.kLog)]) {
+  const ofKind = (kind: number) => (word & ~3n) | BigInt(kind);
+  for (const damaged of [
+    ofKind(blockKinds.kFree),
+    ofKind(blockKinds.kBuffers),
+    ofKind(blockKinds.kIndex),
+    BigInt(blockKinds.kLog),
+  ]) {
     bytes.writeBigUInt64LE(damaged, at);
     writeFileSync(path, bytes);
     const reader = openStore(path);
     t.is((await storedFrames(reader)).length, 0);
     t.is(reader.counters.corrupt, 1, `${damaged}`);
     const { problems, counters } = await reader.verify();
-    t.deepEqual(problems, [
-      { block, offset: 0, what: "its directory entry makes no sense: what the block holds is not read" },
-    ]);
+    const what =
+      "its directory entry makes no sense: what the block holds is not read until `store recover` restores it";
+    t.deepEqual(problems, [{ block, offset: 0, what }]);
     t.is(counters.corrupt, 1);
     reader.close();
   }

@@ -1,11 +1,11 @@
 // Recovery: after the death of the process at any moment, and after damage to any part of what it left.
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, copyFileSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test from "ava";
 import fc from "fast-check";
-import { constants } from "../../logger/layout.js";
+import { blockKinds, constants, structs } from "../../logger/layout.js";
 import { createStore, recoverStore, StoreAppender } from "../../logger/store.js";
 import { framesOf, openDriver, scanStore, storeFolder } from "../support/native-store.js";
 
@@ -197,6 +197,88 @@ test("property: any damage to unsealed blocks leaves a prefix of each block, and
   );
   t.pass();
 });
+
+const entryFields = structs.DirectoryEntry.fields;
+
+/** A store of two log blocks and more, and the directory entry of the first one with its block's header. */
+async function damageable(t: Parameters<typeof storeFolder>[0], end: "close" | "abandon") {
+  const path = join(storeFolder(t), "a.store");
+  await createStore(path, { sizeBytes: 33 * blockBytes, blockBytes });
+  const store = openDriver(path);
+  const frames = Array.from({ length: 300 }, (_, i) => ({ bytes: Buffer.alloc(400, i), timeNs: BigInt(i) }));
+  store.write(0, frames, true);
+  if (end === "close") store.round();
+  store[end]();
+  const { blocks, blocksOffset } = scanStore(path);
+  const { index } = blocks.find((block) => block.records.length > 0)!;
+  const at = Number(constants.kDirectoryOffset) + index * structs.DirectoryEntry.size;
+  const word = readFileSync(path).readBigUInt64LE(at);
+  return { path, index, at, word, header: blocksOffset + index * blockBytes, whole: framesOf(scanStore(path)) };
+}
+
+const wordBytes = (word: bigint) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(word & 0xffff_ffff_ffff_ffffn);
+  return bytes;
+};
+
+// What is written over the entry, given its word; `unsealed`: also found where no seal helps.
+const damages: [what: string, bytes: (word: bigint) => Uint8Array, offset: number, unsealed: boolean][] = [
+  ["its kind gone", (word) => wordBytes(word & ~3n), 0, true],
+  ["a buffer block's kind", (word) => wordBytes((word & ~3n) | BigInt(blockKinds.kBuffers)), 0, true],
+  ["an index block's kind", (word) => wordBytes((word & ~3n) | BigInt(blockKinds.kIndex)), 0, true],
+  ["a bit of its serial wrong", (word) => wordBytes(word ^ 0x100n), 0, true],
+  ["a high bit of its serial wrong", (word) => wordBytes(word ^ (1n << 63n)), 0, true],
+  ["ones over its word", () => wordBytes(-1n), 0, false],
+  ["a lane that cannot be", () => Buffer.of(0xff, 0xff), entryFields.lane, false],
+  ["its first line overwritten", () => Buffer.alloc(64, 0x5a), 0, false],
+];
+for (const [what, bytes, offset, unsealed] of damages)
+  for (const end of unsealed ? (["close", "abandon"] as const) : (["close"] as const))
+    test(`a directory entry with ${what} is restored from its block's header (${end})`, async (t) => {
+      const { path, index, at, word, whole } = await damageable(t, end);
+      t.is(whole.length, 300);
+      patch(path, at + offset, bytes(word));
+      const before = readFileSync(path);
+      const dry = await recoverStore(path, { dryRun: true });
+      t.true(readFileSync(path).equals(before), "a dry run writes nothing");
+      t.like(dry, { blocksRestored: 1, recordsDiscarded: 0, firstSequence: 1n, lastSequence: 300n });
+      t.regex(dry.reasons.join(), new RegExp(`block ${index}: its directory entry was damaged; it is restored`));
+      t.deepEqual({ ...(await recoverStore(path)) }, dry);
+      t.is(readFileSync(path).readBigUInt64LE(at), word);
+      t.deepEqual(framesOf(scanStore(path)), whole);
+      t.like(await recoverStore(path), {
+        wasClean: true,
+        blocksRestored: 0,
+        blocksSealed: 0,
+        blocksFreed: 0,
+        reasons: [],
+      });
+      const store = openDriver(path);
+      t.true(store.write(0, [{ bytes: Buffer.from("new"), timeNs: 1n }], true).sequences[0]! > 300n);
+      store.close();
+      t.is(framesOf(scanStore(path)).length, 301);
+    });
+
+test("what is not certain is not restored: a retired block, a header that is damaged, a serial that another entry has", async (t) => {
+  const { path, at, word, header, whole } = await damageable(t, "close");
+  const original = readFileSync(path);
+  const left = async (...patches: [offset: number, bytes: Uint8Array][]) => {
+    const bytes = Buffer.from(original);
+    for (const [offset, change] of patches) bytes.set(change, offset);
+    writeFileSync(path, bytes);
+    t.is((await recoverStore(path)).blocksRestored, 0);
+    return framesOf(scanStore(path)).length;
+  };
+  const kept = await left([at, wordBytes(0n)]);
+  t.true(kept > 0 && kept < whole.length);
+  t.is(await left([at, wordBytes(word & ~3n)], [header + 9, Buffer.of(0xee)]), kept);
+  const last = Number(constants.kDirectoryOffset) + (scanBlocks(original) - 1) * structs.DirectoryEntry.size;
+  const other = (word & ~3n) | BigInt(blockKinds.kBuffers);
+  t.is(await left([at, wordBytes(word ^ 0x100n)], [last, wordBytes(other)]), kept);
+});
+
+const scanBlocks = (store: Buffer) => store.readUInt32LE(structs.Superblock.fields.block_count);
 
 test("a disk's tickets become durable only with the keeper's group commit", async (t) => {
   const path = join(storeFolder(t, "disk"), "a.store");

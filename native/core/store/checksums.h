@@ -41,13 +41,15 @@ inline bool sealed(const DirectoryEntry& entry) {
 inline bool index_sealed(const DirectoryEntry& entry) {
   return word_kind(entry.word) == kIndex && entry.seal_crc == seal_crc(entry, word_serial(entry.word));
 }
-// False: no writer leaves such an entry, so its word is damaged. A log block's seal lies beside a word of another kind, serials begin
-// with 1, and a free block's word is zero.
+// False: no writer leaves such an entry, so its word is damaged. A log block's seal lies beside a word of another kind (index blocks with
+// something in them hold log blocks), serials begin with 1 and do not come to 2^56 in a store's life, and a free block's word is zero.
 inline bool word_possible(const DirectoryEntry& entry) {
   const uint64_t serial = word_serial(entry.word);
   if (entry.word == 0) return true;
-  if (serial == 0 || word_kind(entry.word) == kFree) return false;
-  return word_kind(entry.word) != kBuffers || entry.seal_crc != seal_crc(entry, serial);
+  if (serial == 0 || serial >> 56 != 0 || word_kind(entry.word) == kFree) return false;
+  if (word_kind(entry.word) == kLog) return true;
+  const bool held = word_kind(entry.word) == kIndex && (entry.held_until != 0 || entry.end_bytes <= kLine);
+  return held || entry.seal_crc != seal_crc(entry, serial);
 }
 
 // Bytes that part `part` of a frame of `length` bytes holds.

@@ -68,6 +68,18 @@ void Directory::seal(uint32_t index, const BlockSummary& summary, uint32_t flags
   domain.flush(to, sizeof sealed - kStart);
 }
 
+void Directory::restore(uint32_t index, uint64_t serial, uint32_t epoch, uint16_t lane) {
+  Domain& domain = region_.domain();
+  constexpr size_t kEnd = offsetof(DirectoryEntry, first_sequence);
+  DirectoryEntry whole = entry(index);
+  whole.held_until = 0;
+  whole.epoch = epoch;
+  whole.lane = lane;
+  domain.store(reinterpret_cast<uint8_t*>(&at(index)), reinterpret_cast<const uint8_t*>(&whole), kEnd);
+  announce(index, serial, layout::kLog);
+  domain.flush(&at(index), kEnd);
+}
+
 void Directory::hold(uint32_t index, uint64_t serial, uint32_t lane) {
   const auto bit = static_cast<uint16_t>(1u << lane);
   if ((holders_[index].load(std::memory_order_relaxed) & bit) == 0) holders_[index].fetch_or(bit, std::memory_order_acq_rel);

@@ -75,6 +75,8 @@ class Directory {
   void retire(uint32_t index);
   // The records it vouches for are persistent.
   void seal(uint32_t index, const BlockSummary& summary, uint32_t flags);
+  // Writes a damaged entry anew, all but its seal: recovery's.
+  void restore(uint32_t index, uint64_t serial, uint32_t epoch, uint16_t lane);
   // Raises held_until to `serial`, a block of `lane`; lower ones are ignored. By lanes on immediate media.
   void hold(uint32_t index, uint64_t serial, uint32_t lane);
   // The same by recovery, which does not ask whose log block it was.

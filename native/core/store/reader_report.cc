@@ -69,7 +69,7 @@ class Verifier {
     }
     for (const IndexBlockRef& block : view_.index_blocks()) check_index(block);
     for (const uint32_t block : view_.damaged_entries())
-      report(block, 0, "its directory entry makes no sense: what the block holds is not read");
+      report(block, 0, "its directory entry makes no sense: what the block holds is not read until `store recover` restores it");
     return std::move(problems_);
   }
 

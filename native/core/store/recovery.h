@@ -6,6 +6,7 @@
 
 #include "core/store/block_scan.h"
 #include "core/store/directory.h"
+#include "core/store/entry_restore.h"
 #include "core/store/store.h"
 
 namespace paste {
@@ -19,6 +20,7 @@ struct RecoveryPlan {
     uint32_t index;     // of the buffer block
     uint64_t serial;    // of the log block whose record names bytes in it
   };
+  std::vector<RestoredEntry> restored;  // log blocks by their own headers; planned for as any other
   std::vector<Seal> seals;            // unsealed log blocks with records
   std::vector<Hold> holds;            // for the records that are kept
   std::vector<uint32_t> empty;        // unsealed log blocks without, and entries that make no sense
@@ -28,13 +30,15 @@ struct RecoveryPlan {
   uint64_t next_serial = 1;
   RecoveryReport report;
 
-  bool changes_nothing() const { return seals.empty() && holds.empty() && empty.empty() && buffers.empty() && indexes.empty(); }
+  bool changes_nothing() const {
+    return restored.empty() && seals.empty() && holds.empty() && empty.empty() && buffers.empty() && indexes.empty();
+  }
 };
 
 // `check_index`: also looks whether index blocks are damaged, which takes reading all of them; an indexer does that by itself.
 RecoveryPlan plan_recovery(const StoreView& view, bool check_index);
 
-// Each stage is persistent before the next: holds, then seals and emptied blocks, then freed buffers and index blocks.
+// Each stage is persistent before the next: restored entries and holds, then seals and emptied blocks, then freed buffers and index blocks.
 Status apply_recovery(const RecoveryPlan& plan, Directory& directory, Domain& domain);
 
 }  // namespace paste

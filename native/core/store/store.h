@@ -42,6 +42,7 @@ struct RecoveryReport {
   uint32_t epoch = 0;                    // the new one
   uint64_t first_sequence = 0, last_sequence = 0;
   uint64_t blocks_scanned = 0, blocks_sealed = 0, blocks_freed = 0, buffer_blocks_freed = 0;
+  uint64_t blocks_restored = 0;                // log blocks whose damaged directory entries their own headers replaced
   uint64_t index_blocks = 0, index_blocks_freed = 0;
   uint64_t index_blocks_damaged = 0;           // recover() looks, open() leaves it to the indexer
   uint64_t records_kept = 0, frames_kept = 0;  // in the blocks that were scanned
