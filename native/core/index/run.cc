@@ -220,7 +220,6 @@ class Evaluation {
 }  // namespace
 
 struct IndexRun::Impl {
-  Impl(IndexSource& source, uint32_t room) : pages(source, room) {}
   void all(IndexAnswer* answer) const {
     answer->offsets.clear();
     answer->blocks.assign(pages.blocks().size(), {BlockAnswer::What::kAll, 0, 0});
@@ -235,10 +234,8 @@ IndexRun::~IndexRun() = default;
 
 Status IndexRun::open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial,
                       std::unique_ptr<IndexRun>* run) {
-  auto impl = std::make_unique<Impl>(source, run_bytes);
-  if (Status status = impl->pages.open(index_block_serial); !status.ok()) return status;
-  run->reset(new IndexRun(std::move(impl)));
-  return {};
+  if (!*run) run->reset(new IndexRun(std::make_unique<Impl>()));
+  return (*run)->impl_->pages.open(source, run_bytes, index_block_serial);
 }
 
 uint32_t IndexRun::bytes() const { return impl_->pages.header().run_bytes; }

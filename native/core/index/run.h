@@ -61,7 +61,8 @@ struct IndexAnswer {
 class IndexRun {
  public:
   // `run_bytes` bounds the run (the rest of its block); its own length is bytes(). Keeps the source, which must outlive it. Reads the
-  // run's first kHeadBytes, which hold header, tables and most small pages.
+  // run's first kHeadBytes, which hold header, tables and most small pages. What *run was before is gone, its memory serves again; what
+  // it is after a failure is for opening only.
   static Status open(IndexSource& source, uint32_t run_bytes, uint64_t index_block_serial,
                      std::unique_ptr<IndexRun>* run);
   ~IndexRun();

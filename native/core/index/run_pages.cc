@@ -59,10 +59,17 @@ Status RunPages::read(uint64_t offset, uint64_t size_bytes, std::vector<uint8_t>
 
 Status RunPages::copy(uint32_t offset, uint32_t size_bytes, uint8_t* to) {
   bytes_read_ += size_bytes;
-  return source_.read(offset, size_bytes, to) ? Status() : damaged("it cannot be read");
+  return source_->read(offset, size_bytes, to) ? Status() : damaged("it cannot be read");
 }
 
-Status RunPages::open(uint64_t index_block_serial) {
+Status RunPages::open(IndexSource& source, uint32_t room_bytes, uint64_t index_block_serial) {
+  source_ = &source;
+  room_bytes_ = room_bytes;
+  header_ = RunHeader{};
+  head_bytes_ = 0;
+  blocks_.clear();
+  lines_ = 0;
+  bytes_read_ = 0;
   const uint32_t size_bytes = std::min(room_bytes_, kHeadBytes);
   if (Status status = copy(0, size_bytes, head_.data()); !status.ok()) return status;
   if (size_bytes < sizeof header_ || sealed_run_bytes(head_.data(), room_bytes_, index_block_serial) == 0)
@@ -93,7 +100,8 @@ Status RunPages::read_tables() {
     lines_ += block.end_bytes / layout::kLine;
     records += block.record_count;
   }
-  fences_.resize(header_.section_count);
+  if (fences_.size() < header_.section_count) fences_.resize(header_.section_count);
+  for (Fences& kept : fences_) kept.bytes = nullptr;
   if (sections_bytes != 0) std::memcpy(sections_.data(), tables + blocks_bytes, sections_bytes);
   for (const RunSection& section : sections())
     if (Status status = check_section(section); !status.ok()) return status;

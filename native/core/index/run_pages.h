@@ -24,9 +24,8 @@ struct FlowSet {
 
 class RunPages {
  public:
-  RunPages(IndexSource& source, uint32_t room_bytes) : source_(source), room_bytes_(room_bytes) {}
-
-  Status open(uint64_t index_block_serial);
+  // May be opened again, on another run: the memory serves them all.
+  Status open(IndexSource& source, uint32_t room_bytes, uint64_t index_block_serial);
   Status names(std::vector<IndexName>* names);
 
   const RunHeader& header() const { return header_; }
@@ -60,8 +59,8 @@ class RunPages {
   Status add_list(const uint8_t* at, const uint8_t* end, FlowSet* set) const;
   Status add_bitmap(std::span<const uint8_t> bits, FlowSet* set) const;
 
-  IndexSource& source_;
-  const uint32_t room_bytes_;
+  IndexSource* source_ = nullptr;
+  uint32_t room_bytes_ = 0;
   RunHeader header_{};
   std::array<uint8_t, kHeadBytes> head_;      // the run's first bytes: small runs whole
   uint32_t head_bytes_ = 0;

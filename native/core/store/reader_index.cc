@@ -39,17 +39,26 @@ class RunSource final : public IndexSource {
 
 }  // namespace
 
+// What a run said of the blocks that it covers.
 struct ReaderIndex::Run {
-  Run(ReaderSource& store, uint64_t offset, uint32_t size_bytes, bool written) : source(store, offset, size_bytes, written) {}
-
-  RunSource source;
-  std::unique_ptr<IndexRun> run;  // until it was evaluated
-  IndexBlockRef block;            // where it lies
   std::vector<IndexedBlock> covered;
-  uint64_t serial_min = ~0ull, serial_max = 0;
-  uint32_t next = 0;  // behind the block asked last
-  bool failed = false, has_names = false;
+  uint64_t serial_min, serial_max;
+  uint32_t next;     // behind the block asked last
+  uint32_t unasked;  // blocks of it: a reading asks for each once
+  bool failed, has_names;
   IndexAnswer answer;
+
+  void take(std::span<const IndexedBlock> blocks) {
+    covered.assign(blocks.begin(), blocks.end());
+    next = 0;
+    unasked = static_cast<uint32_t>(blocks.size());
+    serial_min = ~0ull;
+    serial_max = 0;
+    for (const IndexedBlock& block : blocks) {
+      serial_min = std::min(serial_min, block.serial);
+      serial_max = std::max(serial_max, block.serial);
+    }
+  }
 
   // Where the block stands among those that are covered: mostly behind the one asked last.
   uint32_t find(const BlockRef& block) {
@@ -111,10 +120,17 @@ void ReaderIndex::start(const ReadOptions& options) {
 ReaderIndex::Says ReaderIndex::ask(const BlockRef& block, std::vector<uint32_t>* offsets) {
   const Found found = find(block);
   if (!found.run) return Says::kScan;
-  Run& run = *found.run;
-  if (run.run) evaluate(run);
-  if (run.failed || run.covered[found.at].scan || found.at >= run.answer.blocks.size()) return Says::kScan;
-  const BlockAnswer& answer = run.answer.blocks[found.at];
+  const Says says = answer(*found.run, found.at, offsets);
+  if (--found.run->unasked == 0) {
+    spare_.push_back(std::move(runs_.back()));
+    runs_.pop_back();
+  }
+  return says;
+}
+
+ReaderIndex::Says ReaderIndex::answer(const Run& run, uint32_t at, std::vector<uint32_t>* offsets) {
+  if (run.failed || run.covered[at].scan || at >= run.answer.blocks.size()) return Says::kScan;
+  const BlockAnswer& answer = run.answer.blocks[at];
   if (answer.what == BlockAnswer::What::kNone) return Says::kNone;
   // Without names, records that are jumped to would have none.
   if (answer.what == BlockAnswer::What::kAll || !run.has_names) return Says::kScan;
@@ -154,22 +170,17 @@ void ReaderIndex::open(IndexBlock& block) {
   uint32_t offset = layout::kLine;
   for (uint32_t number = 0; offset < block.ref.end_bytes; ++number) {
     const uint32_t room = block.ref.end_bytes - offset;
-    auto run = std::make_unique<Run>(view_.source(), view_.block_offset(block.ref.index) + offset, room, block.ref.sealed);
-    run->block = block.ref;
-    if (!IndexRun::open(run->source, room, block.ref.serial, &run->run).ok()) {
+    RunSource source(view_.source(), view_.block_offset(block.ref.index) + offset, room, block.ref.sealed);
+    if (!IndexRun::open(source, room, block.ref.serial, &reading_).ok()) {
       // It cannot be told where the next one would begin.
       if (block.ref.sealed && stands(block.ref)) counters_.runs_damaged += block.ref.runs - std::min(number, block.ref.runs);
       break;
     }
-    counters_.index_bytes += run->run->bytes_read();
-    run->has_names = run->run->has_names();
-    run->covered.assign(run->run->blocks().begin(), run->run->blocks().end());
-    for (const IndexedBlock& covered : run->covered) {
-      run->serial_min = std::min(run->serial_min, covered.serial);
-      run->serial_max = std::max(run->serial_max, covered.serial);
-    }
-    offset = layout::next_run_offset(offset, run->run->bytes());
-    keep(std::move(run));
+    offset = layout::next_run_offset(offset, reading_->bytes());
+    std::unique_ptr<Run> run = spare_run();
+    run->take(reading_->blocks());
+    evaluate(*run, block.ref);
+    runs_.push_back(std::move(run));
   }
 }
 
@@ -179,29 +190,31 @@ bool ReaderIndex::stands(const IndexBlockRef& block) {
   return view_.entry_word(block.index) == layout::entry_word(block.serial, layout::kIndex);
 }
 
-void ReaderIndex::keep(std::unique_ptr<Run> run) {
-  if (runs_.size() >= kRunsMax) runs_.erase(runs_.begin());
-  runs_.push_back(std::move(run));
+std::unique_ptr<ReaderIndex::Run> ReaderIndex::spare_run() {
+  std::vector<std::unique_ptr<Run>>* from = runs_.size() >= kRunsMax ? &runs_ : &spare_;
+  if (from->empty()) return std::make_unique<Run>();
+  std::unique_ptr<Run> run = std::move(from->front());
+  from->erase(from->begin());
+  return run;
 }
 
-// What was read of the run is let go: its memory serves the next one.
-void ReaderIndex::evaluate(Run& run) {
-  const uint64_t before = run.run->bytes_read();
+// All that is read of the run is read now: the memory for it serves the next one.
+void ReaderIndex::evaluate(Run& run, const IndexBlockRef& block) {
   ++counters_.runs_read;
-  run.failed = !run.run->evaluate(plan_, Names(tests_), &run.answer).ok() || !learn_names(run);
-  counters_.index_bytes += run.run->bytes_read() - before;
-  if (run.failed && stands(run.block)) ++counters_.runs_damaged;
-  run.run.reset();
+  run.has_names = reading_->has_names();
+  run.failed = !reading_->evaluate(plan_, Names(tests_), &run.answer).ok() || !learn_names(run.answer);
+  counters_.index_bytes += reading_->bytes_read();
+  if (run.failed && stands(block)) ++counters_.runs_damaged;
 }
 
 // Blocks that are not read from their start do not describe what their records name. Where a filter asks for names, those of runs that
 // have none of them count, too: whoever misspelt one wants to know which there are.
-bool ReaderIndex::learn_names(Run& run) {
+bool ReaderIndex::learn_names(const IndexAnswer& answer) {
   const auto some = [](const BlockAnswer& block) { return block.what == BlockAnswer::What::kSome; };
-  if (!run.run->has_names()) return true;
-  if (tests_.empty() && std::none_of(run.answer.blocks.begin(), run.answer.blocks.end(), some)) return true;
+  if (!reading_->has_names()) return true;
+  if (tests_.empty() && std::none_of(answer.blocks.begin(), answer.blocks.end(), some)) return true;
   std::vector<IndexName> names;
-  if (!run.run->names(&names).ok()) return false;
+  if (!reading_->names(&names).ok()) return false;
   for (const IndexName& name : names) names_.learn(name);
   return true;
 }

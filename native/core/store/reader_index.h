@@ -40,13 +40,14 @@ class ReaderIndex {
     uint32_t at = 0;  // in the run's blocks
   };
 
+  static Says answer(const Run& run, uint32_t at, std::vector<uint32_t>* offsets);
   Found find(const BlockRef& block);
   Found find_opened(const BlockRef& block);
   void open(IndexBlock& block);
   bool stands(const IndexBlockRef& block);
-  void keep(std::unique_ptr<Run> run);
-  void evaluate(Run& run);
-  bool learn_names(Run& run);
+  std::unique_ptr<Run> spare_run();
+  void evaluate(Run& run, const IndexBlockRef& block);
+  bool learn_names(const IndexAnswer& answer);
 
   ReaderView& view_;
   ReaderNames& names_;
@@ -54,7 +55,9 @@ class ReaderIndex {
   std::vector<IndexNode> plan_;
   std::vector<NameTest> tests_;
   std::vector<IndexBlock> blocks_;          // by their last sequence
-  std::vector<std::unique_ptr<Run>> runs_;  // opened; the one asked last comes last
+  std::vector<std::unique_ptr<Run>> runs_;  // that may be asked again; the one asked last comes last
+  std::vector<std::unique_ptr<Run>> spare_;
+  std::unique_ptr<IndexRun> reading_;       // the one being opened and evaluated
 };
 
 }  // namespace paste
