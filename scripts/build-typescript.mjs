@@ -1,8 +1,9 @@
-// Compiles TypeScript into dist/ (`--check`: types only). Says what is missing when the compiler was left out.
+// Compiles TypeScript into dist/ and bundles commands (`--check`: types only). Says what is missing when the compiler was left out.
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle } from "./bundle.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
@@ -27,5 +28,11 @@ if (/Unable to resolve @typescript\//.test(result.stderr ?? "")) {
 process.stdout.write(result.stdout ?? "");
 process.stderr.write(result.stderr ?? "");
 if (result.status !== 0) process.exit(1);
-const entry = join(root, "dist", "cli", "main.js");
-if (!checkOnly && existsSync(entry)) chmodSync(entry, 0o755);
+if (!checkOnly) {
+  chmodSync(join(root, "dist", "cli", "main.js"), 0o755);
+  await bundle(root).catch((error) => {
+    process.stderr.write(`paste-switch: commands cannot be bundled: ${error.message.split("\n")[0]}: run \`npm ci\`\n`);
+    process.exit(1);
+  });
+  spawnSync(process.execPath, [join(root, "scripts", "code-cache.mjs")], { stdio: "inherit" });
+}
