@@ -23,6 +23,7 @@ interface Event {
 
 export interface PortEvent extends Event {
   type: "port";
+  /** "described": it was there already; a switch says so of all its ports once in each segment of the log. */
   event: "described" | "attached" | "detached";
   id: number;
   epoch: number;

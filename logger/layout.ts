@@ -103,7 +103,7 @@ export const structs = {
   },
   PortPayload: {
     size: 12,
-    fields: { id: 0, epoch: 4, kind: 8, event: 9, reserved: 10 },
+    fields: { id: 0, epoch: 4, kind: 8, event: 9, present: 10 },
   },
   RulePayload: {
     size: 12,

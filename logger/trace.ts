@@ -207,7 +207,7 @@ async function eventOf(path: string, sequence: bigint): Promise<StoreEvent | und
 export function eventText(event: StoreEvent): string {
   switch (event.type) {
     case "port":
-      return `port ${safeName(event.name)} being ${event.event}`;
+      return `port ${safeName(event.name)} being ${event.event}${event.event === "described" ? " once more" : ""}`;
     case "rule":
       return `the description of rule ${safeName(event.name)}`;
     case "rule-set":

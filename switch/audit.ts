@@ -57,7 +57,7 @@ export const doubtTexts: Record<keyof AuditDoubts, string> = {
   order: "the address was learned or moved within a second, and the log does not say which came first",
   ageing: "the address was about to grow old, or had just done so",
   before: "the address was learned before the log begins, or while nothing was logged",
-  ports: "ports were there before the log begins, or came or went just then",
+  ports: "ports were there before the log begins and were not described yet, or came or went just then",
   cut: "too few bytes were kept to tell addresses and VLAN",
   lost: "records or changes of the table are missing in the log",
   imported: "they never went through a switch",

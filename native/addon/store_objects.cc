@@ -117,7 +117,7 @@ constexpr Field kPortPayloadFields[] = {
     PASTE_FIELD(PortPayload, epoch),
     PASTE_FIELD(PortPayload, kind),
     PASTE_FIELD(PortPayload, event),
-    PASTE_FIELD(PortPayload, reserved),
+    PASTE_FIELD(PortPayload, present),
 };
 constexpr Field kRulePayloadFields[] = {
     PASTE_FIELD(RulePayload, id),

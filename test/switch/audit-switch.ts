@@ -6,7 +6,7 @@ import { type AuditConfig, type AuditReport, auditStore } from "../../switch/aud
 import { defaultConfig } from "../../switch/config.js";
 import { parsePortSpec } from "../../switch/port-spec.js";
 import { nativeOptions } from "../../switch/switch.js";
-import { type LiveSwitch, liveSwitch, rule } from "../support/live-switch.js";
+import { type LiveSwitch, liveSwitch, rule, type StoreWanted } from "../support/live-switch.js";
 
 export const everything = JSON.stringify([{ filter: "" }]);
 
@@ -30,8 +30,9 @@ export async function logged(
   options: Parameters<typeof liveSwitch>[1] = {},
   rules = [rule("")],
   text = everything,
+  store: Omit<StoreWanted, "on"> = {},
 ) {
-  const live = await liveSwitch(t, options, { on: "memory" });
+  const live = await liveSwitch(t, options, { on: "memory", ...store });
   live.engine.setRules(rules, text);
   const ports: PortClient[] = [];
   for (const spec of specs) {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import test from "ava";
 import { PcapWriter } from "../../logger/capture/pcap-writer.js";
 import { PasteError } from "../../logger/errors.js";
+import { openStore } from "../../logger/reader.js";
 import type { PortClient } from "../../native/port-client.js";
 import { auditConfig, auditStore, keepsEveryFrame, portsAtWork } from "../../switch/audit.js";
 import { parsePortSpec } from "../../switch/port-spec.js";
@@ -109,6 +110,25 @@ test("what-if: an address that no frame of the log taught is where its untagged 
     [["vale0:c", "flooded to vale0:a"]],
     "the trunk takes no frame without a tag",
   );
+});
+
+test("floods are judged again where the log's beginning is gone: each segment describes the silent ports, too", async (t) => {
+  const specs = ["vale0:a", "vale0:b", "vale0:silent", "vale0:mute", "vale1:other"];
+  const live = await logged(t, specs, {}, [rule("")], everything, { blockBytes: 64 << 10 });
+  const [a] = live.ports as [PortClient];
+  // Twice around, and then a moment longer than the housekeeper sleeps.
+  for (let i = 0; i < 90; i++) {
+    await send(live, a, ...Array.from({ length: 256 }, () => frame(2, 1, "", 1400)));
+    for (const port of live.ports) port.receive();
+    if (i % 10 === 9) await portsSettled();
+  }
+  const report = await checked(live, config(specs));
+  const reader = openStore(live.storePath);
+  t.true((await reader.info()).firstSequence > 1000n, "the log's beginning is gone");
+  reader.close();
+  t.is(report.differ, 0);
+  t.true(report.same > 2000, JSON.stringify(report));
+  t.true((report.notJudged.ports ?? 0) < report.frames / 2, JSON.stringify(report));
 });
 
 test("mirror ports take no part, and what they send is dropped", async (t) => {

@@ -10,7 +10,7 @@
 //   batch's changes of the table are logged behind its frames.
 // - ageing: the address was about to grow old, or had just done so; the switch counts in ticks of 100 ms that no record shows.
 // - before: the address was learned before the log begins, or while nothing was logged.
-// - ports: ports were attached before the log begins, or came or went within kPortsNs: the frame was flooded to more or less of them.
+// - ports: ports were attached before the log begins and it has not described all of them since, or came or went within kPortsNs: the frame was flooded to more or less of them.
 // - cut: too few bytes were kept to tell its addresses and VLAN.
 // - lost: records or changes of the table are missing in the log.
 // - imported: it never went through a switch.

@@ -132,7 +132,9 @@ Status Audit::port_event(const layout::RecordHeader& header, const uint8_t* byte
   attached_ = true;
   const bool sink = port.kind != layout::kPcapPort;
   if (Status status = recorded_.attach(port.id, name, sink); !status.ok()) return status;
-  return other_ ? other_->attach(port.id, name, sink) : Status();
+  if (Status status = other_ ? other_->attach(port.id, name, sink) : Status(); !status.ok()) return status;
+  if (port.event == layout::kDescribed && port.present == recorded_.ports()) ports_known_ = true;
+  return {};
 }
 
 // `trusted`: every change of this tick is in the log, so the tables can be set by it.

@@ -55,6 +55,7 @@ class ShadowSwitch {
   Status attach(uint32_t id, const std::string& name, bool sink);
   void detach(uint32_t id);
   bool has(uint32_t id) const { return by_id_.contains(id); }
+  size_t ports() const { return by_id_.size(); }
   const std::string& name_at(uint32_t place) const;
   uint32_t place_of(uint32_t id) const { return by_id_.at(id); }
   const PortOptions& options_of(const std::string& name) const;

@@ -64,6 +64,8 @@ class Lane {
   // Events are records with a sequence of their own, in order with the frames. append_event() writes at once when there is
   // room and is counted as lost otherwise (a kLost record follows when there is room again); commit() as above.
   virtual bool append_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) = 0;
+  // The same for what can be said later: without room nothing is written, nor counted as lost.
+  virtual bool offer_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) = 0;
 
   // What ids mean. Called by the owner thread when a port is attached or a rule set is installed; kept until forget_*().
   // Each block gets a description before the first record that needs it, so that any block can be read by itself.

@@ -299,11 +299,15 @@ void LogLane::write_lost(uint64_t sequence) {
 
 bool LogLane::append_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) {
   if (failed()) return false;
+  const bool taken = offer_event(type, time_ns, payload);
+  if (!taken) count_lost(time_ns, full_ == FullPolicy::kBlock ? NotLogged::block_timeout : NotLogged::store_full);
+  return taken;
+}
+
+bool LogLane::offer_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) {
+  if (failed()) return false;
   const bool taken = outstanding_ != 0 ? defer_event(type, time_ns, payload) : event_now(type, time_ns, payload);
-  if (!taken) {
-    count_lost(time_ns, full_ == FullPolicy::kBlock ? NotLogged::block_timeout : NotLogged::store_full);
-    bell_.ring();
-  }
+  if (!taken) bell_.ring();
   return taken;
 }
 

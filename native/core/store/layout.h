@@ -209,7 +209,7 @@ struct PortPayload {         // + name: UTF-8, the rest of the payload, such as 
   uint32_t epoch;
   uint8_t kind;              // PortKind
   uint8_t event;             // PortEvent
-  uint16_t reserved;
+  uint16_t present;          // described in a record of its own: ports of the writer's switches that were there; 0 = not said
 };
 enum PortKind : uint8_t { kValePort = 1, kPcapPort = 2, kNetmapPort = 3, kXdpPort = 4, kTapPort = 5, kImportPort = 6 };
 

@@ -42,6 +42,7 @@ class LogLane final : public Lane {
   bool failed() const override { return link_.failed.load(std::memory_order_acquire); }
   uint64_t medium_bytes() const override { return link_.medium_bytes.load(std::memory_order_relaxed); }
   bool append_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) override;
+  bool offer_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) override;
   void describe_port(uint32_t id, uint32_t epoch, layout::PortKind kind, std::string_view name) override;
   void forget_port(uint32_t id) override;
   void describe_rule(uint32_t id, uint32_t rule_set, std::string_view name, std::string_view filter) override;

@@ -19,6 +19,7 @@ constexpr uint64_t kDrainNs = 5'000'000'000;      // longest wait for a group co
 constexpr auto kHousekeeping = std::chrono::milliseconds(20);
 constexpr uint32_t kSweepRounds = 16;             // rounds of housekeeping in which each table is swept once
 constexpr uint32_t kClockRounds = 50;             // ... between two looks at the wall clock
+constexpr uint32_t kDescribedAtOnce = 32;         // ports, between two batches of the thread that writes it
 
 std::string mac_text(const uint8_t mac[6]) {
   char text[18];
@@ -326,6 +327,7 @@ void SwitchEngine::keep_house() {
       if (last.state.starts_with("error")) broken_[last.name] = std::move(last);
     }
     sweep_tables();
+    describe_ports();
     if (round % kClockRounds == 0) follow_clock();
   }
 }
@@ -335,6 +337,23 @@ void SwitchEngine::sweep_tables() {
   for (auto& [name, home] : switches_)
     home->sweep_at = home->table.age(mac_tick(), home->sweep_at, home->table.buckets() / kSweepRounds + 1, &events);
   log_mac_events(events);
+}
+
+// What told of a port is overwritten one day, and no frame names one that stays silent: each segment's length of log has all of them.
+// Where there is no room now, the next one has.
+void SwitchEngine::describe_ports() {
+  if (!store_) return;
+  const layout::Superblock& geometry = store_->superblock();
+  uint64_t written = 0;
+  for (const auto& worker : workers_) written += worker->lane()->medium_bytes();
+  if (written - described_at_bytes_ < uint64_t{geometry.segment_blocks} * geometry.block_bytes) return;
+  described_at_bytes_ = written;
+  bool taken = true;
+  for (auto port = ports_.begin(); taken && port != ports_.end();)
+    workers_[0]->call([&] {
+      for (uint32_t i = 0; i < kDescribedAtOnce && taken && port != ports_.end(); i++, ++port)
+        taken = workers_[0]->offer_event(layout::kPort, clock_.now_ns(), port_event(*port->second.port, layout::kDescribed));
+    });
 }
 
 void SwitchEngine::follow_clock() {

@@ -148,6 +148,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   void keep_house();
   void sweep_tables();
   void follow_clock();
+  void describe_ports();
   void log_mac_events(MacEvents& events, bool always = false);
   uint32_t next_id() { return store_ ? store_->take_id() : ++last_id_; }
   Status check_mac_entry(const std::string& switch_name, const uint8_t mac[6], const std::string& port, Switch** home,
@@ -179,6 +180,7 @@ class SwitchEngine final : public Engine, private PortsHost {
   std::vector<RuleCounters> earlier_;      // what rules of the same name counted before the last change
   uint32_t rule_version_ = 0;
   uint32_t last_id_ = 0;
+  uint64_t described_at_bytes_ = 0;        // what the log had taken when its ports were described last
   StoreCounters last_store_counters_;
   bool started_ = false, drained_ = false;
 

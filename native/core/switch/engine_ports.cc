@@ -197,7 +197,8 @@ std::unique_ptr<RuleSet> SwitchEngine::resolved_rules(const Attached* without) c
 
 std::vector<uint8_t> SwitchEngine::port_event(const Port& port, layout::PortEvent event) const {
   const layout::PortPayload head = {port.id, store_ ? store_->epoch() : 0, static_cast<uint8_t>(port.kind()),
-                                    static_cast<uint8_t>(event), 0};
+                                    static_cast<uint8_t>(event),
+                                    static_cast<uint16_t>(event == layout::kDescribed ? ports_.size() : 0)};
   std::vector<uint8_t> payload(sizeof head + port.name().size());
   std::memcpy(payload.data(), &head, sizeof head);
   std::memcpy(payload.data() + sizeof head, port.name().data(), port.name().size());

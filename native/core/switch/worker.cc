@@ -332,4 +332,11 @@ void Worker::log_event(layout::RecordType type, uint64_t time_ns, std::span<cons
   lane_ticket_ = lane_->commit();
 }
 
+bool Worker::offer_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload) {
+  last_time_ns_ = std::max(last_time_ns_, time_ns);
+  if (!lane_->offer_event(type, last_time_ns_, payload)) return false;
+  lane_ticket_ = lane_->commit();
+  return true;
+}
+
 }  // namespace paste

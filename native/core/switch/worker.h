@@ -82,6 +82,8 @@ class Worker {
   // Null: nobody looks.
   void set_taps(const TapSet* taps) { taps_ = taps; }
   void log_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
+  // Lane::offer_event(): false, and nothing is counted, when there is no room.
+  bool offer_event(layout::RecordType type, uint64_t time_ns, std::span<const uint8_t> payload);
   void set_receiving(bool receiving) { receiving_ = receiving; }
   Lane* lane() { return lane_; }
 
