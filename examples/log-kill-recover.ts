@@ -16,7 +16,7 @@ const control = join(folder, "control.sock");
 const store = join(folder, "lab.store");
 
 // A daemon in a process of its own; "strict" is its default: what a rule selects is durable before it leaves.
-const program = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+const program = fileURLToPath(new URL("../cli/main.cjs", import.meta.url));
 const daemon = spawn(process.execPath, [
   program,
   ...["daemon", "--control", control, "--store", store, "--size", "16M", "--log", "udp"],

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-paste_switch=${PASTE_SWITCH:-node $root/dist/cli/main.js}
+paste_switch=${PASTE_SWITCH:-node $root/dist/cli/main.cjs}
 folder=$(mktemp -d)
 red=ps-red-$$ blue=ps-blue-$$
 export PASTE_SWITCH_CONTROL=$folder/control.sock

@@ -29,7 +29,7 @@ process.stdout.write(result.stdout ?? "");
 process.stderr.write(result.stderr ?? "");
 if (result.status !== 0) process.exit(1);
 if (!checkOnly) {
-  chmodSync(join(root, "dist", "cli", "main.js"), 0o755);
+  chmodSync(join(root, "dist", "cli", "main.cjs"), 0o755);
   await bundle(root).catch((error) => {
     process.stderr.write(`paste-switch: commands cannot be bundled: ${error.message.split("\n")[0]}: run \`npm ci\`\n`);
     process.exit(1);

@@ -37,7 +37,7 @@ async function makeStore(path) {
 async function runOnce(command) {
   const file = join(folder, `${command}.cjs`);
   const script = new Script(readFileSync(file, "latin1"), { filename: file });
-  const moduleUrl = pathToFileURL(join(dirname(folder), "main.js")).href;
+  const moduleUrl = pathToFileURL(join(dirname(folder), "main.cjs")).href;
   const { run } = script.runInThisContext()(createRequire(moduleUrl), moduleUrl);
   process.on("exit", () => {
     writeFileSync(`${file}.new`, script.createCachedData());

@@ -21,7 +21,7 @@ export function killCommands(): void {
 }
 
 function start(args: readonly string[], env: Record<string, string>): ChildProcess {
-  const child = spawn(process.execPath, [join(packageRoot(), "dist", "cli", "main.js"), ...args], {
+  const child = spawn(process.execPath, [join(packageRoot(), "dist", "cli", "main.cjs"), ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -20,7 +20,7 @@ export function startProgram(
   lengthBytes: number,
   ms: number,
 ): NetmapProgram {
-  const main = join(packageRoot(), "dist", "cli", "main.js");
+  const main = join(packageRoot(), "dist", "cli", "main.cjs");
   const args = [main, "run", "--control", control, "--", program(), mode, port, String(lengthBytes), String(ms)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   const said = { stdout: "", stderr: "" };

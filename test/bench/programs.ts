@@ -22,7 +22,7 @@ export async function until(there: () => boolean): Promise<void> {
 
 /** A command of this package. */
 export function ownCommand(...words: string[]): string[] {
-  return [process.execPath, join(packageRoot(), "dist", "cli", "main.js"), ...words];
+  return [process.execPath, join(packageRoot(), "dist", "cli", "main.cjs"), ...words];
 }
 
 /** A store's packets as a pcap file to standard output. */

@@ -130,7 +130,7 @@ async function intoVeth(capture: string, { quick, rounds, say }: Effort): Promis
   try {
     const inside = async (...command: string[]) => (await veth.run(command)).toString();
     const loops = quick ? "1" : "10";
-    const cli = join(packageRoot(), "dist", "cli", "main.js");
+    const cli = join(packageRoot(), "dist", "cli", "main.cjs");
     const theirs = row("tcpreplay --topspeed --preload-pcap into a veth", "Mpps", { sizeBytes: frameBytes });
     const ours = row("replay -t -K into a veth", "Mpps", { sizeBytes: frameBytes, pairedWith: theirs.what });
     for (let round = -1; round < rounds; round++) {

@@ -11,7 +11,7 @@ import { engineDefaults, rule } from "./engine-options.js";
 import type { Row } from "./report.js";
 
 const storeBytes = 64 << 20;
-const cli = join(packageRoot(), "dist", "cli", "main.js");
+const cli = join(packageRoot(), "dist", "cli", "main.cjs");
 
 /** A broadcast with its number in it. */
 function numbered(number: number): Buffer {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { packageRoot } from "../../native/load.js";
 
-export const cliPath = join(packageRoot(), "dist", "cli", "main.js");
+export const cliPath = join(packageRoot(), "dist", "cli", "main.cjs");
 
 export interface CliResult {
   status: number | null;

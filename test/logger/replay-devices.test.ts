@@ -11,7 +11,7 @@ import { namespaces } from "../support/namespaces.js";
 import { packageRoot } from "../support/skip.js";
 import { testFolder } from "./store-tools.js";
 
-const cli = join(packageRoot, "dist/cli/main.js");
+const cli = join(packageRoot, "dist/cli/main.cjs");
 const frames = Array.from({ length: 200 }, (_, i) => frame(0, 1, `frame ${i}`, 60 + (i % 7) * 200));
 
 function captureOf(folder: string): string {
