@@ -38,6 +38,10 @@ function lengthText({ packet, capturedLength }: FrameStory): string {
 function addressText(mac: string | undefined, then: AddressThen, story: FrameStory): string {
   if (mac === undefined) return "none: the frame is too short";
   if (then.known) return `${mac} ${entryText(then.entry, story.packet.timeNs)}`;
+  if (then.flushed) {
+    const ago = formatDuration(Math.max(0, Number(story.packet.timeNs - then.flushed.timeNs)) / 1e6);
+    return `${mac}, ${unknownTexts.unknown} since it was flushed ${ago} before (record ${then.flushed.sequence})`;
+  }
   const vlan = then.why === "unknown" && story.facts.vlans[0] ? ` in VLAN ${story.facts.vlans[0]}` : "";
   return `${mac}, ${unknownTexts[then.why]}${vlan}`;
 }
@@ -105,7 +109,9 @@ export function storyJson(story: FrameStory, utc: boolean): string {
 }
 
 function addressJson(then: AddressThen, utc: boolean): object {
-  return then.known ? { known: true, ...macJson(then.entry, utc) } : then;
+  if (then.known) return { known: true, ...macJson(then.entry, utc) };
+  const { flushed, ...rest } = then;
+  return flushed ? { ...rest, flushed: eveTime(flushed.timeNs, utc), flushed_seq: Number(flushed.sequence) } : rest;
 }
 
 /** An entry of a table as it was. */

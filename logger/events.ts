@@ -54,7 +54,10 @@ export interface MacChange {
 }
 export interface MacEvent extends Event {
   type: "mac";
+  /** After `flushed`: those that were removed by it, 255 at most. */
   changes: MacChange[];
+  /** All learned addresses behind this port, or of the switch that it belongs to, were forgotten at once. */
+  flushed?: { portId: number; of: "port" | "switch" };
 }
 export interface ClockStepEvent extends Event {
   type: "clock-step";
@@ -171,7 +174,7 @@ function decode(view: DataView, header: number, at: number, length: number): Sto
     case recordTypes.kRuleSet:
       return ruleSet(base, payload);
     case recordTypes.kMac:
-      return { ...base, type: "mac", changes: macChanges(payload) };
+      return { ...base, type: "mac", ...macChanges(payload) };
     case recordTypes.kClockStep:
       return clockStep(base, payload);
     case recordTypes.kLost:
@@ -219,6 +222,7 @@ export function portKindName(kind: number): string {
 
 const portEvents = ["described", "attached", "detached"] as const;
 const macEvents = ["learned", "learned", "moved", "aged", "removed", "static"] as const;
+const flushes = ["port", "switch"] as const;
 
 function port(base: Event, payload: Payload): PortEvent | undefined {
   const { size, fields } = structs.PortPayload;
@@ -255,9 +259,10 @@ function ruleSet(base: Event, payload: Payload): RuleSetEvent | undefined {
   return { ...base, type: "rule-set", version, ruleCount, text: payload.text(size) };
 }
 
-function macChanges(payload: Payload): MacChange[] {
+function macChanges(payload: Payload): Pick<MacEvent, "changes" | "flushed"> {
   const { size, fields } = structs.MacPayload;
   const changes: MacChange[] = [];
+  const of = payload.length < size ? undefined : flushes[payload.u8(fields.event) - macEvents.length];
   for (let at = 0; at + size <= payload.length; at += size) {
     const event = macEvents[payload.u8(at + fields.event)];
     if (!event || payload.u8(at + fields.event) === 0) continue;
@@ -268,7 +273,7 @@ function macChanges(payload: Payload): MacChange[] {
       event,
     });
   }
-  return changes;
+  return of ? { changes, flushed: { portId: payload.u32(fields.port), of } } : { changes };
 }
 
 function clockStep(base: Event, payload: Payload): ClockStepEvent | undefined {

@@ -5,7 +5,7 @@
 // overwritten, only what changed since is known. An address that ages or is removed later without having been learned again was
 // there before: that much can be read out of what came after.
 import type { ReadCounters } from "../native/reader.js";
-import { type EventOptions, type MacChange, type StoreEvent, storeEvents } from "./events.js";
+import { type EventOptions, type MacChange, type MacEvent, type StoreEvent, storeEvents } from "./events.js";
 import { eveTime } from "./print/packet-json.js";
 import { openStore } from "./reader.js";
 
@@ -25,6 +25,16 @@ export interface MacEntryThen {
   mayHaveAged: boolean;
 }
 
+/** An address that a flush of its table made unknown, and that was not learned again. */
+export interface MacFlushed {
+  mac: string;
+  fid: number;
+  switch: string;
+  timeNs: bigint;
+  /** The flush's record. */
+  sequence: bigint;
+}
+
 export interface MacTableThen {
   /** By switch, address and VLAN. */
   entries: MacEntryThen[];
@@ -32,6 +42,7 @@ export interface MacTableThen {
   complete: boolean;
   /** Why not, and what else is to be known: sentences. */
   remarks: string[];
+  flushed: MacFlushed[];
   /** From when on the log tells of changes; absent where it holds nothing. */
   knownFromNs?: bigint;
   /** Whose ports the log names. */
@@ -53,6 +64,7 @@ export async function macTablesAt(path: string, moment: Moment, signal?: AbortSi
       entries: [],
       complete: true,
       remarks: ["the store begins later: no switch had written to it by then"],
+      flushed: [],
       knownFromNs: info.oldestTimeNs,
       switches: [],
     };
@@ -104,6 +116,9 @@ class MacHistory {
   readonly #entries = new Map<string, Known>();
   readonly #later = new Map<string, Known>();
   readonly #touchedLater = new Set<string>();
+  readonly #flushed = new Map<string, MacFlushed>();
+  /** The latest flush of each table or port: what was flushed, and when. */
+  readonly #flushes = new Map<string, MacEvent>();
   readonly #ports = new Map<number, string>();
   readonly #attached = new Set<number>();
   #booted = false;
@@ -135,6 +150,8 @@ class MacHistory {
     switch (event.type) {
       case "boot":
         this.#entries.clear();
+        this.#flushed.clear();
+        this.#flushes.clear();
         this.#attached.clear();
         this.#booted = true;
         this.#logging = false;
@@ -154,7 +171,8 @@ class MacHistory {
         this.#look();
         break;
       case "mac":
-        this.#count(event);
+        if (event.flushed) this.#flush(event, event.flushed);
+        else this.#count(event);
         for (const change of event.changes) this.#change(change, event);
         break;
       default:
@@ -186,6 +204,7 @@ class MacHistory {
       entries: entries.toSorted((a, b) => order(a, b)),
       complete: this.complete,
       remarks: this.#remarks(oldestNs, endedNs, unseen),
+      flushed: [...this.#flushed.values()],
       ...(oldestNs !== undefined && { knownFromNs: oldestNs }),
       switches: [...new Set([...this.#ports.values()].map((port) => switchOf(port)))].filter(Boolean),
     };
@@ -214,6 +233,8 @@ class MacHistory {
       remarks.push(
         "for some time no rule kept anything, and changes of the tables were not logged: addresses learned then are missing",
       );
+    for (const [what, { timeNs, sequence }] of this.#flushes)
+      remarks.push(`${what} flushed at ${eveTime(timeNs, false)} (record ${sequence})`);
     if (endedNs !== undefined)
       remarks.push("the log ends before that time: the switch had stopped by then, or nothing was kept");
     return remarks;
@@ -252,7 +273,28 @@ class MacHistory {
     // Ageing is logged by another thread than learning: its record may stand behind that of the address's next port.
     const gone = change.event === "aged" || change.event === "removed";
     if (gone && this.#entries.get(key)?.change.portId === change.portId) this.#entries.delete(key);
-    if (!gone) this.#entries.set(key, { change, sinceNs: timeNs, sequence });
+    if (gone) return;
+    this.#entries.set(key, { change, sinceNs: timeNs, sequence });
+    this.#flushed.delete(key);
+  }
+
+  /** What it removed is named in its record as far as there is room; the rest is what the table had. */
+  #flush(event: MacEvent, { portId, of }: { portId: number; of: "port" | "switch" }): void {
+    const port = this.#ports.get(portId) ?? "";
+    const home = switchOf(port);
+    const { timeNs, sequence } = event;
+    this.#flushes.set(of === "port" ? `the addresses behind ${port} were` : `the table of ${home} was`, event);
+    const forget = (change: MacChange) => {
+      const { mac, fid } = change;
+      this.#flushed.set(keyOf(change, home), { mac, fid, switch: home, timeNs, sequence });
+    };
+    for (const { change } of this.#entries.values()) {
+      const here = of === "port" ? change.portId === portId : switchOf(this.#ports.get(change.portId) ?? "") === home;
+      if (!here || change.event === "static") continue;
+      forget(change);
+      this.#entries.delete(this.#key(change));
+    }
+    for (const change of event.changes) forget(change);
   }
 
   /** Its entries die with a port, whether or not each of them was told. */

@@ -6,7 +6,7 @@ import { openNativeReader, type PortDescription, type RuleDescription, type Stor
 import { PasteError } from "./errors.js";
 import { decodeEvents, portKindName, type StoreEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
-import { type MacEntryThen, macTablesAt, switchOf } from "./mac-history.js";
+import { type MacEntryThen, type MacFlushed, type MacTableThen, macTablesAt, switchOf } from "./mac-history.js";
 import { type PrintablePacket, packetOf } from "./print/packet.js";
 import { type PacketFacts, packetFacts } from "./print/packet-facts.js";
 import { eveTime } from "./print/packet-json.js";
@@ -25,8 +25,8 @@ export interface TracedPort {
 /** What the table said of an address. */
 export type AddressThen =
   | { known: true; entry: MacEntryThen }
-  /** "unknown": it was not in the table; "untold": the log cannot tell; "group": no table holds one; "no-table": no switch was there (imports). */
-  | { known: false; why: "unknown" | "untold" | "group" | "no-table" };
+  /** `flushed`: it had been in the table until then. "unknown": it was not in the table; "untold": the log cannot tell; "group": no table holds one; "no-table": no switch was there (imports). */
+  | { known: false; why: "unknown" | "untold" | "group" | "no-table"; flushed?: MacFlushed };
 
 export interface FrameStory {
   packet: PrintablePacket;
@@ -125,7 +125,7 @@ function outcomeOf(name: string): { name: string; sentence: string } {
 
 /** A port's VLAN is not in the log: where the frame's own tag says nothing, the address may have been learned in any VLAN. */
 function addressThen(
-  tables: { entries: MacEntryThen[]; complete: boolean },
+  tables: Pick<MacTableThen, "entries" | "complete" | "flushed">,
   mac: string | undefined,
   ingress: string,
   facts: PacketFacts,
@@ -137,6 +137,8 @@ function addressThen(
   const entry = found.find((each) => each.fid === fid) ?? (facts.vlans.length === 0 ? found[0] : undefined);
   if (entry) return { known: true, entry };
   if (home === "") return { known: false, why: "no-table" };
+  const flushed = tables.flushed.find((each) => each.mac === mac && each.switch === home && each.fid === fid);
+  if (flushed) return { known: false, why: "unknown", flushed };
   return { known: false, why: group ? "group" : tables.complete ? "unknown" : "untold" };
 }
 
@@ -213,6 +215,7 @@ export function eventText(event: StoreEvent): string {
     case "rule-set":
       return `rule set ${event.version} being put to work`;
     case "mac":
+      if (event.flushed) return `the MAC table being flushed${event.flushed.of === "port" ? " behind one port" : ""}`;
       return `a change of the MAC table (${event.changes
         .map(({ mac, event: how }) => `${mac} ${how}`)
         .slice(0, 3)

@@ -2,9 +2,13 @@
 import test, { type ExecutionContext } from "ava";
 import { type MacTableThen, type Moment, macTablesAt } from "../../logger/mac-history.js";
 import { openStore } from "../../logger/reader.js";
+import { traceFrame } from "../../logger/trace.js";
 import { Random } from "../../logger/traffic/random.js";
 import type { PortClient } from "../../native/port-client.js";
 import { frame, type LiveSwitch, liveSwitch, rule, until } from "../support/live-switch.js";
+import { storedFrames } from "./store-tools.js";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const rowsOf = (entries: readonly { mac: string; fid: number; port: string; static: boolean }[]) =>
   entries.map(({ mac, fid, port, static: fixed }) => `${mac} ${fid} ${port} ${fixed}`).toSorted();
@@ -59,6 +63,43 @@ test("at every moment the tables are those that the switch had", async (t) => {
     t.deepEqual(rowsOf((await tables(t, s, { timeNs })).entries), rows, `seed ${seed}, at ${timeNs}`);
   }
   t.true(moments.some(({ rows }) => rows.length > 6));
+});
+
+test("a flush is one, however many addresses it takes, and what it took is told; statics stay", async (t) => {
+  const s = await liveSwitch(t, {}, { on: "memory" });
+  s.engine.setRules([rule("")], "[]");
+  const [a, b] = [s.open("vale0:a"), s.open("vale0:b")];
+  s.engine.macAdd("vale0", "02:00:00:00:ff:01", 0, "vale0:a");
+  const station = (i: number) => frame(0, i + 1);
+  for (let i = 0; i < 600; i += 100) {
+    await a.sendAll(Array.from({ length: 100 }, (_, k) => station(i + k)));
+    await s.settled();
+    await pause(120); // more at a time than are logged would be missing
+  }
+  await b.sendAll([frame(0, 5000)]);
+  await s.settled();
+  t.is(s.engine.macFlush("vale0", "vale0:a"), 600);
+  const behind = await now(s);
+  const then = await tables(t, s, { sequence: behind.sequence });
+  t.deepEqual(rowsOf(then.entries), rowsOf(s.engine.macList("vale0")));
+  t.is(then.flushed.length, 600);
+  t.regex(then.remarks.join(), /^the addresses behind vale0:a were flushed at 20\d\d-\S+ \(record \d+\)$/);
+  await a.sendAll([station(7)]);
+  await s.settled();
+  t.is(s.engine.macFlush("vale0", ""), 2);
+  t.is(s.engine.macFlush("vale0", ""), 0, "nothing was left");
+  await b.sendAll([frame(8, 5001)]);
+  await s.settled();
+  const after = await tables(t, s, { sequence: (await now(s)).sequence });
+  t.deepEqual(rowsOf(after.entries), rowsOf(s.engine.macList("vale0")));
+  t.deepEqual(
+    after.remarks.map((each) => each.replace(/ at .*/, "")),
+    ["the addresses behind vale0:a were flushed", "the table of vale0 was flushed"],
+  );
+  const last = (await storedFrames(s.storePath)).at(-1)!;
+  const { destination } = await traceFrame(s.storePath, last.sequence);
+  t.is(!destination.known && destination.why, "unknown");
+  t.is(!destination.known && destination.flushed?.mac, "02:00:00:00:00:08");
 });
 
 test("an address ages in the log as in the switch, and says how it was known", async (t) => {

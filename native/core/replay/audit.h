@@ -95,6 +95,7 @@ class Audit {
   void flush();
   void judge(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision, const Decision* other);
   Suspect suspect(const layout::RecordHeader& header, const ShadowFrame& frame, const Decision& decision);
+  void flushed(const layout::MacPayload& change, uint64_t time_ns);
   bool other_address(uint32_t port, uint64_t* key) const;
   void settle(uint64_t until_ns);
   Doubt doubt(const Suspect& suspect) const;

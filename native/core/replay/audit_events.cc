@@ -61,13 +61,18 @@ Status Audit::event(const layout::RecordHeader& header, const uint8_t* bytes, ui
     case layout::kMac: {
       clock(header.time_ns);
       const uint32_t count = length / sizeof(layout::MacPayload);
+      uint32_t first = 0;
+      if (layout::MacPayload change; read(&change, bytes, length) && change.event >= layout::kFlushedPort) {
+        flushed(change, header.time_ns);
+        first = 1;
+      }
       if (events_tick_ != recorded_.tick()) tick_events_ = 0;
       events_tick_ = recorded_.tick();
-      tick_events_ += count;
+      if (first == 0) tick_events_ += count;  // what a flush names says nothing that the flush does not
       // The budget of a tick may have ended here: what it left out is missing.
       const bool trusted = tick_events_ < MacEvents::kMax;
       if (!trusted) lost_until_ns_ = std::max(lost_until_ns_, header.time_ns + kOrderNs);
-      for (uint32_t i = 0; i < count; ++i) {
+      for (uint32_t i = first; i < count; ++i) {
         layout::MacPayload change;
         read(&change, bytes, length, i * static_cast<uint32_t>(sizeof change));
         mac_change(change, header.time_ns, trusted);
@@ -171,6 +176,24 @@ void Audit::mac_change(const layout::MacPayload& change, uint64_t time_ns, bool 
   if (!other_ || seen) return;
   uint64_t other_key = key;
   if (other_address(change.port, &other_key) || !learned) apply(*other_, other_key);
+}
+
+// Addresses of which the log never told are not in the history: nothing is known of them before, and nothing is there now.
+void Audit::flushed(const layout::MacPayload& change, uint64_t time_ns) {
+  const bool whole = change.event == layout::kFlushedSwitch;
+  const auto home = homes_.find(change.port);
+  recorded_.flush(change.port, whole);
+  if (other_) other_->flush(change.port, whole);
+  for (auto& [key, history] : history_) {
+    const auto its = homes_.find(history.answer);
+    if (home == homes_.end() || its == homes_.end()) continue;
+    const uint64_t number = home->second.first;
+    if (whole ? its->second.first != number : history.answer != change.port) continue;
+    const bool is_static = recorded_.lookup(key ^ number << kKeyBits, change.port, recorded_.tick()) == history.answer;
+    if (is_static) continue;
+    history.changes.push_back({time_ns, history.answer, Decision::kUnknown, false});
+    history.answer = Decision::kUnknown;
+  }
 }
 
 // The address behind this port as the other copy has it. False: it learns nothing there.

@@ -217,6 +217,10 @@ void ShadowSwitch::forget_learned() {
   for (const auto& [name, home] : switches_) home->table.flush(kMacUnknown, nullptr);
 }
 
+void ShadowSwitch::flush(uint32_t id, bool whole_switch) {
+  if (Attached* attached = find(id)) attached->home->table.flush(whole_switch ? kMacUnknown : by_id_.at(id), nullptr);
+}
+
 uint32_t ShadowSwitch::lookup(uint64_t key, uint32_t id, uint32_t tick) const {
   const Attached* attached = find(id);
   if (attached == nullptr || mac_is_group(key)) return 0;

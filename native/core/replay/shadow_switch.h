@@ -65,6 +65,7 @@ class ShadowSwitch {
   void add_static(uint64_t key, uint32_t id);
   void remove(uint64_t key, uint32_t id);
   void forget_learned();                        // of every switch; static addresses stay
+  void flush(uint32_t id, bool whole_switch);   // the same behind a port, or of its switch
   // The port behind an address at another time than now; 0 = unknown.
   uint32_t lookup(uint64_t key, uint32_t id, uint32_t tick) const;
 

@@ -223,7 +223,11 @@ struct RuleSetPayload {      // + the rule set as text (JSON)
   uint32_t version;
   uint32_t rule_count;
 };
-enum MacEvent : uint8_t { kLearned = 1, kMoved = 2, kAged = 3, kRemoved = 4, kStatic = 5 };
+// The last two stand first in their record, mac and fid zero: all learned addresses behind the port, or of its whole switch, were
+// forgotten at once. Removed ones of them follow, as far as there is room.
+enum MacEvent : uint8_t {
+  kLearned = 1, kMoved = 2, kAged = 3, kRemoved = 4, kStatic = 5, kFlushedPort = 6, kFlushedSwitch = 7,
+};
 struct MacPayload {
   uint8_t mac[6];
   uint16_t fid;

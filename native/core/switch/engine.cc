@@ -264,8 +264,14 @@ Status SwitchEngine::mac_flush(const std::string& switch_name, const std::string
   Attached* attached = nullptr;
   if (Status status = check_mac_entry(switch_name, nullptr, port, &home, &attached); !status.ok()) return status;
   MacEvents events;
+  if (attached == nullptr) {  // any port tells whose table it was; without one it is empty
+    const auto any = std::find_if(ports_.begin(), ports_.end(), [&](const auto& each) { return each.second.home == home; });
+    if (any != ports_.end()) events.add(0, any->second.port->id, layout::kFlushedSwitch);
+  } else {
+    events.add(0, attached->port->id, layout::kFlushedPort);
+  }
   *count = home->table.flush(attached ? attached->number : kMacUnknown, &events);
-  log_mac_events(events);
+  if (*count > 0) log_mac_events(events);
   return {};
 }
 
