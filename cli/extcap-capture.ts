@@ -7,7 +7,7 @@ import { parseTimeOption } from "../logger/filter/times.js";
 import { parseWhole } from "../switch/units.js";
 import { type InstanceFlags, withDaemon } from "./connect.js";
 import type { ExtcapArguments } from "./extcap-main.js";
-import { damageText, formatOf } from "./format.js";
+import { damageText, formatOf, onOvertaken, overtakenText } from "./format.js";
 import { interruption } from "./progress.js";
 import { daemonStore } from "./sources.js";
 
@@ -136,7 +136,7 @@ async function tail(asked: ExtcapArguments, common: Common): Promise<string> {
   const report = await tailStore({
     store,
     last: parseWhole(asked.get("--last") || "0", "Newest logged frames first", 0, 1_000_000),
-    onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
+    onOvertaken: onOvertaken("capture", say),
     untilStop: true,
     ...common,
   });
@@ -152,7 +152,7 @@ async function query(asked: ExtcapArguments, common: Common): Promise<string> {
     ...common,
   });
   for (const line of [...report.notes, ...report.warnings]) say(line);
-  if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} of the store overwritten while being read`);
+  if (report.overtaken > 0) say(overtakenText(report.overtaken, "capture"));
   if (report.corrupt > 0) say(damageText(report.corrupt));
   return report.ended;
 }

@@ -9,6 +9,29 @@ export function damageText(places: number): string {
   return `what lay at ${formatOf(places, "damaged place")} of the store is left out: see \`paste-switch store verify\``;
 }
 
+const instead = {
+  query: "ask for less (after TIME, a narrower filter, --count) or for the newest first (--reverse)",
+  export: "export less (after TIME, a narrower filter, -s) or to something faster",
+  replay: "export what is to be replayed, and replay that file",
+  tail: "take less (a narrower filter, -s) or write to something faster (-w FILE)",
+  capture: "take less (a narrower filter, fewer bytes of a frame)",
+  audit: "it reads all that is logged: log less, or audit a copy of the store",
+} as const;
+
+/** Blocks of a store that were gone when their turn came, and what helps. */
+export function overtakenText(blocks: number, who: keyof typeof instead): string {
+  return `${formatOf(blocks, "block")} overwritten before being read, as the log is written faster than this reads it: ${instead[who]}, or make a larger store`;
+}
+
+/** The same for who is told again and again: what helps is said once. */
+export function onOvertaken(who: keyof typeof instead, say: (text: string) => void): (blocks: number) => void {
+  let told = false;
+  return (blocks) => {
+    say(told ? `${formatOf(blocks, "more block")} overwritten before being read` : overtakenText(blocks, who));
+    told = true;
+  };
+}
+
 const sizeNames = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** Bytes with three digits that matter: "512 B", "1.5 KiB", "64 MiB". */

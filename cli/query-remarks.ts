@@ -1,7 +1,7 @@
 // What a query says when it is done.
 import type { QueryReport } from "../logger/query.js";
 import type { TallyReport } from "../logger/query-tally.js";
-import { formatBytes, formatCount, formatDuration, formatOf } from "./format.js";
+import { formatBytes, formatCount, formatDuration, formatOf, overtakenText } from "./format.js";
 
 const noFlow = ": they are not IP behind Ethernet and VLAN tags, or later fragments, or cut short";
 
@@ -9,7 +9,7 @@ const noFlow = ": they are not IP behind Ethernet and VLAN tags, or later fragme
 export function reportLines(report: QueryReport | TallyReport, explain = false): string[] {
   const { counters } = report;
   const lines = [...report.notes, ...report.warnings];
-  if (counters.overtaken > 0) lines.push(`${formatOf(counters.overtaken, "block")} overwritten before being read`);
+  if (counters.overtaken > 0) lines.push(overtakenText(counters.overtaken, "query"));
   if (counters.runsDamaged > 0)
     lines.push(`${formatOf(counters.runsDamaged, "run")} of the index damaged: their blocks were scanned`);
   if ("leftOut" in report && report.leftOut.packets > 0)

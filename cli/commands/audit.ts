@@ -96,7 +96,7 @@ async function daemonsConfiguration(flags: AuditFlags): Promise<{ file?: string;
 
 async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<string> {
   const { doubtTexts } = await import("../../switch/audit.js");
-  const { formatCount, formatOf, formatTable, formatTime } = await import("../format.js");
+  const { formatCount, formatOf, formatTable, formatTime, overtakenText } = await import("../format.js");
   const { safeName } = await import("../../logger/print/plain-text.js");
   const { findings, notJudged, counters } = report;
   const rows = findings.map((each) => [
@@ -115,7 +115,7 @@ async function text(report: AuditReport, { whatIf, utc }: AuditFlags): Promise<s
     ...Object.entries(doubtTexts)
       .filter(([doubt]) => notJudged[doubt as keyof typeof notJudged] > 0)
       .map(([doubt, why]) => `not judged: ${formatCount(notJudged[doubt as keyof typeof notJudged])} (${why})`),
-    ...(counters.overtaken > 0 ? [`${formatOf(counters.overtaken, "block")} overwritten before being read`] : []),
+    ...(counters.overtaken > 0 ? [overtakenText(counters.overtaken, "audit")] : []),
   ];
   return `${table}${lines.join("\n")}\n`;
 }

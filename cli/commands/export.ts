@@ -96,7 +96,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const { exportFrames } = await import("../../logger/export.js");
   const { parseCompression } = await import("../../logger/export/compress.js");
   const { parseWhole } = await import("../../switch/units.js");
-  const { damageText, formatBytes, formatOf } = await import("../format.js");
+  const { damageText, formatBytes, formatOf, overtakenText } = await import("../format.js");
   const { interruption, Progress } = await import("../progress.js");
   if (flags.write === "-" && process.stdout.isTTY)
     throw new PasteError("USAGE", "standard output is a terminal: captures are binary, use -w FILE or a pipe");
@@ -120,7 +120,7 @@ async function exportCommand(words: string[], flags: ExportFlags): Promise<void>
   const say = (text: string) => process.stderr.write(`${text}\n`);
   for (const line of [...report.notes, ...report.warnings]) say(line);
   if (report.lost > 0) say(`${formatOf(report.lost, "frame")} that a rule selected could not be logged`);
-  if (report.overtaken > 0) say(`${formatOf(report.overtaken, "block")} overwritten while being read`);
+  if (report.overtaken > 0) say(overtakenText(report.overtaken, "export"));
   if (report.manifest) {
     const { json, binary, fingerprint } = report.manifest;
     say(`manifest in ${json} and ${binary}${fingerprint ? `, signed by ${fingerprint}` : ""}`);

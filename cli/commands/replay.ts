@@ -167,7 +167,9 @@ function parseMap(
 }
 
 async function reportLines(report: ReplayReport, timing: boolean, topSpeed: boolean): Promise<string[]> {
-  const { formatBytes, formatCount, formatDuration, formatOf, formatTime } = await import("../format.js");
+  const { formatBytes, formatCount, formatDuration, formatOf, formatTime, overtakenText } = await import(
+    "../format.js"
+  );
   const lines = [...report.notes, ...report.warnings];
   if (report.unmapped > 0) lines.push(`${formatOf(report.unmapped, "frame")} left out: no port to go into; use --map`);
   if (report.tooLong > 0) lines.push(`${formatOf(report.tooLong, "frame")} left out: longer than a port takes`);
@@ -179,7 +181,7 @@ async function reportLines(report: ReplayReport, timing: boolean, topSpeed: bool
     );
   if (report.unmended > 0)
     lines.push(`${formatOf(report.unmended, "frame")} with an SCTP checksum that could not be made anew`);
-  if (report.overtaken > 0) lines.push(`${formatOf(report.overtaken, "block")} overwritten before being read`);
+  if (report.overtaken > 0) lines.push(overtakenText(report.overtaken, "replay"));
   if (report.startLateNs > 0) lines.push(`began ${formatDuration(report.startLateNs / 1e6)} later than --start-at`);
   const seconds = report.elapsedNs / 1e9;
   const rate = seconds > 0 ? `, ${formatCount(Math.round(report.sentFrames / seconds))} a second` : "";

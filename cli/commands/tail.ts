@@ -101,7 +101,7 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
   const { PasteError } = await import("../../logger/errors.js");
   const { tailStore } = await import("../../logger/tail.js");
   const { parseSequence, parseWhole } = await import("../../switch/units.js");
-  const { damageText, formatOf } = await import("../format.js");
+  const { damageText, formatOf, onOvertaken } = await import("../format.js");
   const { readStore } = await import("../sources.js");
   const store = await readStore(flags);
   const report = await tailStore({
@@ -110,7 +110,7 @@ async function tailLog(words: string[], flags: TailFlags): Promise<void> {
     ...(flags.lines !== undefined && { last: parseWhole(flags.lines, "-n", 0, 10_000_000) }),
     ...(flags.from !== undefined && { fromSequence: parseSequence(flags.from, "--from") }),
     onWriter: (alive) => say(alive ? "a daemon writes the store again" : "no daemon writes the store: waiting for one"),
-    onOvertaken: (blocks) => say(`${formatOf(blocks, "block")} of the store overwritten before being read`),
+    onOvertaken: onOvertaken("tail", say),
   });
   say(
     `${formatOf(report.frames, "frame")}${report.overtaken > 0 ? `, ${formatOf(report.overtaken, "block")} overtaken` : ""}`,

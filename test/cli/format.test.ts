@@ -7,7 +7,10 @@ import {
   formatReasons,
   formatTable,
   formatTime,
+  onOvertaken,
+  overtakenText,
 } from "../../cli/format.js";
+import { runCli } from "./run-cli.js";
 
 const table: [title: string, actual: string, expected: string][] = [
   ["count", formatCount(0), "0"],
@@ -54,4 +57,21 @@ test("a local time carries its offset", (t) => {
 test("a table of more rows than a call has arguments", (t) => {
   const rows = Array.from({ length: 200_000 }, (_, i) => [`${i}`, "x"]);
   t.true(formatTable(["number", "what"], rows).endsWith("199999  x\n"));
+});
+
+for (const command of ["query", "export", "replay", "tail", "audit"] as const)
+  test(`${command}: what is said of overwritten blocks names options that the command has`, async (t) => {
+    const text = overtakenText(2, command);
+    t.regex(text, /^2 blocks overwritten before being read, .*: .+, or make a larger store$/);
+    const { stdout } = await runCli([command, "--help"]);
+    for (const [option] of text.matchAll(/(?<=[ (])-[-\w]+/g))
+      t.regex(stdout, new RegExp(`^ +.*${option}\\b`, "m"), option);
+  });
+
+test("what helps against overwritten blocks is said once", (t) => {
+  const said: string[] = [];
+  const told = onOvertaken("tail", (text) => said.push(text));
+  told(1);
+  told(3);
+  t.deepEqual(said, [overtakenText(1, "tail"), "3 more blocks overwritten before being read"]);
 });
