@@ -145,7 +145,7 @@ class Export {
 
   async run(): Promise<ExportReport> {
     const { allowTruncated = false, fromSequence, synthesizeEthernet = false, toSequence } = this.#options;
-    const kinds = await answerableKinds(this.#options, this.#filter);
+    const kinds = answerableKinds(this.#options, this.#filter);
     const range = {
       ...(fromSequence !== undefined && { fromSequence }),
       ...(toSequence !== undefined && { toSequence }),

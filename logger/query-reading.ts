@@ -112,7 +112,7 @@ export class QueryReading {
       if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
         throw new PasteError("USAGE", `${name} must be an integer above 0, it is ${value}`);
     const filter = options.filter ? compileFilter(options.filter, { record: "store" }) : undefined;
-    const kinds = await answerableKinds(options, filter);
+    const kinds = answerableKinds(options, filter);
     if (options.reverse && (limit ?? Number.POSITIVE_INFINITY) > lastPacketsMax) {
       const capture = [...kinds].find(([, kind]) => kind === "capture")?.[0];
       const what = capture === undefined ? '"any port"' : sourceName(capture);

@@ -1,6 +1,5 @@
 // What frames are read from: a store or a capture file, told apart by their first bytes.
-import { statSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { native } from "../native/engine.js";
 import { openNativeReader } from "../native/reader.js";
@@ -29,11 +28,11 @@ export function isPipe(path: string): boolean {
 }
 
 /** What a path names; pipes are captures, and not opened: who writes one would find it closed. Throws CAPTURE where the path cannot be read. */
-export async function sourceKind(path: string): Promise<SourceKind> {
+export function sourceKind(path: string): SourceKind {
   if (isPipe(path)) return "capture";
-  let handle: FileHandle;
+  let fd: number;
   try {
-    handle = await open(path, "r");
+    fd = openSync(path, "r");
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === "ENOENT")
@@ -41,29 +40,27 @@ export async function sourceKind(path: string): Promise<SourceKind> {
     throw new PasteError("PRIVILEGE", `${path}: cannot be read (${code}): check its permissions`, { cause });
   }
   try {
-    if (await isStore(handle)) return "store";
+    if (isStore(fd)) return "store";
   } catch {
     // Devices without read() are stores or nothing: opening one says which.
     native(() => openNativeReader(path)).close();
     return "store";
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
   return "capture";
 }
 
-export async function sourceKinds(paths: readonly string[]): Promise<ReadonlyMap<string, SourceKind>> {
-  const kinds = new Map<string, SourceKind>();
-  for (const path of paths) kinds.set(path, await sourceKind(path));
-  return kinds;
+export function sourceKinds(paths: readonly string[]): ReadonlyMap<string, SourceKind> {
+  return new Map(paths.map((path) => [path, sourceKind(path)]));
 }
 
 /** The same of what is to be read; throws FILTER or USAGE, too, where they cannot answer what is asked of them. */
-export async function answerableKinds(
+export function answerableKinds(
   reading: SequenceWishes & { sources: readonly string[] },
   filter: CompiledFilter | undefined,
-): Promise<ReadonlyMap<string, SourceKind>> {
-  const kinds = await sourceKinds(reading.sources);
+): ReadonlyMap<string, SourceKind> {
+  const kinds = sourceKinds(reading.sources);
   checkAnswerable(filter, kinds);
   checkSequences(reading, kinds);
   return kinds;
@@ -94,11 +91,10 @@ export function sourceLabels(paths: readonly string[]): string[] {
 }
 
 /** Both places of the superblock count: the first copy may be the damaged one. */
-async function isStore(handle: FileHandle): Promise<boolean> {
+function isStore(fd: number): boolean {
   for (const position of [0, 4096]) {
     const head = Buffer.alloc(storeMagic.length);
-    const { bytesRead } = await handle.read(head, 0, head.length, position);
-    if (bytesRead === head.length && head.equals(storeMagic)) return true;
+    if (readSync(fd, head, 0, head.length, position) === head.length && head.equals(storeMagic)) return true;
   }
   return false;
 }

@@ -174,7 +174,7 @@ class Replay {
   async run(): Promise<ReplayReport> {
     const { ports, socket = "", slots = 1024, preload = false, signal, control } = this.#options;
     const loops = this.#options.loops === 0 ? Number.POSITIVE_INFINITY : (this.#options.loops ?? 1);
-    this.#kinds = await answerableKinds(this.#options, this.#filter);
+    this.#kinds = answerableKinds(this.#options, this.#filter);
     await this.#call(() => this.#replay.open(socket, ports, slots));
     const stop = () => this.#replay.stop();
     signal?.addEventListener("abort", stop, { once: true });

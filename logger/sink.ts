@@ -1,8 +1,8 @@
 // Where an export goes: a file, or a stream such as standard output. Back-pressure is respected: a write is done when its
 // bytes are.
 import type { Hash } from "node:crypto";
-import { constants, openSync } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { constants, openSync, promises } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { getSystemErrorName } from "node:util";
@@ -182,7 +182,7 @@ export async function openSink(
   const hash = options.hash ?? false;
   if (output === "-") return new StreamSink("standard output", standardOutput(), hash);
   if (typeof output !== "string") return new StreamSink("the output", output, hash);
-  if ((await stat(output).catch(() => undefined))?.isFIFO())
+  if ((await promises.stat(output).catch(() => undefined))?.isFIFO())
     return new StreamSink(output, await openPipe(output), hash, true);
   return openFileSink(output, sources, options);
 }
@@ -214,7 +214,7 @@ export function identityOf({ dev, ino }: { dev: bigint; ino: bigint }): string {
 
 async function openFile(path: string, fresh: boolean): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_EXCL : 0), 0o666);
+    return await promises.open(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_EXCL : 0), 0o666);
   } catch (cause) {
     throw openProblem(path, cause as NodeJS.ErrnoException);
   }
@@ -252,7 +252,7 @@ async function refuseSource(path: string, handle: FileHandle, sources: readonly 
   const own = await handle.stat({ bigint: true });
   for (const source of sources) {
     if (source === "-") continue;
-    const other = await open(source, "r").catch(() => null);
+    const other = await promises.open(source, "r").catch(() => null);
     const info = await other?.stat({ bigint: true });
     await other?.close();
     if (info && info.dev === own.dev && info.ino === own.ino)

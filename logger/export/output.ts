@@ -1,5 +1,5 @@
 // The files of an export: one, or one after the other, perhaps in a ring; each complete and valid by itself.
-import { stat, unlink } from "node:fs/promises";
+import { promises } from "node:fs";
 import type { Writable } from "node:stream";
 import type { CaptureEncoder, SourcePiece } from "../../native/export.js";
 import { PasteError } from "../errors.js";
@@ -154,7 +154,7 @@ export class Output {
   async #removeOldest(): Promise<void> {
     const { name } = this.files[0]!;
     this.#forget(name);
-    if ((await identityAt(name)) === this.#written.get(name)) await unlink(name).catch(() => {});
+    if ((await identityAt(name)) === this.#written.get(name)) await promises.unlink(name).catch(() => {});
   }
 
   #forget(name: string): void {
@@ -177,7 +177,7 @@ export class Output {
 }
 
 async function identityAt(name: string): Promise<string | undefined> {
-  return stat(name, { bigint: true }).then(identityOf, () => undefined);
+  return promises.stat(name, { bigint: true }).then(identityOf, () => undefined);
 }
 
 async function exists(name: string): Promise<boolean> {
@@ -186,6 +186,6 @@ async function exists(name: string): Promise<boolean> {
 
 /** Something that is a file, and not the one written before; a device such as /dev/null is nobody's. */
 async function isForeign(name: string, before: string | undefined): Promise<boolean> {
-  const found = await stat(name, { bigint: true }).catch(() => undefined);
+  const found = await promises.stat(name, { bigint: true }).catch(() => undefined);
   return !found || (found.isFile() && identityOf(found) !== before);
 }

@@ -1,5 +1,5 @@
 // Exports that may be shared: what is asked for, and the key under which addresses are mapped.
-import { open } from "node:fs/promises";
+import { promises } from "node:fs";
 import { PasteError } from "../errors.js";
 
 /**
@@ -44,7 +44,7 @@ export function parseSanitize(words: string): SanitizeOptions {
 
 /** A key of 32 bytes, or of 64 hexadecimal digits, that nobody but its owner may read. Throws USAGE or PRIVILEGE. */
 export async function readSanitizeKey(path: string): Promise<Uint8Array> {
-  const handle = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+  const handle = await promises.open(path, "r").catch((cause: NodeJS.ErrnoException) => {
     const hint =
       cause.code === "ENOENT" ? `make one: (umask 077; head -c ${sanitizeKeyBytes} /dev/urandom > FILE)` : cause.code;
     throw new PasteError("USAGE", `${path}: no key can be read from there: ${hint}`, { cause });

@@ -52,7 +52,7 @@ async function matchSources(manifest: Manifest, paths: readonly string[]): Promi
   const byUuid = new Map<string, string>();
   const captures: string[] = [];
   for (const path of paths)
-    if ((await sourceKind(path)) === "store") byUuid.set(await uuidOf(path), path);
+    if (sourceKind(path) === "store") byUuid.set(await uuidOf(path), path);
     else captures.push(path);
   const matched = manifest.sources.map(({ kind, name, uuid }) => {
     const path = kind === "store" ? byUuid.get(uuid) : captures.shift();
@@ -94,7 +94,7 @@ async function chainOf(manifest: Manifest, paths: readonly string[]): Promise<{ 
       slots: 1,
     }),
   );
-  const kinds = await sourceKinds(paths);
+  const kinds = sourceKinds(paths);
   const filter = manifest.filter
     ? compileFilter(manifest.filter, { record: "store", nowNs: BigInt(manifest.filterNowNs) })
     : undefined;

@@ -29,7 +29,7 @@ const otherServices: ReadonlyMap<string, string> = new Map(
 /** For a service that is not known. */
 export function serviceHint(name: string): string | undefined {
   const other = otherServices.get(name.toLowerCase());
-  return other ? `did you mean "${other}"?` : didYouMean(name, services.keys(), "give the port's number");
+  return other ? `did you mean "${other}"?` : didYouMean(name, services().keys(), "give the port's number");
 }
 
 /** For a value that stands without a word before it; undefined for names that say nothing. */
@@ -39,6 +39,6 @@ export function valueHint({ type, text }: Token, next: Token): string | undefine
   const [, bytes] = /^(tcp|icmp6?)-?/.exec(text) ?? [];
   if (type === "number" && bytes)
     return bytes === "tcp" ? 'write "tcp[tcpflags] & tcp-syn != 0"' : `write "${bytes}[${bytes}type] = ${bytes}-echo"`;
-  if (type === "name") return services.has(text) ? `did you mean "port ${text}"?` : undefined;
+  if (type === "name") return services().has(text) ? `did you mean "port ${text}"?` : undefined;
   return `did you mean "${type === "number" ? "port" : type === "ethernet" ? "ether host" : "host"} ${text}"?`;
 }

@@ -30,7 +30,7 @@ export function portsOf(value: FilterValue, qualifier: Qualifier, at: number): P
 
 /** The names that mean something behind these words. */
 export function valueNames({ protocol, kind }: Qualifier): ReadonlyMap<string, unknown> {
-  if (kind === "port" || kind === "portrange") return services;
+  if (kind === "port" || kind === "portrange") return services();
   return kind === "proto" || kind === "protochain" ? protocolNames(protocol) : new Map();
 }
 
@@ -40,7 +40,7 @@ function protocolNames(protocol: Protocol | undefined): ReadonlyMap<string, numb
 
 function servicePort(name: string, at: number): PortRange {
   if (/^\d{1,10}$/.test(name)) return { first: Number(name), last: Number(name) };
-  const service = services.get(name);
+  const service = services().get(name);
   if (service)
     return { first: service.port, last: service.port, ...(service.transport && { transport: service.transport }) };
   if (/^\d+-\d+$/.test(name)) throw filterError(at, `"${name}" is a range`, `did you mean "portrange ${name}"?`);

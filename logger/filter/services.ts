@@ -42,8 +42,10 @@ function rows(table: string, transport?: "tcp" | "udp"): [string, Service][] {
   });
 }
 
-export const services: ReadonlyMap<string, Service> = new Map([
-  ...rows(overTcpAndUdp),
-  ...rows(overTcp, "tcp"),
-  ...rows(overUdp, "udp"),
-]);
+let table: ReadonlyMap<string, Service> | undefined;
+
+/** By name; made for the first filter that asks, as most name none. */
+export function services(): ReadonlyMap<string, Service> {
+  table ??= new Map([...rows(overTcpAndUdp), ...rows(overTcp, "tcp"), ...rows(overUdp, "udp")]);
+  return table;
+}
