@@ -1,4 +1,4 @@
-import { truncateSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, statSync, truncateSync, writeSync } from "node:fs";
 import test from "ava";
 import { PasteError } from "../../logger/errors.js";
 import { openStore } from "../../logger/reader.js";
@@ -40,6 +40,26 @@ test("an index that is cut off under the reader ends in an error, too", async (t
   const error = await t.throwsAsync(ask, { instanceOf: PasteError });
   t.is(error?.code, "STORE");
   t.regex(error!.message, /shorter while it was read/);
+});
+
+test("reading a copy that left out what was zero makes no pages in its holes", async (t) => {
+  const path = await storeWith(t, frames);
+  const bytes = readFileSync(path);
+  const copy = `${path}.copy`;
+  const file = openSync(copy, "wx");
+  ftruncateSync(file, bytes.length);
+  const page = 4096;
+  for (let at = 0; at < bytes.length; at += page)
+    if (bytes.subarray(at, at + page).some((byte) => byte !== 0)) writeSync(file, bytes, at, page, at);
+  closeSync(file);
+  const { blocks } = statSync(copy);
+  t.true(blocks * 512 < bytes.length, "it has holes");
+  const reader = openStore(copy);
+  t.teardown(() => reader.close());
+  let count = 0;
+  for await (const batch of reader.frames({ index: false })) count += batch.count;
+  t.is(count, frames.length);
+  t.is(statSync(copy).blocks, blocks);
 });
 
 test("more readers than can be protected from a shrinking file read all the same", async (t) => {

@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/base/huge_pages.h"
+
 namespace paste {
 namespace {
 // What is present of a mapping costs 8 bytes of page table for every 4 KiB, and looks like memory in use to whoever watches.
@@ -34,6 +36,7 @@ Status ReaderSource::open(const std::string& path, std::unique_ptr<ReaderSource>
   opened->is_device_ = opened->region_->medium() == Medium::kDeviceDax;
   if (opened->is_device_ || opened->region_->guard()) opened->mapped_ = opened->region_->base();
   opened->in_memory_ = opened->mapped_ && opened->region_->medium() != Medium::kDisk;
+  opened->present_step_ = opened->present_step();
   *source = std::move(opened);
   return Status();
 }
@@ -84,6 +87,14 @@ bool ReaderSource::copy_mapped(uint64_t offset, void* to, size_t size_bytes) {
   return intact();
 }
 
+// In pages of kPageBytes. What lies in memory and has no hole, where reading would make a page, is made present a huge page at a time:
+// mostly it is one, and the call takes longer than the mapping of it.
+uint64_t ReaderSource::present_step() const {
+  struct stat file;
+  const bool whole = in_memory_ && fstat(descriptor_, &file) == 0 && static_cast<uint64_t>(file.st_blocks) * 512 >= size_bytes_;
+  return std::max(region_->page_bytes(), whole ? kHugePageBytes : kPageBytes) / kPageBytes;
+}
+
 // One call instead of a fault for every few pages, once. What it cannot do (an older kernel, pages that are gone) reading will show.
 void ReaderSource::make_present(uint64_t offset, uint64_t size_bytes) {
 #ifdef MADV_POPULATE_READ
@@ -99,8 +110,9 @@ void ReaderSource::make_present(uint64_t offset, uint64_t size_bytes) {
   while (first < end && has(present_, first)) first += first % 64 == 0 && present_[first / 64] == ~0ull ? 64 : 1;
   while (end > first && has(present_, end - 1)) --end;
   if (first >= end) return;
-  const uint64_t start = first * kPageBytes / region_->page_bytes() * region_->page_bytes();
-  madvise(base + start, end * kPageBytes - start, MADV_POPULATE_READ);
+  first = first / present_step_ * present_step_;
+  end = std::min((end + present_step_ - 1) / present_step_ * present_step_, (size_bytes_ + kPageBytes - 1) / kPageBytes);
+  madvise(base + first * kPageBytes, (end - first) * kPageBytes, MADV_POPULATE_READ);
   present_count_ += end - first;
   for (uint64_t page = first; page < end; ++page) present_[page / 64] |= 1ull << page % 64;
 #endif

@@ -44,6 +44,7 @@ class ReaderSource {
   ReaderSource() = default;
   bool fail(Code code, const std::string& what);
   bool copy_mapped(uint64_t offset, void* to, size_t size_bytes);
+  uint64_t present_step() const;
   void make_present(uint64_t offset, uint64_t size_bytes);
 
   std::unique_ptr<Region> region_;
@@ -53,6 +54,7 @@ class ReaderSource {
   // A bit for every 4 KiB.
   std::vector<uint64_t> present_;    // a window has made it present
   uint64_t present_count_ = 0;
+  uint64_t present_step_ = 1;        // so many are made present at once
   uint64_t size_bytes_ = 0;
   int descriptor_ = -1;
   Status status_;
