@@ -6,7 +6,7 @@ import { compileFilter } from "../logger/filter/compile.js";
 import { parseTimeOption } from "../logger/filter/times.js";
 import { parseWhole } from "../switch/units.js";
 import { type InstanceFlags, withDaemon } from "./connect.js";
-import type { ExtcapArguments } from "./extcap-main.js";
+import type { ExtcapArguments } from "./extcap-main.cjs";
 import { damageText, formatOf, onOvertaken, overtakenText } from "./format.js";
 import { interruption } from "./progress.js";
 import { daemonStore } from "./sources.js";

@@ -41,7 +41,7 @@ export function installExtcap(folder = extcapFolder()): string {
   const text = `#!/bin/sh
 # paste-switch in Wireshark; ${mark}, taken away by --uninstall
 unset NODE_EXTRA_CA_CERTS
-exec ${quoted(process.execPath)} ${quoted(join(packageRoot(), "dist", "cli", "extcap-main.js"))} "$@"
+exec ${quoted(process.execPath)} ${quoted(join(packageRoot(), "dist", "cli", "extcap-main.cjs"))} "$@"
 `;
   try {
     makeFolder(resolve(folder));

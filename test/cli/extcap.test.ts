@@ -26,7 +26,7 @@ import { until } from "../support/until.js";
 import { DaemonProcess, numberedFrame, smallStore, testFolder } from "../switch/daemon-process.js";
 import { runCli } from "./run-cli.js";
 
-const entry = join(packageRoot(), "dist", "cli", "extcap-main.js");
+const entry = join(packageRoot(), "dist", "cli", "extcap-main.cjs");
 
 function ask(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [entry, ...args], { encoding: "utf8" });
@@ -41,7 +41,7 @@ function parsed(line: string): [string, Record<string, string>] {
 }
 
 test("the entry imports nothing but Node's core before it captures", (t) => {
-  const imports = [...readFileSync(entry, "utf8").matchAll(/^import .* from "(.*)";$/gm)].map(([, from]) => from!);
+  const imports = [...readFileSync(entry, "utf8").matchAll(/ = require\("(.*)"\);$/gm)].map(([, from]) => from!);
   t.true(imports.length > 0);
   t.deepEqual(
     imports.filter((from) => !from.startsWith("node:")),

@@ -1,7 +1,7 @@
 // What Wireshark starts (by the wrapper of `paste-switch extcap --install`): it asks often and waits for each answer, so its questions are
-// answered with Node's core alone. Only --capture, and a capture filter to be checked, load more.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+// answered with Node's core alone. Only --capture, and a capture filter to be checked, load more. CommonJS, as cli/main.cts.
+import fs = require("node:fs");
+import path = require("node:path");
 
 /** A question or an order: option by name, "" where one has no value. */
 export type ExtcapArguments = ReadonlyMap<string, string>;
@@ -24,8 +24,8 @@ function argumentsOf(argv: readonly string[]): ExtcapArguments {
 }
 
 function version(): string {
-  const packageFile = new URL("../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(packageFile, "utf8")) as { version: string }).version;
+  const packageFile = path.join(__dirname, "..", "..", "package.json");
+  return (JSON.parse(fs.readFileSync(packageFile, "utf8")) as { version: string }).version;
 }
 
 /** {name=value}{...}: braces in a value would end it. */
@@ -46,17 +46,17 @@ function instances(): Map<string, string> {
   const root = "/run/paste-switch";
   const uid = process.getuid!();
   const runtime = process.env.XDG_RUNTIME_DIR;
-  const own = uid === 0 ? root : runtime ? join(runtime, "paste-switch") : `/tmp/paste-switch-${uid}`;
+  const own = uid === 0 ? root : runtime ? path.join(runtime, "paste-switch") : `/tmp/paste-switch-${uid}`;
   for (const folder of new Set([own, root])) {
     let names: string[] = [];
     try {
-      names = readdirSync(folder).sort();
+      names = fs.readdirSync(folder).sort();
     } catch {
       continue; // no daemon has been there, or it is not ours to look into
     }
     for (const name of names) {
-      const control = join(folder, name, "control.sock");
-      if (!existsSync(control)) continue;
+      const control = path.join(folder, name, "control.sock");
+      if (!fs.existsSync(control)) continue;
       if (folder === own) found.set(name, name);
       else found.set(control, `${name} (${folder})`);
     }
@@ -217,9 +217,7 @@ for (const stream of [process.stdout, process.stderr])
     fail(error.message);
   });
 
-try {
-  const lines = await answer(argumentsOf(process.argv.slice(2)));
-  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
-} catch (error) {
-  fail((error as Error).message);
-}
+answer(argumentsOf(process.argv.slice(2))).then(
+  (lines) => process.stdout.write(lines.map((line) => `${line}\n`).join("")),
+  (error: Error) => fail(error.message),
+);
