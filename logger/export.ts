@@ -118,7 +118,7 @@ class Export {
     this.#compression = compression;
     const manifest = options.manifest !== undefined;
     if (manifest) checkManifestOutput(output);
-    this.#output = new Output({ output, sources, split, compression, hash: manifest });
+    this.#output = new Output({ output, sources, split, compression, hash: manifest, signal: options.signal });
     this.#filter = options.filter ? compileFilter(options.filter, { record: "store", nowNs: this.#nowNs }) : undefined;
     this.#check = new FilterCheck(this.#filter);
     this.#encoder = native(() =>
@@ -150,7 +150,7 @@ class Export {
       ...(fromSequence !== undefined && { fromSequence }),
       ...(toSequence !== undefined && { toSequence }),
     };
-    const capture = { allowTruncated, synthesizeEthernet };
+    const capture = { allowTruncated, synthesizeEthernet, signal: this.#options.signal };
     const anonymous = this.#options.sanitize !== undefined && !this.#options.sanitize.keepNames;
     const origins = this.#options.manifest !== undefined;
     const ranges = this.#options.sources.map(() => range);
@@ -160,9 +160,10 @@ class Export {
       await sources.open(this.#options.sources, this.#encoder).catch((error) => this.#keepDamage(error));
       if (!this.#damage) await this.#copy(sources);
       if (!this.#whole) await this.#write(native(() => this.#encoder.finish()));
-      if (!(await this.#output.end())) this.#report.ended = "closed";
+      if (!(await this.#output.end())) this.#report.ended = this.#closed();
       this.#report.bytes = this.#output.bytes;
-      Object.assign(this.#report, sources.counters(this.#check), { notes: sources.notes, warnings: sources.warnings });
+      const warnings = [...sources.warnings, ...this.#output.warnings];
+      Object.assign(this.#report, sources.counters(this.#check), { notes: sources.notes, warnings });
       await this.#writeManifest(sources);
       if (this.#damage) throw this.#damage;
       this.#checkFilter();
@@ -239,12 +240,17 @@ class Export {
   async #write({ bytes, frames }: { bytes: Uint8Array; frames: number }, firstNs?: bigint): Promise<void> {
     if ((bytes.length === 0 && frames === 0) || this.#report.ended === "closed") return;
     if (!(await this.#output.write(bytes, frames, firstNs))) {
-      this.#report.ended = "closed";
+      this.#report.ended = this.#closed();
       return;
     }
     this.#report.frames += frames;
     this.#report.bytes = this.#output.bytes;
     this.#options.onProgress?.(this.#report);
+  }
+
+  /** Nobody reads: any more, or by the time that this was ended. */
+  #closed(): "aborted" | "closed" {
+    return this.#options.signal?.aborted ? "aborted" : "closed";
   }
 
   #checkFilter(): void {

@@ -147,10 +147,10 @@ class Import {
   async #capture(path: string): Promise<void> {
     const report: CaptureReport = { path, frames: 0, skipped: 0, notes: [], warnings: [] };
     this.#report.captures.push(report);
-    const { allowTruncated = false, synthesizeEthernet = false } = this.#options;
+    const { allowTruncated = false, synthesizeEthernet = false, signal } = this.#options;
     let capture: CaptureReader | undefined;
     try {
-      capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
+      capture = await openCapture(path, { allowTruncated, synthesizeEthernet, signal });
       await this.#batches(capture, report);
     } catch (error) {
       // The capture's faults are the report's; the store's are thrown.
@@ -158,6 +158,7 @@ class Import {
       if (!ofCapture) throw error;
       report.problem = error;
     } finally {
+      this.#look();
       report.notes.push(...(capture?.notes ?? []));
       report.warnings.push(...(capture?.warnings ?? []));
       await capture?.close();
@@ -175,9 +176,13 @@ class Import {
       this.#left -= chosen.count;
       this.#count();
       this.#options.onProgress?.(this.#report);
-      if (this.#options.signal?.aborted) this.#report.aborted = true;
+      this.#look();
       if (this.#report.aborted || this.#left <= 0) break;
     }
+  }
+
+  #look(): void {
+    if (this.#options.signal?.aborted) this.#report.aborted = true;
   }
 
   #count(): void {

@@ -197,9 +197,9 @@ export class QueryReading {
   async *capture(
     path: string,
   ): AsyncGenerator<{ batch: CaptureBatch; selected: Uint8Array | null; capture: CaptureReader }, void, void> {
-    const { allowTruncated = false, synthesizeEthernet = false } = this.options;
+    const { allowTruncated = false, synthesizeEthernet = false, signal } = this.options;
     const { openCapture } = await import("./capture/open-capture.js");
-    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
+    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet, signal });
     try {
       for await (const each of selectedBatches(capture, this.filter)) {
         this.report.captureFrames += each.batch.count;

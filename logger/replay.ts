@@ -283,8 +283,8 @@ class Replay {
   }
 
   async #capture(path: string, keep: boolean): Promise<void> {
-    const { allowTruncated = false, synthesizeEthernet = false } = this.#options;
-    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet });
+    const { allowTruncated = false, synthesizeEthernet = false, signal } = this.#options;
+    const capture = await openCapture(path, { allowTruncated, synthesizeEthernet, signal });
     try {
       for await (const { batch, selected } of selectedBatches(capture, this.#filter)) {
         const targets = Int32Array.from(capture.interfaces, (each) => this.#target(each.name));

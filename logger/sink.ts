@@ -34,6 +34,8 @@ export interface SinkOptions {
   hash?: boolean;
   /** The file must not exist yet. */
   fresh?: boolean;
+  /** Nobody waits for a named pipe's reader any more. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What an encoder writes at once: many pieces for each time that it is asked, few enough to be stopped in between. */
@@ -183,7 +185,7 @@ export async function openSink(
   if (output === "-") return new StreamSink("standard output", standardOutput(), hash);
   if (typeof output !== "string") return new StreamSink("the output", output, hash);
   if ((await promises.stat(output).catch(() => undefined))?.isFIFO())
-    return new StreamSink(output, await openPipe(output), hash, true);
+    return new StreamSink(output, await openPipe(output, options.signal), hash, true);
   return openFileSink(output, sources, options);
 }
 
@@ -220,8 +222,8 @@ async function openFile(path: string, fresh: boolean): Promise<FileHandle> {
   }
 }
 
-/** A named pipe, when somebody reads it. No thread waits in the system for that, nor for what it takes: the program could not be ended. */
-async function openPipe(path: string): Promise<Writable> {
+/** A named pipe, when somebody reads it, or one that nobody reads when `signal` was raised first. No thread waits in the system for that, nor for what it takes: the program could not be ended. */
+async function openPipe(path: string, signal?: AbortSignal): Promise<Writable> {
   const net = process.getBuiltinModule("node:net"); // loaded where there is a pipe
   for (;;) {
     try {
@@ -229,7 +231,8 @@ async function openPipe(path: string): Promise<Writable> {
       return new net.Socket({ fd, readable: false, writable: true });
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== "ENXIO") throw openProblem(path, cause as NodeJS.ErrnoException);
-      await setTimeout(readerLookMs);
+      if (signal?.aborted) return new net.Socket().destroy();
+      await setTimeout(readerLookMs, undefined, signal ? { signal } : {}).catch(() => {});
     }
   }
 }
@@ -252,9 +255,7 @@ async function refuseSource(path: string, handle: FileHandle, sources: readonly 
   const own = await handle.stat({ bigint: true });
   for (const source of sources) {
     if (source === "-") continue;
-    const other = await promises.open(source, "r").catch(() => null);
-    const info = await other?.stat({ bigint: true });
-    await other?.close();
+    const info = await promises.stat(source, { bigint: true }).catch(() => null);
     if (info && info.dev === own.dev && info.ino === own.ino)
       throw new PasteError("USAGE", `${path}: is what frames are read from: write to another file`);
   }

@@ -47,10 +47,11 @@ export class TailOutput {
     output: string | Writable,
     sources: readonly string[],
     limit = Number.POSITIVE_INFINITY,
+    signal?: AbortSignal,
   ): Promise<TailOutput> {
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0))
       throw new PasteError("USAGE", `limit must be an integer above 0, it is ${limit}`);
-    return new TailOutput(await openSink(output, sources), limit);
+    return new TailOutput(await openSink(output, sources, { signal }), limit);
   }
 
   /** Frames that may still come. */

@@ -59,7 +59,7 @@ export async function tailStore(options: TailOptions): Promise<TailReport> {
   const reader = openStore(options.store);
   const watch = new WriterWatch(reader, options);
   try {
-    const output = await TailOutput.open(options.output, [options.store], options.limit);
+    const output = await TailOutput.open(options.output, [options.store], options.limit, options.signal);
     try {
       const from = fromSequence ?? (await firstOf(reader, filter, last ?? 0));
       const tail = new StoreTail(options, output, filter, from, watch);

@@ -69,7 +69,7 @@ export async function tailPort(options: TapOptions): Promise<TapReport> {
   const compiled = compileTapFilter(filter);
   const first = open(options, compiled);
   try {
-    const output = await TailOutput.open(options.output, [], options.limit);
+    const output = await TailOutput.open(options.output, [], options.limit, options.signal);
     try {
       const tail = new PortTail(options, output, compiled);
       await tail.run(first);

@@ -35,6 +35,8 @@ export interface CaptureOptions {
   readonly allowTruncated?: boolean;
   /** Frames of link types that carry IP without Ethernet (SLL, SLL2, RAW, NULL, LOOP) are given Ethernet headers. */
   readonly synthesizeEthernet?: boolean;
+  /** A pipe that has nothing to give is not waited for any more: the capture ends there. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a format's reader tells while it reads. */

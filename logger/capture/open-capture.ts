@@ -2,7 +2,7 @@ import { PasteError } from "../errors.js";
 import { type ByteSource, iterableSource, openByteSource } from "./byte-source.js";
 import { ByteWindow } from "./byte-window.js";
 import type { CaptureBatch, CaptureFormat, CaptureInterface, CaptureOptions } from "./capture.js";
-import type { FormatReader } from "./format-reader.js";
+import { FormatReader } from "./format-reader.js";
 import { captureKind, foreignFile, foreignHeadSize } from "./identify.js";
 import { PcapReader } from "./pcap-reader.js";
 import { PcapngReader } from "./pcapng-reader.js";
@@ -17,15 +17,17 @@ export class CaptureReader implements AsyncIterable<CaptureBatch> {
   readonly #source: ByteSource;
   readonly #reader: FormatReader;
   readonly #synthesizer: EthernetSynthesizer | null;
+  readonly #signal: AbortSignal | undefined;
   #begun = false;
 
   constructor(
     readonly format: CaptureFormat,
     source: ByteSource,
     reader: FormatReader,
-    synthesizeEthernet: boolean,
+    { synthesizeEthernet, signal }: CaptureOptions,
   ) {
     this.#source = source;
+    this.#signal = signal;
     this.#reader = reader;
     this.#synthesizer = synthesizeEthernet ? new EthernetSynthesizer(reader.interfaces) : null;
   }
@@ -62,6 +64,8 @@ export class CaptureReader implements AsyncIterable<CaptureBatch> {
     this.#begun = true;
     try {
       for await (const batch of this.#reader.batches()) yield this.#synthesizer?.convert(batch) ?? batch;
+    } catch (error) {
+      if (!this.#signal?.aborted) throw error;
     } finally {
       await this.close();
     }
@@ -78,7 +82,7 @@ export class CaptureReader implements AsyncIterable<CaptureBatch> {
  * Throws CAPTURE when it is none of these, empty, of another version, or of a link type that cannot be read.
  */
 export async function openCapture(path: string, options: CaptureOptions = {}): Promise<CaptureReader> {
-  return openSource(await openByteSource(path), options);
+  return openSource(await openByteSource(path, options.signal), options);
 }
 
 /** As openCapture, over bytes from elsewhere. `name` is how messages call them. */
@@ -88,6 +92,15 @@ export function openCaptureBytes(
   options: CaptureOptions = {},
 ): Promise<CaptureReader> {
   return openSource(iterableSource(chunks, name), options);
+}
+
+/** Of a pipe that was not waited for long enough to know what it is. */
+class NoReader extends FormatReader {
+  protected readonly unit = "record";
+  constructor(source: ByteSource, options: CaptureOptions) {
+    super(new ByteWindow(source), source.name, options);
+  }
+  protected scan(): void {}
 }
 
 async function openSource(source: ByteSource, options: CaptureOptions): Promise<CaptureReader> {
@@ -104,8 +117,9 @@ async function openSource(source: ByteSource, options: CaptureOptions): Promise<
         ? await PcapngReader.open(window, source.name, options)
         : await PcapReader.open(window, kind, source.name, options);
     reader.prime();
-    return new CaptureReader(kind.format, source, reader, options.synthesizeEthernet ?? false);
+    return new CaptureReader(kind.format, source, reader, options);
   } catch (error) {
+    if (options.signal?.aborted) return new CaptureReader("pcap", source, new NoReader(source, options), options);
     await source.close();
     throw error;
   }

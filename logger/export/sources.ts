@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { asPasteError, native } from "../../native/engine.js";
 import type { CaptureEncoder } from "../../native/export.js";
 import { type NativeStoreReader, openNativeReader } from "../../native/reader.js";
-import { type CaptureBatch, capturedLengthMax } from "../capture/capture.js";
+import { type CaptureBatch, type CaptureOptions, capturedLengthMax } from "../capture/capture.js";
 import type { CaptureReader } from "../capture/open-capture.js";
 import type { CompiledFilter } from "../filter/compile.js";
 import type { FilterCheck } from "../filter/filter-check.js";
@@ -31,7 +31,7 @@ export interface SourceOptions {
   ranges: readonly SequenceRange[];
   /** What was read is said in `origins`, and a store is read exactly up to what is durable now. */
   origins: boolean;
-  capture: { allowTruncated: boolean; synthesizeEthernet: boolean };
+  capture: CaptureOptions;
   /** Sources and their interfaces are numbered instead of named. */
   anonymous: boolean;
 }

@@ -1,7 +1,9 @@
 // Where output goes: a file that may grow no further, and a named pipe.
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, constants, createReadStream, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import test from "ava";
 import { readAll } from "../logger/capture/read-all.js";
 import { storeWith, testFolder } from "../logger/store-tools.js";
@@ -98,3 +100,34 @@ function wasWritten(reader: number): boolean {
     return false; // nothing yet
   }
 }
+
+/** Loaded first: says on descriptor 3 when the program has begun to listen to SIGINT. */
+const tellsOfListening = `data:text/javascript,${encodeURIComponent(`
+  import { writeSync } from "node:fs";
+  process.on("newListener", (name) => name === "SIGINT" && setImmediate(() => writeSync(3, "listens")));
+`)}`;
+
+for (const [what, args] of [
+  ["export into a pipe that nobody reads", ["export", "-r", "STORE", "-w", "PIPE"]],
+  ["tail into one", ["tail", "-r", "STORE", "-w", "PIPE"]],
+  ["export from a pipe that nobody writes", ["export", "-r", "PIPE", "-w", "OUT"]],
+  ["export from standard input that gives nothing", ["export", "-r", "-", "-w", "OUT"]],
+  ["query of a pipe that nobody writes", ["query", "-r", "PIPE"]],
+  ["import of one", ["import", "PIPE", "--store", "STORE"]],
+] as const)
+  test(`the first SIGINT ends it, properly: ${what}`, async (t) => {
+    const store = await storeWith(t, [{ data: Buffer.alloc(60), wireLength: 60, timeNs: 1n }]);
+    const pipe = join(testFolder(t), "pipe");
+    t.is(spawnSync("mkfifo", [pipe]).status, 0);
+    const paths = { STORE: store, PIPE: pipe, OUT: `${pipe}.pcapng` } as Record<string, string>;
+    const child = spawn(
+      process.execPath,
+      ["--import", tellsOfListening, cliPath, ...args.map((arg) => paths[arg] ?? arg)],
+      { stdio: ["pipe", "ignore", "ignore", "pipe"] },
+    );
+    t.teardown(() => child.kill("SIGKILL"));
+    const ended = once(child, "exit");
+    await once(child.stdio[3] as Readable, "data");
+    child.kill("SIGINT");
+    t.deepEqual(await ended, [0, null]);
+  });
