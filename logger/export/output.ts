@@ -2,6 +2,7 @@
 import { promises } from "node:fs";
 import type { Writable } from "node:stream";
 import type { CaptureEncoder, SourcePiece } from "../../native/export.js";
+import { formatOf } from "../counts.js";
 import { PasteError } from "../errors.js";
 import { FileSink, type FinalSink, identityOf, openFileSink, openSink, type Sink } from "../sink.js";
 import { CompressingSink, type Compression } from "./compress.js";
@@ -14,6 +15,8 @@ export interface OutputOptions {
   compression?: Compression | undefined;
   /** Compute each file's SHA-256. */
   hash?: boolean;
+  /** A named pipe is not waited for any more. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A file that was finished. */
@@ -34,6 +37,8 @@ export class Output {
   readonly files: WrittenFile[] = [];
   /** Of files that the ring has given up. */
   removed = { files: 0, frames: 0 };
+  /** Files of the ring that could not be removed, and stay; and why the first one could not. */
+  #kept: { files: number; name: string; why: string } | undefined;
   /** By name: which file it was that this export wrote. */
   readonly #written = new Map<string, string>();
   #final: FinalSink | undefined;
@@ -111,13 +116,13 @@ export class Output {
   }
 
   async #next(firstNs: bigint, byTime: boolean): Promise<boolean> {
-    const { output, sources, compression, hash = false } = this.#options;
+    const { output, sources, compression, hash = false, signal } = this.#options;
     if (this.#names) {
       const name = this.#names.next(firstNs, byTime);
       if (name === null) return false;
       this.#final = await this.#openNamed(name, hash);
     } else {
-      this.#final = await openSink(output, sources, { hash });
+      this.#final = await openSink(output, sources, { hash, signal });
     }
     this.#sink = compression ? new CompressingSink(this.#final, compression) : this.#final;
     return true;
@@ -154,7 +159,23 @@ export class Output {
   async #removeOldest(): Promise<void> {
     const { name } = this.files[0]!;
     this.#forget(name);
-    if ((await identityAt(name)) === this.#written.get(name)) await promises.unlink(name).catch(() => {});
+    if ((await identityAt(name)) !== this.#written.get(name)) return;
+    try {
+      await promises.unlink(name);
+    } catch (cause) {
+      this.#kept ??= { files: 0, name, why: (cause as NodeJS.ErrnoException).code ?? String(cause) };
+      this.#kept.files++;
+    }
+  }
+
+  /** What is odd and lost no frame, one line each. */
+  get warnings(): string[] {
+    if (!this.#kept) return [];
+    const { files, name, why } = this.#kept;
+    const which = files === 1 ? name : `${name} and ${formatOf(files - 1, "later file")}`;
+    return [
+      `${which} could not be removed from the ring (${why}): remove what is not wanted, and see to the folder's permissions`,
+    ];
   }
 
   #forget(name: string): void {

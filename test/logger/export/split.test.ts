@@ -1,4 +1,5 @@
 // Several files instead of one: named, cut and kept as tcpdump and dumpcap do it.
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
@@ -294,4 +295,32 @@ test("refused: files without a limit, standard output, a time that the name does
   await refused({ split: { bytes: 1000 }, output: "-" }, /standard output cannot be split/);
   await refused({ split: { seconds: 1 } }, /names no time/);
   await refused({ split: { seconds: 1 }, output: join(testFolder(t), "%H") }, /would be written a second time/);
+});
+
+test("a file of dumpcap's ring that cannot be removed stays; that is said once, and the export goes on", async (t) => {
+  if (process.getuid?.() !== 0) return skip(t, "needs root to mount a file over itself");
+  const frames = ticking(1000);
+  const path = await storeWith(t, frames);
+  const folder = testFolder(t);
+  const held: string[] = [];
+  let mounted = true;
+  t.teardown(() => held.map((name) => spawnSync("umount", ["-l", name])));
+  const report = await exportFrames({
+    sources: [path],
+    output: join(folder, "x.pcap"),
+    format: "pcap",
+    split: parseRing(["packets:100", "files:3"], true),
+    onProgress: ({ files }) => {
+      const name = files.at(-1)?.name; // nobody can unlink what something is mounted on
+      if (!name || held.length >= 2 || held.includes(name)) return;
+      held.push(name);
+      mounted &&= spawnSync("mount", ["--bind", name, name]).status === 0;
+    },
+  });
+  if (!mounted) return skip(t, "may not mount here");
+  t.is(report.ended, "done");
+  t.is(report.frames, frames.length);
+  t.deepEqual(readdirSync(folder).length, 3 + held.length);
+  t.is(report.warnings.length, 1);
+  t.regex(report.warnings[0]!, /x_\S+\.pcap and 1 later file could not be removed from the ring \(EBUSY\): remove/);
 });
