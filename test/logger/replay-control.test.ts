@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import test from "ava";
 import { type ReplayOptions, replayFrames } from "../../logger/replay.js";
@@ -251,4 +252,26 @@ test("real time: granted, or said to be refused", async (t) => {
   t.false(left.warnings.some((line) => line.startsWith("real time")));
   t.false((await replayFrames(options(store, socket, { realtime: false }))).realtime);
   t.false((await replayFrames(options(store, socket, { topSpeed: true }))).realtime);
+  const end = new AbortController();
+  let nice: number[] = [];
+  const look = () => {
+    nice = niceOf("paste-replay");
+    end.abort();
+  };
+  const { realtime: ahead } = await replayFrames(
+    options(store, socket, { loops: 0, signal: end.signal, onProgress: look }),
+  );
+  t.is(nice.includes(-20), ahead && process.getuid?.() === 0, "while it is not ahead it still has most of its core");
 });
+
+/** Of this process's threads of that name. */
+function niceOf(name: string): number[] {
+  return readdirSync("/proc/self/task").flatMap((thread) => {
+    try {
+      const stat = readFileSync(`/proc/self/task/${thread}/stat`, "utf8");
+      return stat.includes(`(${name})`) ? [Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16])] : [];
+    } catch {
+      return []; // it ended, another test's
+    }
+  });
+}

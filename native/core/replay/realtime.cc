@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 namespace paste {
 namespace {
@@ -20,6 +21,7 @@ bool Realtime::has_cores() {
 
 bool Realtime::take() {
   if (!set_ahead(true)) return false;
+  if (has_cores()) setpriority(PRIO_PROCESS, 0, kNice);  // of this thread; a limit of real time alone does not allow it
   turn_ns_ = 0;  // the first keep() says when it began
   return true;
 }

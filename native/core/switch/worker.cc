@@ -20,6 +20,7 @@ namespace {
 constexpr uint64_t kSpinNsMax = 20'000;        // adaptive waiting: longer than the gap between frames of a busy port
 constexpr uint64_t kSpinNsMin = 1'000;
 constexpr uint64_t kYieldIsLongNs = 20'000;    // a yield that took this long gave the core to somebody who needed it
+constexpr uint64_t kSpinGrowth = 8;            // a short yield adds one part of so many: some six make up for a long one, often an interrupt
 constexpr uint32_t kPausesPerLook = 16;
 constexpr int64_t kPollSleepNs = 100'000;      // ports without a doorbell, tickets and ports held back are looked at this often
 constexpr uint64_t kAliveEvery = 1024;         // batches between two looks at every port's life while there is no idle time
@@ -197,7 +198,7 @@ void Worker::idle() {
   if (away > kYieldIsLongNs)
     spin_ns_ = std::max(kSpinNsMin, spin_ns_ / 2);
   else if (spin_ns_ < kSpinNsMax)
-    spin_ns_ += spin_ns_ / 64;
+    spin_ns_ += spin_ns_ / kSpinGrowth;
 }
 
 void Worker::sleep(int64_t timeout_ns) {
