@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "core/store/reader.h"
-#include "core/store/reader_headers.h"
 #include "core/store/reader_index.h"
 #include "core/store/reader_names.h"
 #include "core/store/reader_places.h"
@@ -78,9 +77,12 @@ class LaneReader {
   // Returns the bytes used. *bad: the block ends at the first record that is not valid.
   uint32_t parse(const Piece& piece, const Extent& extent, bool* bad);
   bool parse_block_header(const Piece& piece, const Extent& extent);
-  // Takes the plain frames that begin at `at`, some at once, and returns the bytes used: up to the first record that is none, or is
-  // not whole, or that a checksum speaks against.
+  // Takes the plain frames that begin at `at` and returns the bytes used: up to the first record that is none, or is not whole, or that
+  // a checksum speaks against.
   uint32_t take_plain_frames(const uint8_t* at, uint32_t have, bool check_bytes);
+  uint32_t take_plain_frames_sse42(const uint8_t* at, uint32_t have, bool check_bytes);
+  template <auto take>
+  uint32_t each_plain_frame(const uint8_t* at, uint32_t have, bool check_bytes);
   // At `at` there are `have` bytes, `room` up to the end of the extent. Headers are copies from here on: what was checked in them
   // stays as it is. Payloads are where they were found.
   Step take_record(const uint8_t* at, uint32_t have, uint32_t room, const Extent& extent, uint32_t* used);
@@ -100,7 +102,6 @@ class LaneReader {
   ReadingState& state_;
   ReaderPlaces places_;
   uint32_t lane_;
-  const HeaderTaker& headers_ = header_taker();
 
   BlockRef block_;
   size_t block_at_ = 0;       // in the view's blocks, of the one that block_after() found last
@@ -118,8 +119,6 @@ class LaneReader {
   bool jumping_ = false;
   std::vector<uint32_t> places_wanted_;
   size_t place_at_ = 0;
-
-  layout::RecordHeader plain_[kHeadersAtOnce];  // what take_plain_frames() is at
 
   // A frame of several parts under way.
   layout::RecordHeader join_header_{};

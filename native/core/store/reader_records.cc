@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/store/checksums.h"
+#include "core/store/reader_headers.h"
 
 namespace paste {
 namespace {
@@ -12,6 +13,15 @@ namespace {
 constexpr uint32_t kJoinedBytesMax = 16u << 20;
 // The same for a whole block, where frames are given newest first: four times what the largest block holds in packet buffers.
 constexpr uint32_t kReverseBytesMax = 256u << 20;
+
+// How far ahead of the header under way memory is asked for.
+constexpr uint32_t kAheadBytes = 3072;
+
+// Nearly all records: a frame in one piece whose bytes follow its header. Lines, part and length fit each other as recovery demands.
+bool is_plain(const layout::RecordHeader& header) {
+  return header.type == layout::kFrame && !(header.flags & layout::kPlaced) && header.part == 0 && header.parts == 1 &&
+         header.payload_length <= layout::kPartBytes && header.lines == 1 + layout::lines_of(header.payload_length);
+}
 
 uint32_t lines_up(uint32_t bytes) { return (bytes + layout::kLine - 1) & ~(layout::kLine - 1); }
 
@@ -96,7 +106,7 @@ LaneReader::Step LaneReader::take_record(const uint8_t* at, uint32_t have, uint3
   if (room < layout::kLine) return Step::kBad;
   if (have < layout::kLine) return Step::kMore;
   layout::RecordHeader header;
-  const uint32_t crc = headers_.one(at, block_.serial, &header);
+  const uint32_t crc = take_header(at, block_.serial, &header);
   const uint32_t size = header.lines * layout::kLine;
   if (header.type == layout::kEnd || size == 0 || size > room || header.header_crc != crc) return Step::kBad;
   if (size > have) return Step::kMore;
@@ -138,20 +148,44 @@ void LaneReader::emit_by_words(const layout::RecordHeader& header, const uint8_t
   emit(header, frame, std::min(length, state_.options.snaplen));
 }
 
-uint32_t LaneReader::take_plain_frames(const uint8_t* at, uint32_t have, bool check_bytes) {
-  const uint32_t count = headers_.plain_frames(at, have, block_.serial, in_place_, plain_);
-  uint32_t used = 0, taken = 0;
-  for (; taken < count; ++taken) {
-    const layout::RecordHeader& header = plain_[taken];
-    const uint8_t* const payload = at + used + layout::kLine;
-    if (check_bytes && crc32c(0, payload, header.payload_length) != header.payload_crc) break;
-    if (wanted(header)) emit_frame(header, payload, header.payload_length);
-    used += header.lines * layout::kLine;
+// One loop, with filter and all: records are independent of each other but for where they begin, and the processor works at several.
+template <auto take>
+[[gnu::always_inline]] inline uint32_t LaneReader::each_plain_frame(const uint8_t* at, uint32_t have, bool check_bytes) {
+  const uint64_t serial = block_.serial;
+  const bool ahead = in_place_;
+  uint32_t used = 0;
+  uint64_t taken = 0;
+  layout::RecordHeader header;
+  while (have - used >= layout::kLine) {
+    const uint8_t* const from = at + used;
+    const uint32_t crc = take(from, serial, &header);
+    const uint32_t size = header.lines * layout::kLine;
+    if (header.header_crc != crc || !is_plain(header) || size > have - used) break;
+    // How long the next record is stands in its header, so that the processor cannot look ahead by itself.
+    if (ahead)
+      for (uint32_t line = 0; line < size; line += layout::kLine) __builtin_prefetch(from + kAheadBytes + line, 0, 0);
+    if (check_bytes && crc32c(0, from + layout::kLine, header.payload_length) != header.payload_crc) break;
+    if (wanted(header)) emit_frame(header, from + layout::kLine, header.payload_length);
+    used += size;
+    ++taken;
   }
   state_.counters.records += taken;
   state_.counters.frames += taken;
   frame_begun_ |= taken > 0;
   return used;
+}
+
+#if defined(__x86_64__)
+PASTE_SSE42 uint32_t LaneReader::take_plain_frames_sse42(const uint8_t* at, uint32_t have, bool check_bytes) {
+  return each_plain_frame<take_header_sse42>(at, have, check_bytes);
+}
+#endif
+
+uint32_t LaneReader::take_plain_frames(const uint8_t* at, uint32_t have, bool check_bytes) {
+#if defined(__x86_64__)
+  if (cpu_features().sse42) return take_plain_frames_sse42(at, have, check_bytes);
+#endif
+  return each_plain_frame<take_header_anywhere>(at, have, check_bytes);
 }
 
 bool LaneReader::take_event(const layout::RecordHeader& header, const uint8_t* payload) {
