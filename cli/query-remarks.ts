@@ -3,7 +3,7 @@ import type { QueryReport } from "../logger/query.js";
 import type { TallyReport } from "../logger/query-tally.js";
 import { formatBytes, formatCount, formatDuration, formatOf, overtakenText } from "./format.js";
 
-const noFlow = ": they are not IP behind Ethernet and VLAN tags, or later fragments, or cut short";
+const noFlow = ": they are not IP behind Ethernet, VLAN tags, MPLS labels or PPPoE, or later fragments, or cut short";
 
 /** Lines for standard error. */
 export function reportLines(report: QueryReport | TallyReport, explain = false): string[] {

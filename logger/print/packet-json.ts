@@ -70,7 +70,7 @@ export function packetJson(packet: PrintablePacket, options: { utc?: boolean } =
   if (packet.rule) json.rule = packet.rule;
   if (packet.outcome) json.outcome = packet.outcome;
   addFacts(json, facts);
-  const community = facts.ipProtocol === undefined ? undefined : communityId(packet.bytes);
+  const community = mayHaveFlow(facts) ? communityId(packet.bytes) : undefined;
   if (community !== undefined) {
     json.community_id = community;
     json.flow_id = flowId(community);
@@ -103,6 +103,11 @@ export function eveTcpFlags(flags: number): { tcp_flags: string; [flag: string]:
   const json: { tcp_flags: string; [flag: string]: string | true } = { tcp_flags: flags.toString(16).padStart(2, "0") };
   for (const [bit, name] of flagNames.entries()) if (flags & (1 << bit)) json[name] = true;
   return json;
+}
+
+/** IP, or MPLS or PPPoE with perhaps IP behind it: of others none is asked for. */
+function mayHaveFlow({ ipProtocol, etherType = 0 }: PacketFacts): boolean {
+  return ipProtocol !== undefined || etherType === 0x8847 || etherType === 0x8848 || etherType === 0x8864;
 }
 
 /** A number below 2^51 for programs that want one: the first bits of the Community ID's digest. */

@@ -51,7 +51,10 @@ test("query asks the running daemon's store: lines, JSON, sums, and the switch's
   );
   t.regex((await daemon.cli("query", "--count")).stdout, /^5 packets, 320 bytes\n$/);
   const flows = await daemon.cli("query", "--flows");
-  t.regex(flows.stderr, /^5 packets \(320 B\) belong to no row: they are not IP behind Ethernet and VLAN tags, /);
+  t.regex(
+    flows.stderr,
+    /^5 packets \(320 B\) belong to no row: they are not IP behind Ethernet, VLAN tags, MPLS labels or PPPoE, /,
+  );
   const top = await daemon.cli("query", "--top", "in-port", "--jsonl");
   t.deepEqual(
     top.stdout

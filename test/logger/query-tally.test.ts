@@ -5,6 +5,7 @@ import { packetFacts } from "../../logger/print/packet-facts.js";
 import { countFlows, countFrames, countTop, type Flow, flowJson, topFields } from "../../logger/query-tally.js";
 import { generateTraffic } from "../../logger/traffic/traffic-generator.js";
 import { communityId } from "../../native/query.js";
+import { dissect } from "../support/native-index.js";
 import { ports, traffic } from "./query-frames.js";
 import { type StoredFrame, storedFrames, storeWith, type TestFrame } from "./store-tools.js";
 
@@ -17,6 +18,13 @@ interface ModelFlow {
   source: string;
 }
 
+/** Its IP packet in a frame of its own: without tags, labels and session. */
+function bare(data: Buffer): Buffer {
+  const { offset, version } = dissect(data, false).layers[0]!;
+  const type = Buffer.from(version === 6 ? "86dd" : "0800", "hex");
+  return Buffer.concat([data.subarray(0, 12), type, data.subarray(offset)]);
+}
+
 /** The flows of frames, worked out a frame at a time. */
 function modelFlows(frames: readonly TestFrame[]): { flows: Map<string, ModelFlow>; without: number } {
   const flows = new Map<string, ModelFlow>();
@@ -27,7 +35,7 @@ function modelFlows(frames: readonly TestFrame[]): { flows: Map<string, ModelFlo
       without++;
       continue;
     }
-    const facts = packetFacts(data);
+    const facts = packetFacts(bare(data));
     const source = `${facts.sourceIp} ${facts.sourcePort ?? ""}`;
     const empty = (): ModelFlow => ({
       packets: [0, 0],

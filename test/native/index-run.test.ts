@@ -7,6 +7,7 @@ import { Random } from "../../logger/traffic/random.js";
 import { storeWith, testFolder } from "../logger/store-tools.js";
 import { ethernet, ipv4, protocols, types, u8, u16, udp } from "../support/awkward-packets.js";
 import { awkwardFrames } from "../support/awkward-traffic.js";
+import { crc32c } from "../support/checksums.js";
 import { FrameValues } from "../support/frame-values.js";
 import { fieldBytes, type Plan, planBytes, planHolds, type Values } from "../support/index-plan.js";
 import { frameMemory } from "../support/native-frame-memory.js";
@@ -21,6 +22,8 @@ interface Known {
 }
 
 const seconds = 1_000_000_000;
+/** What indexStore() takes for it, and askRun(). */
+const indexBlockSerial = 77;
 const hex = (value: number, bytes: number) => value.toString(16).padStart(2 * bytes, "0");
 
 /** What a run must know about each record of a store, in blocks. Blocks come in the order of their lane. */
@@ -328,6 +331,50 @@ test("later fragments have the ports of their first, unless another one may be t
   t.deepEqual(which(9, u16(443)), [4, 6]);
   t.deepEqual(which(17, u8(1)), [0, 3, 5, 7]);
   t.deepEqual(which(16, u16(80)), [1]);
+});
+
+test("a run of a writer that took no Community IDs from behind labels leaves those frames open", async (t) => {
+  const frames = Array.from({ length: 64 }, (_, i) => {
+    const addresses = [u8(10, 0, 0, 1), u8(10, 0, 0, 2)] as const;
+    const packet = ipv4(new Random(i), protocols.udp, udp(new Random(i), u8(0), addresses, [i + 1, 53]), { addresses });
+    const label = Buffer.from([0, 1, 1, 64]);
+    const frame = (type: number, ...parts: Buffer[]) => ethernet(new Random(i), type, ...parts);
+    const session = Buffer.from([0x11, 0, 0, 5, 0, 0, 0, 0x21]);
+    const behind = [
+      frame(types.mpls, label, packet),
+      frame(0x8848, label, packet),
+      frame(types.pppoeSession, session, packet),
+    ];
+    return i % 8 === 0 ? behind[(i / 8) % 3]! : frame(types.ipv4, packet);
+  });
+  const path = await storeWith(
+    t,
+    frames.map((data, i) => ({ data, wireLength: data.length, timeNs: BigInt(i) })),
+  );
+  const store = indexStore(path, { tunnels: true });
+  t.is(store.runs.length, 1);
+  const run = store.runs[0]!;
+  const records = store.blocks[0]!.records.filter(({ type }) => type === 1);
+  t.is(records.length, 64);
+  t.true(records.every(({ community }) => community !== undefined));
+  const offsetsOf = (which: (i: number) => boolean) => records.filter((_, i) => which(i)).map(({ offset }) => offset);
+  const asked = (of: Buffer, i: number) => {
+    const value = records[i]!.community!;
+    return askRun(of, planBytes({ op: "range", field: 11, low: value, high: value }), []).blocks[0]!.offsets;
+  };
+  const earlier = Buffer.from(run);
+  earlier.writeUInt16LE(earlier.readUInt16LE(6) & ~4, 6);
+  earlier.writeUInt32LE(crc32c(earlier.subarray(0, 60), indexBlockSerial), 60);
+  for (let i = 0; i < 64; i++) {
+    t.deepEqual(
+      asked(run, i),
+      offsetsOf((each) => each === i),
+    );
+    t.deepEqual(
+      asked(earlier, i),
+      offsetsOf((each) => each === i || each % 8 === 0),
+    );
+  }
 });
 
 test("a damaged run is refused, or says so, or answers a superset; it never crashes", async (t) => {

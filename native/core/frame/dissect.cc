@@ -91,9 +91,9 @@ class Dissector {
   Next pppoe(uint32_t at) {
     if (!has(at, 8)) return cut();
     switch (big16(frame_ + at + 6)) {
-      case 0x0021: return payload_of(kIpv4, at + 8);
-      case 0x0057: return payload_of(kIpv6, at + 8);
-      case 0x0281: return payload_of(kMpls, at + 8);
+      case kPppIpv4: return payload_of(kIpv4, at + 8);
+      case kPppIpv6: return payload_of(kIpv6, at + 8);
+      case kPppMpls: return payload_of(kMpls, at + 8);
       default: return {};
     }
   }

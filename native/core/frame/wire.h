@@ -45,6 +45,9 @@ enum EtherType : uint16_t {
   kOldServiceVlan = 0x9100
 };
 
+// What PPPoE sessions hold (uncompressed).
+enum PppProtocol : uint16_t { kPppIpv4 = 0x0021, kPppIpv6 = 0x0057, kPppMpls = 0x0281 };
+
 // Of IP, the extension headers among them.
 enum Protocol : uint8_t {
   kHopByHop = 0,

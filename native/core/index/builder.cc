@@ -294,7 +294,7 @@ void IndexBuilder::Impl::assemble(std::vector<EncodedSection> sections, std::vec
   RunHeader header{};
   header.magic = kRunMagic;
   header.version = kRunVersion;
-  header.flags = options.tunnels ? kTunnels : 0;
+  header.flags = kCommunityBehindLabels | (options.tunnels ? kTunnels : 0);
   header.block_count = static_cast<uint32_t>(blocks.size());
   header.record_count = static_cast<uint32_t>(appearances.size());
   header.flow_count = static_cast<uint32_t>(table.flows().size());

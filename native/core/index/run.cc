@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "core/frame/wire.h"
 #include "core/index/run_pages.h"
 
 namespace paste {
@@ -167,7 +168,23 @@ class Evaluation {
     }
     if (from_bytes(field) && !set->all)
       if (Status status = odd(set); !status.ok()) return status;
+    if (field == static_cast<uint32_t>(IndexField::kCommunity))
+      if (Status status = unknown_flows(set); !status.ok()) return status;
     tidy(set);
+    return {};
+  }
+
+  // In runs of earlier writers frames behind MPLS labels and in PPPoE sessions have no Community ID: any of them may have the wanted one.
+  Status unknown_flows(FlowSet* set) {
+    if ((pages_.header().flags & kCommunityBehindLabels) != 0) return {};
+    for (const uint16_t type : {wire::kMpls, wire::kMplsMulticast, wire::kPppoeSession}) {
+      IndexNode wanted{IndexOp::kRange, static_cast<uint8_t>(IndexField::kEthertype), 0, 0, {}, {}};
+      wire::put16(wanted.low + 14, type);
+      wire::put16(wanted.high + 14, type);
+      FlowSet these;
+      if (Status status = range(wanted, &these); !status.ok()) return status;
+      unite(set, std::move(these));
+    }
     return {};
   }
 

@@ -33,6 +33,7 @@ inline constexpr uint32_t kSectionsMax = 32;
 enum RunFlag : uint16_t {
   kTunnels = 1,  // values inside tunnels are there
   kScanAll = 2,  // nothing but the blocks is: every answer is "all"
+  kCommunityBehindLabels = 4,  // Community IDs behind MPLS labels and in PPPoE sessions are there
 };
 
 struct RunHeader {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/sha1.h"
+#include "core/frame/dissect.h"
 #include "core/frame/wire.h"
 
 namespace paste {
@@ -47,12 +48,36 @@ bool find_ipv6(const uint8_t* ip, uint32_t length, Tuple* tuple) {
   return true;
 }
 
+// The stack and its bottom as dissect() sees them: an index knows which frames to look at.
+bool find_behind_labels(const uint8_t* label, uint32_t length, Tuple* tuple) {
+  for (uint32_t i = 0; i < kLabelsMax && length > 4; ++i, label += 4, length -= 4) {
+    if ((label[2] & 1) == 0) continue;  // not the bottom of the stack
+    const uint32_t version = label[4] >> 4;
+    if (version == 4) return find_ipv4(label + 4, length - 4, tuple);
+    return version == 6 && find_ipv6(label + 4, length - 4, tuple);
+  }
+  return false;
+}
+
+// RFC 2516.
+bool find_in_session(const uint8_t* header, uint32_t length, Tuple* tuple) {
+  if (length < 8) return false;
+  switch (big16(header + 6)) {
+    case kPppIpv4: return find_ipv4(header + 8, length - 8, tuple);
+    case kPppIpv6: return find_ipv6(header + 8, length - 8, tuple);
+    case kPppMpls: return find_behind_labels(header + 8, length - 8, tuple);
+    default: return false;
+  }
+}
+
 bool find_tuple(const uint8_t* frame, uint32_t length, Tuple* tuple) {
   uint32_t at = 12;
   for (uint32_t tags = 0; length >= at + 2; ++tags, at += 4) {
     const uint32_t type = big16(frame + at);
     if (type == kIpv4) return find_ipv4(frame + at + 2, length - at - 2, tuple);
     if (type == kIpv6) return find_ipv6(frame + at + 2, length - at - 2, tuple);
+    if (type == kMpls || type == kMplsMulticast) return find_behind_labels(frame + at + 2, length - at - 2, tuple);
+    if (type == kPppoeSession) return find_in_session(frame + at + 2, length - at - 2, tuple);
     if (!is_tag_ever(type) || tags == kTagsMax) return false;
   }
   return false;

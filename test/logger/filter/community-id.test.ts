@@ -21,7 +21,7 @@ const addressBytes = (address: string): Buffer =>
   Buffer.from(address.includes(":") ? parseIpv6(address)! : address.split(".").map(Number));
 
 /** An Ethernet frame of the flow, with VLAN tags and, in IPv6, extension headers if wanted. */
-function frameOf(flow: Flow, { tags = 0, extended = false, fragment = 0 } = {}): Buffer {
+function frameOf(flow: Flow, { tags = 0, extended = false, fragment = 0, labels = 0, session = false } = {}): Buffer {
   const [from, to] = [addressBytes(flow.source), addressBytes(flow.destination)];
   const icmp = flow.protocol === 1 || flow.protocol === 58;
   const transport = Buffer.alloc(24);
@@ -49,8 +49,12 @@ function frameOf(flow: Flow, { tags = 0, extended = false, fragment = 0 } = {}):
   }
   const tag = Buffer.alloc(tags * 4);
   for (let i = 0; i < tags; i++) tag.writeUInt32BE((i === 0 ? 0x88a80000 : 0x81000000) + 5 + i, i * 4);
-  const type = Buffer.from(from.length === 4 ? "0800" : "86dd", "hex");
-  return Buffer.concat([Buffer.alloc(12, 2), tag, type, header, ...extensions, transport]);
+  const six = from.length === 16;
+  const stack = Buffer.alloc(labels * 4);
+  for (let i = 0; i < labels; i++) stack.writeUInt32BE(((16 + i) << 12) | (i === labels - 1 ? 0x100 : 0) | 64, i * 4);
+  const type = Buffer.from(session ? "8864" : labels > 0 ? "8847" : six ? "86dd" : "0800", "hex");
+  const ppp = Buffer.from(session ? `1100000500ff${labels > 0 ? "0281" : six ? "0057" : "0021"}` : "", "hex");
+  return Buffer.concat([Buffer.alloc(12, 2), tag, type, ppp, stack, header, ...extensions, transport]);
 }
 
 const selects = (id: string, frames: readonly Buffer[]): number[] => {
@@ -138,6 +142,40 @@ test("random flows have the model's id, also behind tags and extension headers",
       ids.map((each) => Number(each === id)),
       id,
     );
+});
+
+test("behind MPLS labels and in PPPoE sessions the id is that of the packet in there, by an index and without", async (t) => {
+  const dice = new Dice(seed);
+  t.log(`seed ${seed}`);
+  const flows = Array.from({ length: 300 }, () => randomFlow(dice));
+  const frames = flows.map((flow, i) => {
+    const wrapped = { labels: dice.below(4), session: dice.pick([false, true]), tags: dice.below(3) };
+    const data = frameOf(flow, { ...wrapped, extended: dice.pick([false, true]) });
+    return { data, wireLength: data.length, timeNs: BigInt(i) };
+  });
+  const path = await storeWith(t, frames);
+  const reader = openStore(path);
+  t.teardown(() => reader.close());
+  let indexed = 0;
+  for (const flow of flows.slice(0, 60)) {
+    const id = model(flow);
+    const expected = flows.flatMap((each, i) => (model(each) === id ? [i] : []));
+    for (const index of [true, false]) {
+      const found: number[] = [];
+      for await (const batch of reader.frames({ filter: `community-id ${id}`, index }))
+        for (let i = 0; i < batch.count; i++) found.push(Number(batch.timeNs(i)));
+      t.deepEqual(found, expected, `${id}, index ${index}`);
+      indexed += reader.counters.recordsJumped;
+    }
+  }
+  t.true(indexed > 0, "an index answered");
+  const [, flow] = vectors[0]!;
+  const deep = [1, 16, 17].map((labels) => frameOf(flow, { labels }));
+  const ethernetInside = frameOf(flow, { labels: 1 });
+  ethernetInside[18] = 0; // a control word, and Ethernet behind it
+  const whole = frameOf(flow, { labels: 2, session: true });
+  const cut = Array.from({ length: whole.length - 20 }, (_, length) => whole.subarray(0, length));
+  t.deepEqual(selects(vectors[0]![0], [...deep, ethernetInside, whole, ...cut]), [1, 1, 0, 0, 1, ...cut.map(() => 0)]);
 });
 
 test("later fragments, cut frames, frames of other protocols and with five tags have none", (t) => {
