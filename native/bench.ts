@@ -141,6 +141,8 @@ export interface SpinnerOptions {
   count: number;
   /** Ahead of other programs (SCHED_FIFO); rejects (PRIVILEGE) where that is refused. */
   realtime?: boolean;
+  /** Beside it another thread looks and yields, as the switch's forwarding thread does while frames come. */
+  company?: boolean;
 }
 
 /** How late it noticed, as the report of a replay has it. */

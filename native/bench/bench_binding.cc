@@ -215,6 +215,7 @@ Napi::Value bench_spinner(const Info& info) {
   options.gap_ns = whole(given, "gapNs", options.gap_ns);
   options.count = whole(given, "count", options.count);
   options.realtime = flag(given, "realtime", options.realtime);
+  options.company = flag(given, "company", options.company);
   return start<Lateness>(
       info.Env(), [options](Lateness* lateness) { return run_spinner(options, lateness); },
       [](Napi::Env env, const Lateness& lateness) -> Napi::Value {
