@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/crc32c.h"
+#include "core/export/packet_hash.h"
 #include "core/pmem/cpu_domain.h"
 #include "core/pmem/disk_domain.h"
 #include "core/pmem/region.h"
@@ -29,6 +30,22 @@ Napi::Value crc_variants(const Info& info) {
     add_function(env, entry, "compute", [compute = variant.compute](const Info& call) -> Napi::Value {
       const auto bytes = call[1].As<Bytes>();
       return Napi::Number::New(call.Env(), compute(call[0].As<Napi::Number>().Uint32Value(), bytes.Data(), bytes.ByteLength()));
+    });
+    list.Set(list.Length(), entry);
+  }
+  return list;
+}
+
+// packetHashVariants(): { name, compute(bytes) }[]
+Napi::Value packet_hashes(const Info& info) {
+  Napi::Env env = info.Env();
+  Napi::Array list = Napi::Array::New(env);
+  for (const PacketHashVariant& variant : packet_hash_variants()) {
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", variant.name);
+    add_function(env, entry, "compute", [compute = variant.compute](const Info& call) -> Napi::Value {
+      const auto bytes = call[0].As<Bytes>();
+      return Napi::Number::New(call.Env(), compute(bytes.Data(), bytes.ByteLength()));
     });
     list.Set(list.Length(), entry);
   }
@@ -235,6 +252,7 @@ Napi::Value flush_from_threads(const Info& info) {
 
 void add_pmem(Napi::Env env, Napi::Object exports) {
   add_function(env, exports, "crc32cVariants", crc_variants);
+  add_function(env, exports, "packetHashVariants", packet_hashes);
   add_function(env, exports, "streamVariants", stream_variants);
   add_function(env, exports, "createClock", create_clock);
   add_function(env, exports, "createRegion", create_region);

@@ -11,10 +11,19 @@ export function wordSum(bytes: Buffer | readonly Buffer[], start = 0): number {
 
 /** CRC-32C, bit by bit (RFC 9260, appendix A), going on from `seed`. */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
-  let crc = ~seed >>> 0;
+  return crc(0x82f63b78, bytes, seed);
+}
+
+/** Ethernet's CRC-32, bit by bit, as ISO 3309 defines it. */
+export function crc32(bytes: Uint8Array): number {
+  return crc(0xedb88320, bytes, 0);
+}
+
+function crc(polynomial: number, bytes: Uint8Array, seed: number): number {
+  let state = ~seed >>> 0;
   for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+    state ^= byte;
+    for (let bit = 0; bit < 8; bit++) state = (state >>> 1) ^ (state & 1 ? polynomial : 0);
   }
-  return ~crc >>> 0;
+  return ~state >>> 0;
 }

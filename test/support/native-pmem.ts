@@ -26,6 +26,7 @@ export interface TestClock {
 }
 
 export interface PmemAddon {
+  packetHashVariants(): { name: string; compute(bytes: Uint8Array): number }[];
   crc32cVariants(): { name: string; compute(seed: number, bytes: Uint8Array): number }[];
   streamVariants(bytes: Uint8Array, offsetLines: number): { name: string; streamed: Buffer; stored: Buffer }[];
   createClock(): TestClock;

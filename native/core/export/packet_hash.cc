@@ -133,15 +133,40 @@ PASTE_AVX512 uint32_t by_wide_folding(uint32_t crc, const uint8_t* bytes, size_t
 
 #endif
 
+uint32_t portable(const uint8_t* bytes, size_t size) { return ~by_tables(~0u, bytes, size); }
+
+#if defined(__x86_64__)
+uint32_t pclmul(const uint8_t* bytes, size_t size) {
+  return size >= 16 ? ~by_folding(~0u, bytes, size) : portable(bytes, size);
+}
+uint32_t avx512(const uint8_t* bytes, size_t size) {
+  return size >= 256 ? ~by_wide_folding(~0u, bytes, size) : pclmul(bytes, size);
+}
+#endif
+
+struct Variants {
+  std::array<PacketHashVariant, 3> list{};
+  size_t count = 0;
+  Variants() {
+    list[count++] = {"portable", portable};
+#if defined(__x86_64__)
+    const CpuFeatures& cpu = cpu_features();
+    if (cpu.sse42 && cpu.pclmul) list[count++] = {"pclmul", pclmul};
+    if (cpu.sse42 && cpu.pclmul && cpu.vpclmulqdq) list[count++] = {"avx-512", avx512};
+#endif
+  }
+};
+
 }  // namespace
 
+std::span<const PacketHashVariant> packet_hash_variants() {
+  static const Variants all;
+  return {all.list.data(), all.count};
+}
+
 uint32_t packet_crc32(const uint8_t* bytes, size_t size) {
-#if defined(__x86_64__)
-  const CpuFeatures& cpu = cpu_features();
-  if (size >= 256 && cpu.vpclmulqdq && cpu.pclmul && cpu.sse42) return ~by_wide_folding(~0u, bytes, size);
-  if (size >= 16 && cpu.pclmul && cpu.sse42) return ~by_folding(~0u, bytes, size);
-#endif
-  return ~by_tables(~0u, bytes, size);
+  static const auto best = packet_hash_variants().back().compute;
+  return best(bytes, size);
 }
 
 }  // namespace paste

@@ -3,9 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace paste {
 
 uint32_t packet_crc32(const uint8_t* bytes, size_t size);
+
+// Every variant that this processor can run, the portable one first; the last is what packet_crc32() uses. For tests.
+struct PacketHashVariant {
+  const char* name;
+  uint32_t (*compute)(const uint8_t* bytes, size_t size);
+};
+std::span<const PacketHashVariant> packet_hash_variants();
 
 }  // namespace paste

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { PasteError } from "../../../logger/errors.js";
 import { exportFrames } from "../../../logger/export.js";
 import { awkwardFrames } from "../../support/awkward-traffic.js";
+import { crc32 } from "../../support/checksums.js";
 import { skip } from "../../support/skip.js";
 import { hasTool, runTool } from "../../support/tools.js";
 import { readAll } from "../capture/read-all.js";
@@ -135,16 +136,6 @@ function packetOptions(file: Buffer): Map<number, Buffer>[] {
     all.push(options);
   }
   return all;
-}
-
-/** Bit by bit, as ISO 3309 defines it. */
-function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
 }
 
 test("gzip: several members, each whole; by option and by name; other tools read it", async (t) => {
