@@ -14,7 +14,8 @@ export function reportLines(report: QueryReport | TallyReport, explain = false):
     lines.push(`${formatOf(counters.runsDamaged, "run")} of the index damaged: their blocks were scanned`);
   if ("leftOut" in report && report.leftOut.packets > 0)
     lines.push(
-      `${formatOf(report.leftOut.packets, "packet")} (${formatBytes(report.leftOut.bytes)}) of rows beyond ${formatCount(report.rows)} left out: --rows keeps more`,
+      `${formatOf(report.leftOut.packets, "packet")} (${formatBytes(report.leftOut.bytes)}) left out: of rows that were met when there were ${formatCount(report.rows)}, ` +
+        "which may be larger than those; keep more with --rows (about 150 bytes of memory each), or ask for less",
     );
   if ("without" in report && report.without.packets > 0)
     lines.push(

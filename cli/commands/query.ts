@@ -48,7 +48,10 @@ export function define(command: Command): void {
         "bytes",
       ]),
     )
-    .option("--rows <n>", "rows that --flows and --top may keep in memory (default: 1048576)")
+    .option(
+      "--rows <n>",
+      "rows that --flows and --top may keep in memory, those met first; -c shows the first of the order (default: 1048576)",
+    )
     .option("--no-index", "scan, even where the index could answer")
     .option("--explain", "say what was looked at");
   addCaptureOptions(command)

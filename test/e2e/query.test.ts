@@ -55,6 +55,10 @@ test("query asks the running daemon's store: lines, JSON, sums, and the switch's
     flows.stderr,
     /^5 packets \(320 B\) belong to no row: they are not IP behind Ethernet, VLAN tags, MPLS labels or PPPoE, /,
   );
+  t.regex(
+    (await daemon.cli("query", "--top", "in-port", "--rows", "1")).stderr,
+    /^\d packets? \(\d+ B\) left out: of rows that were met when there were 1, which may be larger than those; keep more with --rows /,
+  );
   const top = await daemon.cli("query", "--top", "in-port", "--jsonl");
   t.deepEqual(
     top.stdout
