@@ -5,24 +5,29 @@ import fs = require("node:fs");
 import url = require("node:url");
 import vm = require("node:vm");
 
-type Runner = typeof import("./run.js", { with: { "resolution-mode": "import" }});
+type Starter = typeof import("./start.js", { with: { "resolution-mode": "import" }});
 
-async function start([command = "", ...words]: readonly string[]): Promise<void> {
-  if (command === "daemon") (await import("../switch/launch.js")).launchEarly(words);
-  const { run } = bundled(command) ?? (await import("./run.js"));
-  await run(process.argv.slice(2));
+async function main(argv: readonly string[]): Promise<void> {
+  const { start } = bundled(argv[0] ?? "") ?? (await import("./start.js"));
+  await start(argv);
 }
 
 /** Nothing where the command has none, and where somebody wants to see in which module an error came up. */
-function bundled(command: string): Runner | undefined {
+function bundled(command: string): Starter | undefined {
   const filename = `${__dirname}/bundles/${command}.cjs`;
   if (!/^[a-z]+$/.test(command) || !fs.existsSync(filename)) return undefined;
   if (process.argv.includes("--debug") || process.env.PASTE_SWITCH_DEBUG === "1") return undefined;
-  const cache = `${filename}.cache`;
-  // Another V8 than the one that wrote the cache takes no notice of it.
-  const cached = fs.existsSync(cache) ? { cachedData: fs.readFileSync(cache) } : {};
-  const script = new vm.Script(fs.readFileSync(filename, "latin1"), { filename, ...cached });
+  const script = new vm.Script(fs.readFileSync(filename, "latin1"), { filename, ...codeOf(filename) });
   return script.runInThisContext()(require, url.pathToFileURL(__filename).href);
 }
 
-void start(process.argv.slice(2));
+/** What V8 made of a bundle before; another V8 takes no notice of it. */
+function codeOf(filename: string): { cachedData?: Buffer } {
+  try {
+    return { cachedData: fs.readFileSync(`${filename}.cache`) };
+  } catch {
+    return {}; // it starts all the same, only later
+  }
+}
+
+void main(process.argv.slice(2));

@@ -1,16 +1,16 @@
-// Bundles commands that answer and end, each with all of its modules in one file (dist/cli/bundles/NAME.cjs): to find, read and link 70 modules
+// Bundles commands that answer and end, and the daemon, each with all of its modules in one file (dist/cli/bundles/NAME.cjs): to find, read and link 70 modules
 // takes a process longer than most questions. cli/main.ts starts them; scripts/code-cache.mjs puts V8's code beside them.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const commands = ["export", "query", "trace", "store", "import", "audit", "stats", "port", "rule", "mac"];
+const commands = ["export", "query", "trace", "store", "import", "audit", "stats", "port", "rule", "mac", "daemon"];
 
 /** Throws where esbuild is missing, and where a module cannot be bundled. */
 export async function bundle(root) {
   const { build } = await import("esbuild");
   for (const command of commands)
     await build({
-      entryPoints: [join(root, "dist", "cli", "run.js")],
+      entryPoints: [join(root, "dist", "cli", "start.js")],
       outfile: join(root, "dist", "cli", "bundles", `${command}.cjs`),
       bundle: true,
       platform: "node",

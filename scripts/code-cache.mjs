@@ -21,6 +21,8 @@ const words = {
   port: ["list"],
   rule: ["list"],
   mac: ["list"],
+  // It ends where its configuration is missing, when nearly all of it is loaded.
+  daemon: ["-f", "no.toml"],
 };
 
 async function makeStore(path) {
@@ -38,12 +40,12 @@ async function runOnce(command) {
   const file = join(folder, `${command}.cjs`);
   const script = new Script(readFileSync(file, "latin1"), { filename: file });
   const moduleUrl = pathToFileURL(join(dirname(folder), "main.cjs")).href;
-  const { run } = script.runInThisContext()(createRequire(moduleUrl), moduleUrl);
+  const { start } = script.runInThisContext()(createRequire(moduleUrl), moduleUrl);
   process.on("exit", () => {
     writeFileSync(`${file}.new`, script.createCachedData());
     renameSync(`${file}.new`, `${file}.cache`);
   });
-  await run([command, ...(words[command] ?? [])]);
+  await start([command, ...(words[command] ?? [])]);
 }
 
 async function runAll() {
@@ -56,6 +58,7 @@ async function runAll() {
         cwd: work,
         env,
         stdio: ["ignore", "pipe", "pipe"],
+        timeout: 60_000,
       });
   } finally {
     rmSync(work, { recursive: true, force: true });
