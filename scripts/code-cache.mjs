@@ -42,7 +42,7 @@ async function runOnce(command) {
   const moduleUrl = pathToFileURL(join(dirname(folder), "main.cjs")).href;
   const { start } = script.runInThisContext()(createRequire(moduleUrl), moduleUrl);
   process.on("exit", () => {
-    writeFileSync(`${file}.new`, script.createCachedData());
+    writeFileSync(`${file}.new`, script.createCachedData(), { flush: true });
     renameSync(`${file}.new`, `${file}.cache`);
   });
   await start([command, ...(words[command] ?? [])]);
