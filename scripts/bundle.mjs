@@ -1,14 +1,18 @@
-// Bundles commands that answer and end, and the daemon, each with all of its modules in one file (dist/cli/bundles/NAME.cjs): to find, read and link 70 modules
-// takes a process longer than most questions. cli/main.ts starts them; scripts/code-cache.mjs puts V8's code beside them.
-import { readFileSync } from "node:fs";
+// Bundles commands, each with all of its modules in one file (dist/cli/bundles/NAME.cjs): to find, read and link 70 modules takes a process longer
+// than most questions. cli/main.cts starts them; scripts/code-cache.mjs puts V8's code beside them.
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const commands = ["export", "query", "trace", "store", "import", "audit", "stats", "port", "rule", "mac", "daemon"];
+/** Not those that start other files of this package, which look for them beside themselves, nor the one that has an entry of its own. */
+const loose = ["bench", "demo", "extcap"];
 
 /** Throws where esbuild is missing, and where a module cannot be bundled. */
 export async function bundle(root) {
   const { build } = await import("esbuild");
-  for (const command of commands)
+  const commands = readdirSync(join(root, "dist", "cli", "commands"))
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => name.replace(".js", ""));
+  for (const command of commands.filter((name) => !loose.includes(name)))
     await build({
       entryPoints: [join(root, "dist", "cli", "start.js")],
       outfile: join(root, "dist", "cli", "bundles", `${command}.cjs`),

@@ -1,4 +1,4 @@
-// Commands that answer and end run from bundles with V8's code beside them (scripts/bundle.mjs): that they do, and that nobody can tell.
+// Commands run from bundles with V8's code beside them (scripts/bundle.mjs): that they do, and that nobody can tell.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Script } from "node:vm";
