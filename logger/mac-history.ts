@@ -122,7 +122,8 @@ class MacHistory {
   readonly #ports = new Map<number, string>();
   readonly #attached = new Set<number>();
   #booted = false;
-  #logging = false;
+  /** Absent: the log no longer says whether there were rules. */
+  #logging: boolean | undefined;
   /** Something may have changed while no rule kept anything. */
   #blind = false;
   /** More changed at a time than is logged. */
@@ -254,7 +255,7 @@ class MacHistory {
   }
 
   #look(): void {
-    if (!this.#logging && this.#attached.size > 0) this.#blind = true;
+    if (this.#logging === false && this.#attached.size > 0) this.#blind = true;
   }
 
   /** A budget that is used up may have left something out: nothing else tells. */

@@ -177,6 +177,9 @@ test("where the log was overwritten, what came later tells what was there; the r
   }
   const moment = await now(s);
   t.is((await tables(t, s, moment, false)).entries.length, 0);
+  s.open("vale0:c");
+  const joined = await tables(t, s, await now(s), false);
+  t.is(joined.remarks.length, 1, joined.remarks.join("; "));
   s.engine.macRemove("vale0", "02:00:00:00:00:02", 0);
   await b.sendAll([frame(0, 3)]);
   await s.settled();
