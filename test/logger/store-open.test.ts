@@ -1,4 +1,5 @@
 // Making and opening stores: every refusal has its own sentence, and leaves everything as it was.
+import { once } from "node:events";
 import {
   closeSync,
   existsSync,
@@ -11,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import test, { type ExecutionContext } from "ava";
 import { structs } from "../../logger/layout.js";
 import { createStore, recoverStore, StoreAppender, trimStore } from "../../logger/store.js";
@@ -177,6 +179,21 @@ test("a store is never overwritten, and another writer is refused by name", asyn
   await first.close();
   await t.throwsAsync(first.flush(), { code: "USAGE" });
   await (await StoreAppender.open(path)).close();
+});
+
+test("a store that was closed can be opened at once, also while another thread starts processes", async (t) => {
+  const path = await newStore(t);
+  const starts = `
+    const { spawnSync } = require("node:child_process");
+    const { parentPort } = require("node:worker_threads");
+    parentPort.postMessage("begun");
+    for (;;) spawnSync("true");
+  `;
+  const worker = new Worker(starts, { eval: true });
+  t.teardown(() => worker.terminate());
+  await once(worker, "message");
+  for (let i = 0; i < 300; i++) await (await StoreAppender.open(path, { index: false })).close();
+  t.pass();
 });
 
 test("opening a sparse store of 64 GiB touches its directory and unsealed blocks only", async (t) => {

@@ -1,6 +1,7 @@
 #include "core/pmem/mapping.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +17,9 @@ namespace paste {
 Mapping::~Mapping() {
   guard_.reset();
   if (base_ != nullptr) munmap(base_, info_.size_bytes);
-  close(descriptor_);  // the lock goes with it
+  // The lock would go with the last descriptor: a process that is just being started has copies of them all until it executes its program.
+  flock(descriptor_, LOCK_UN);
+  close(descriptor_);
 }
 
 Status Mapping::map(bool writable) {
