@@ -20,10 +20,11 @@ const run = promisify(execFile);
 const frameBytes = 64;
 const gapNs = 10_000;
 
-/** The capture at this speed, by a thread as any other or by one ahead of others. */
+/** The capture at this speed, by a thread as any other or by one ahead of others, into a switch that sleeps or one that never does. */
 interface Schedule {
   speed: number;
   realtime: boolean;
+  busy: boolean;
   replays: SpinnerResult[];
   spinner: SpinnerResult[];
 }
@@ -67,12 +68,20 @@ async function intoSwitch(capture: string, count: number, { quick, rounds, say }
   const folder = mkdtempSync(join(tmpdir(), "paste-switch-bench-"));
   const env = { PASTE_SWITCH_CONTROL: join(folder, "control.sock") };
   const daemon = await DaemonProcess.start(["daemon"], env);
-  const replay = async (...args: string[]): Promise<PacerReport> =>
+  const into = async (env: Record<string, string>, args: string[]): Promise<PacerReport> =>
     JSON.parse((await runCommand(["replay", "-r", capture, "-i", "vale0:replay", "--json", ...args], env)).stdout);
+  const replay = (...args: string[]) => into(env, args);
+  // It takes a core for as long as it is there.
+  const replayBusy = async (...args: string[]) => {
+    const env = { PASTE_SWITCH_CONTROL: join(folder, "busy.sock") };
+    const daemon = await DaemonProcess.start(["daemon", "--wait", "busy"], env);
+    return into(env, args).finally(() => daemon.stop());
+  };
   const schedules: Schedule[] = [
-    { speed: 1, realtime: true, replays: [], spinner: [] },
-    { speed: 1, realtime: false, replays: [], spinner: [] },
-    { speed: 0.01, realtime: true, replays: [], spinner: [] },
+    { speed: 1, realtime: true, busy: false, replays: [], spinner: [] },
+    { speed: 1, realtime: true, busy: true, replays: [], spinner: [] },
+    { speed: 1, realtime: false, busy: false, replays: [], spinner: [] },
+    { speed: 0.01, realtime: true, busy: false, replays: [], spinner: [] },
   ];
   const top = row("top speed, preloaded, into a vale port", "Mpps", {
     sizeBytes: frameBytes,
@@ -82,10 +91,10 @@ async function intoSwitch(capture: string, count: number, { quick, rounds, say }
   try {
     for (let round = -1; round < rounds; round++) {
       for (const schedule of [...schedules]) {
-        const { speed, realtime } = schedule;
+        const { speed, realtime, busy } = schedule;
         const frames = count * speed;
         const options = ["-x", `${speed}`, "-L", `${frames}`, ...(realtime ? ["--realtime"] : ["--no-realtime"])];
-        const kept = await replay(...options);
+        const kept = await (busy ? replayBusy : replay)(...options);
         if (realtime && !kept.realtime) {
           say(`replay: frames ${gapNs / 1000 / speed} us apart in real time are left out: it needs CAP_SYS_NICE`);
           schedules.splice(schedules.indexOf(schedule), 1);
@@ -108,8 +117,8 @@ async function intoSwitch(capture: string, count: number, { quick, rounds, say }
   }
 }
 
-function timingRows({ speed, realtime, replays, spinner }: Schedule, count: number): Row[] {
-  const gap = `${gapNs / 1000 / speed} us apart${realtime ? "" : ", --no-realtime"}`;
+function timingRows({ speed, realtime, busy, replays, spinner }: Schedule, count: number): Row[] {
+  const gap = `${gapNs / 1000 / speed} us apart${realtime ? "" : ", --no-realtime"}${busy ? ", daemon --wait busy" : ""}`;
   return measures.map(([name, unit, value]) => {
     const floor = summarize(spinner.map((each) => value(each, count * speed)));
     return row(`${gap}: later than due, ${name}`, unit, {
