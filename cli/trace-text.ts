@@ -37,7 +37,8 @@ function lengthText({ packet, capturedLength }: FrameStory): string {
 
 function addressText(mac: string | undefined, then: AddressThen, story: FrameStory): string {
   if (mac === undefined) return "none: the frame is too short";
-  if (then.known) return `${mac} ${entryText(then.entry, story.packet.timeNs)}`;
+  if ("entry" in then) return `${mac} ${entryText(then.entry, story.packet.timeNs)}`;
+  if (then.known) return `${mac} behind ${safeName(then.shownBehind)}, as what became of the frame shows`;
   if (then.flushed) {
     const ago = formatDuration(Math.max(0, Number(story.packet.timeNs - then.flushed.timeNs)) / 1e6);
     return `${mac}, ${unknownTexts.unknown} since it was flushed ${ago} before (record ${then.flushed.sequence})`;
@@ -109,7 +110,8 @@ export function storyJson(story: FrameStory, utc: boolean): string {
 }
 
 function addressJson(then: AddressThen, utc: boolean): object {
-  if (then.known) return { known: true, ...macJson(then.entry, utc) };
+  if ("entry" in then) return { known: true, ...macJson(then.entry, utc) };
+  if (then.known) return { known: true, port: then.shownBehind, how: "shown" };
   const { flushed, ...rest } = then;
   return flushed ? { ...rest, flushed: eveTime(flushed.timeNs, utc), flushed_seq: Number(flushed.sequence) } : rest;
 }

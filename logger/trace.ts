@@ -25,6 +25,8 @@ export interface TracedPort {
 /** What the table said of an address. */
 export type AddressThen =
   | { known: true; entry: MacEntryThen }
+  /** Shown by what became of the frame; learned in the frame's own batch, say, whose changes stand in the log behind its frames. */
+  | { known: true; shownBehind: string }
   /** `flushed`: it had been in the table until then. "unknown": it was not in the table; "untold": the log cannot tell; "group": no table holds one; "no-table": no switch was there (imports). */
   | { known: false; why: "unknown" | "untold" | "group" | "no-table"; flushed?: MacFlushed };
 
@@ -74,6 +76,10 @@ export async function traceFrame(path: string, sequence: bigint, options: TraceO
     const kept = ruleOf(batch, index);
     const egress = batch.egressId(index);
     const lookUp = (mac: string | undefined) => addressThen(tables, mac, ingress.name, facts);
+    const outcome = outcomeOf(batch.outcome(index));
+    const destination = lookUp(facts.destinationMac);
+    const behind = outcome.name === "hairpin" ? ingress.name : egress !== 0 ? batch.names.port(egress) : undefined;
+    const told = "entry" in destination && destination.entry.port === behind;
     return {
       packet,
       capturedLength: batch.capturedLength(index),
@@ -83,11 +89,11 @@ export async function traceFrame(path: string, sequence: bigint, options: TraceO
       flooded: batch.flooded(index),
       copiesReserved: batch.copiesReserved(index),
       copiesRefused: batch.copiesRefused(index),
-      outcome: outcomeOf(batch.outcome(index)),
+      outcome,
       ...(kept && { rule: { name: kept.name, filter: kept.filter, ruleSet: kept.ruleSet } }),
       strict: batch.strict(index),
       source: lookUp(facts.sourceMac),
-      destination: lookUp(facts.destinationMac),
+      destination: behind === undefined || told ? destination : { known: true, shownBehind: behind },
       remarks: switchOf(ingress.name) === "" ? [] : tables.remarks,
       ...(id !== undefined && { communityId: id }),
       ...(await neighbours(reader, sequence, id, facts, options.neighbours ?? 3)),

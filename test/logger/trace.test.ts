@@ -60,13 +60,21 @@ test("a frame to a known address: where the table had it, and since when", async
     [story.source, "vale0:a"],
     [story.destination, "vale0:b"],
   ] as const) {
-    t.true(address.known);
-    if (address.known) {
+    t.true("entry" in address);
+    if ("entry" in address) {
       t.is(address.entry.port, port);
       t.is(address.entry.how, "learned");
       t.true(address.entry.sequence < story.packet.sequence!);
     }
   }
+});
+
+test("an address learned in the frame's own batch: what became of the frame shows it, the log tells it later", async (t) => {
+  const { s, say, ports } = await toldSwitch(t);
+  await say(ports[0], frame(2, 5, "first"), frame(1, 6, "second"), frame(5, 6, "to a fresh one"));
+  const story = await storyOf(s, "to a fresh one");
+  t.is(story.outcome.name, "hairpin");
+  t.deepEqual(story.destination, { known: true, shownBehind: "vale0:a" });
 });
 
 test("a frame that went nowhere: the reason, as a sentence", async (t) => {
