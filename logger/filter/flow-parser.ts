@@ -35,6 +35,12 @@ function parseEndpoint(reader: TokenReader): Endpoint {
   const [, ipv4, ipv6, digits = ""] = /^(?:(\d+(?:\.\d+){3})|\[([0-9a-f:.]+)\]):(\d{1,9})$/i.exec(text) ?? [];
   const parsed = ipv4 === undefined ? undefined : parseIpv4(ipv4);
   const address = ipv6 === undefined ? undefined : parseIpv6(ipv6);
+  if (transports.some((name) => name === text))
+    throw filterError(
+      at,
+      `"${text}" stands in front of the ends of a flow`,
+      "write flow 10.0.0.1:40000 10.0.0.2:80 tcp",
+    );
   if (!parsed && !address)
     throw filterError(at, `"${text}" is no end of a flow`, "write 10.0.0.1:80 or [2001:db8::1]:80");
   const port = Number(digits);

@@ -88,6 +88,10 @@ const errors: readonly (readonly [filter: string, message: string])[] = [
   ],
   ["flow 10.0.0.1 10.0.0.2 tcp", `"10.0.0.1" is no end of a flow at column 6: ${anEnd}`],
   ["flow 10.0.0.1:80 10.0.0.300:80 tcp", `"10.0.0.300:80" is no end of a flow at column 18: ${anEnd}`],
+  [
+    "flow tcp 10.0.0.1:80 10.0.0.2:80",
+    '"tcp" stands in front of the ends of a flow at column 6: write flow 10.0.0.1:40000 10.0.0.2:80 tcp',
+  ],
   ["flow ::1:80 [::2]:80 tcp", `"::1:80" is no end of a flow at column 6: ${anEnd}`],
   ["flow [::x]:80 [::2]:80 tcp", `"[::x]:80" is no end of a flow at column 6: ${anEnd}`],
   ["tcp and flow 10.0.0.1:80 10.0.0.2:65536 tcp", "port 65536 is too large at column 26: the largest is 65535"],
