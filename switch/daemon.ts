@@ -98,7 +98,8 @@ class Daemon {
       throw error;
     }
     this.#announce(named);
-    await nextTurn(); // a signal that came while this thread was busy is heard
+    // A signal that came while this thread was busy is heard: from where sockets are read the first turn comes before signals are looked for.
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
     if (this.#ending) return this.#close();
     this.#ready = true;
     process.stdout.write("ready\n");
